@@ -1,0 +1,99 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// Settings of every Swift target of ours. Warnings become errors in `Packaging/test.sh`, for our targets only.
+let swift: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swift)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: swift)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: swift)
+}
+
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let niocore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioposix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "berth",
+    products: [
+        .executable(name: "berthd", targets: ["berthd"]),
+        .executable(name: "berth", targets: ["berth"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.100.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    ],
+    targets: [
+        // The C library's calls that Swift's Glibc module lacks, and libyaml's event parser.
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+
+        // Layer 0, nouns.
+        module("Schedules"),
+        module("WorkloadModel", ["Schedules"]),
+
+        // Layer 1, pure.
+        module("RecipeFile", ["WorkloadModel", "Schedules", "CYAML"]),
+        module("Planning", ["WorkloadModel", "Schedules", heap]),
+        module("EngineAPI", ["WorkloadModel", "Schedules"]),
+        module("ControlAPI", ["WorkloadModel", "Schedules"]),
+
+        // Layer 2, core.
+        module("HistoryStore", ["WorkloadModel", "Schedules", "Planning", grdb]),
+        module("Supervision", ["Planning", "EngineAPI", "HistoryStore", "WorkloadModel", "Schedules", "CLinux", logging]),
+
+        // Layer 3, edges.
+        module("EngineNative", ["EngineAPI", "WorkloadModel", "Schedules", "CLinux", subprocess, crypto, logging]),
+        module(
+            "ControlServer",
+            [
+                "ControlAPI", "Supervision", "HistoryStore", "Planning", "EngineAPI", "RecipeFile", "WorkloadModel", "Schedules",
+                "CLinux", hummingbird, niocore, nioposix, logging,
+            ]),
+
+        // Layer 4, shells.
+        program(
+            "berthd",
+            [
+                "ControlServer", "Supervision", "EngineNative", "EngineAPI", "HistoryStore", "RecipeFile", "WorkloadModel",
+                "Schedules", "CLinux", arguments, logging,
+            ]),
+        program(
+            "berth",
+            [
+                "ControlAPI", "RecipeFile", "Planning", "WorkloadModel", "Schedules", "CLinux", arguments, httpClient, niocore,
+                nioposix,
+            ]),
+
+        .target(
+            name: "TestKit", dependencies: ["EngineAPI", "WorkloadModel", "Schedules"], path: "Tests/TestKit",
+            swiftSettings: swift),
+        tests("SchedulesTests", ["Schedules", "TestKit"]),
+    ]
+)

@@ -1,0 +1,136 @@
+/// `${VAR}` and its kin, as the Compose Specification has them ("Interpolation").
+///
+/// `$$` is a dollar sign; `${VAR:-default}`, `${VAR-default}`, `${VAR:?message}`, `${VAR?message}`, `${VAR:+other}`,
+/// `${VAR+other}` with or without a value; defaults may hold variables themselves.
+struct Interpolation {
+    let variables: [String: String]
+    /// The names that were asked for.
+    private(set) var used: Set<String> = []
+    /// Names without a value or default: an empty text stands in their place.
+    private(set) var missing: [String] = []
+
+    init(variables: [String: String]) {
+        self.variables = variables
+    }
+
+    /// - Throws: ``Problem``
+    mutating func expand(_ text: String) throws(Problem) -> String {
+        missing = []
+        var rest = Substring(text)
+        return try expand(&rest, until: nil)
+    }
+
+    struct Problem: Error {
+        let message: String
+    }
+
+    private mutating func expand(_ rest: inout Substring, until end: Character?) throws(Problem) -> String {
+        var result = ""
+        while let character = rest.first {
+            if character == end { return result }
+            rest.removeFirst()
+            guard character == "$" else {
+                result.append(character)
+                continue
+            }
+            guard let next = rest.first else { throw Problem(message: "a '$' stands alone: write '$$' for a dollar sign") }
+            if next == "$" {
+                rest.removeFirst()
+                result.append("$")
+            } else if next == "{" {
+                rest.removeFirst()
+                result += try braced(&rest)
+            } else if Interpolation.startsName(next) {
+                let name = String(rest.prefix(while: Interpolation.inName))
+                rest.removeFirst(name.count)
+                result += value(name)
+            } else {
+                throw Problem(message: "'$\(next)' is not a variable: write '$$' for a dollar sign")
+            }
+        }
+        guard end == nil else { throw Problem(message: "a '${' has no '}'") }
+        return result
+    }
+
+    private mutating func braced(_ rest: inout Substring) throws(Problem) -> String {
+        let name = String(rest.prefix(while: Interpolation.inName))
+        guard let first = name.first, Interpolation.startsName(first) else { throw Problem(message: "after '${' must stand a variable's name") }
+        rest.removeFirst(name.count)
+        used.insert(name)
+        let colon = rest.first == ":"
+        if colon { rest.removeFirst() }
+        guard let mark = rest.first else { throw Problem(message: "a '${' has no '}'") }
+        rest.removeFirst()
+        if mark == "}", !colon { return value(name) }
+        guard ["-", "?", "+"].contains(mark) else {
+            throw Problem(message: "'${\(name)' is followed by '\(colon ? ":" : "")\(mark)': use :- for a default, :? for an error, :+ for another value")
+        }
+        let alternative = try expand(&rest, until: "}")
+        rest.removeFirst()
+        let given = variables[name].flatMap { colon && $0.isEmpty ? nil : $0 }
+        switch mark {
+        case "-": return given ?? alternative
+        case "+": return given == nil ? "" : alternative
+        default:
+            if let given { return given }
+            throw Problem(message: "the variable \(name) is not set" + (alternative.isEmpty ? "" : ": \(alternative)"))
+        }
+    }
+
+    private mutating func value(_ name: String) -> String {
+        used.insert(name)
+        if let value = variables[name] { return value }
+        missing.append(name)
+        return ""
+    }
+
+    private static func startsName(_ character: Character) -> Bool { character == "_" || character.isASCII && character.isLetter }
+    private static func inName(_ character: Character) -> Bool { startsName(character) || character.isASCII && character.isNumber }
+}
+
+/// Files of `KEY=value` lines: `.env` and `env_file`.
+public enum EnvironmentFile {
+    /// Reads the lines: blanks and `#` comments are passed over, `export ` is allowed, values may be quoted.
+    ///
+    /// - Returns: the values, and for each line that is none of these its number, from 1
+    public static func parse(_ text: String) -> (values: [String: String], wrongLines: [Int]) {
+        var values: [String: String] = [:]
+        var wrong: [Int] = []
+        for (number, rawLine) in zip(1..., text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)) {
+            var line = trim(rawLine)
+            if line.isEmpty || line.hasPrefix("#") { continue }
+            if line.hasPrefix("export ") { line = trim(line.dropFirst(7)) }
+            guard let equals = line.firstIndex(of: "="), equals != line.startIndex else {
+                wrong.append(number)
+                continue
+            }
+            let key = trim(line[..<equals])
+            guard key.allSatisfy({ $0 == "_" || $0 == "." || $0 == "-" || $0.isASCII && ($0.isLetter || $0.isNumber) }) else {
+                wrong.append(number)
+                continue
+            }
+            values[String(key)] = value(trim(line[line.index(after: equals)...]))
+        }
+        return (values, wrong)
+    }
+
+    private static func trim(_ text: Substring) -> Substring {
+        var text = text
+        while text.first?.isWhitespace == true { text.removeFirst() }
+        while text.last?.isWhitespace == true { text.removeLast() }
+        return text
+    }
+
+    private static func value(_ text: Substring) -> String {
+        if let quote = text.first, quote == "\"" || quote == "'", let end = text.dropFirst().firstIndex(of: quote) {
+            let inner = String(text[text.index(after: text.startIndex)..<end])
+            guard quote == "\"" else { return inner }
+            return inner.split(separator: "\\n", omittingEmptySubsequences: false).joined(separator: "\n")
+        }
+        // An unquoted value ends at a comment that stands apart.
+        if let comment = text.indices.first(where: { text[$0] == "#" && $0 > text.startIndex && text[text.index(before: $0)].isWhitespace }) {
+            return String(trim(text[..<comment]))
+        }
+        return String(text)
+    }
+}

@@ -1,0 +1,20 @@
+/// A recipe's text with all that its reading depended on, so that it can be read again anywhere, and always the same.
+public struct RecipeSource: Codable, Hashable, Sendable {
+    /// What messages call the file.
+    public var file: String
+    /// What relative paths start from; absolute.
+    public var baseDirectory: String
+    public var text: String
+    /// The variables that the text asks for, and their values.
+    public var variables: [String: String]
+    /// The other files that were read (`env_file`), by absolute path.
+    public var files: [String: String]
+
+    public init(file: String, baseDirectory: String, text: String, variables: [String: String] = [:], files: [String: String] = [:]) {
+        self.file = file
+        self.baseDirectory = baseDirectory
+        self.text = text
+        self.variables = variables
+        self.files = files
+    }
+}

@@ -1,0 +1,20 @@
+/// What became of a due time.
+public enum DueResult: String, Sendable, Codable, CaseIterable {
+    case ran, skipped, missed
+}
+
+/// Why a due time was skipped or missed.
+public enum DueReason: String, Sendable, Codable, CaseIterable {
+    // Skipped:
+    case overlap
+    case paused
+    case poolFull = "pool full"
+    case excluded
+    case deadline
+    /// Its recipe was changed or taken away while the due time waited for its start.
+    case withdrawn
+    // Missed:
+    case daemonDown = "daemon down"
+    case hostOff = "host off"
+    case clockJump = "clock jump"
+}

@@ -1,0 +1,76 @@
+/// Why a text is not a name.
+public struct NameError: Error, Equatable, Sendable, CustomStringConvertible {
+    public let description: String
+}
+
+private func checkedName(_ text: String, kind: String) throws(NameError) -> String {
+    guard let first = text.utf8.first, text.utf8.count <= 63 else {
+        throw NameError(description: text.isEmpty ? "the \(kind) is empty" : "the \(kind) '\(text)' is longer than 63 characters")
+    }
+    let startsWell = (97...122).contains(first) || (48...57).contains(first)
+    let allowed = text.utf8.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == 45 || $0 == 95 || $0 == 46 }
+    guard startsWell, allowed, !text.contains("..") else {
+        throw NameError(
+            description: "the \(kind) '\(text)' must be lower-case letters, digits, '-', '_' or single '.', and begin with a letter or digit")
+    }
+    return text
+}
+
+/// The name of a recipe. All names of workloads live inside it.
+public struct ProjectName: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    public let description: String
+
+    /// - Throws: ``NameError`` unless it is 1 to 63 lower-case letters, digits, `-`, `_` and single `.`
+    public init(_ text: String) throws(NameError) {
+        description = try checkedName(text, kind: "project name")
+    }
+
+    public init(from decoder: any Decoder) throws {
+        try self.init(decoder.singleValueContainer().decode(String.self))
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+
+    public static func < (left: ProjectName, right: ProjectName) -> Bool { left.description < right.description }
+}
+
+/// The name of a service or job inside its project.
+public struct WorkloadName: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    public let description: String
+
+    /// - Throws: ``NameError`` unless it is 1 to 63 lower-case letters, digits, `-`, `_` and single `.`
+    public init(_ text: String) throws(NameError) {
+        description = try checkedName(text, kind: "name")
+    }
+
+    public init(from decoder: any Decoder) throws {
+        try self.init(decoder.singleValueContainer().decode(String.self))
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+
+    public static func < (left: WorkloadName, right: WorkloadName) -> Bool { left.description < right.description }
+}
+
+/// A workload, named across projects: `shop/backup`.
+public struct WorkloadID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    public let project: ProjectName
+    public let name: WorkloadName
+
+    public init(project: ProjectName, name: WorkloadName) {
+        self.project = project
+        self.name = name
+    }
+
+    public var description: String { "\(project)/\(name)" }
+
+    public static func < (left: WorkloadID, right: WorkloadID) -> Bool {
+        left.project == right.project ? left.name < right.name : left.project < right.project
+    }
+}

@@ -1,0 +1,92 @@
+import Schedules
+
+/// When a service is started again after its container ended. The names are Docker's.
+public enum RestartPolicy: Hashable, Sendable, CustomStringConvertible {
+    case no
+    /// After a failure; at most `limit` times in a row, `nil` for ever.
+    case onFailure(limit: Int?)
+    case always
+    case unlessStopped
+
+    public var description: String {
+        switch self {
+        case .no: "no"
+        case .onFailure(let limit): limit.map { "on-failure:\($0)" } ?? "on-failure"
+        case .always: "always"
+        case .unlessStopped: "unless-stopped"
+        }
+    }
+
+    /// Reads Docker's form; `nil` when it is none of them.
+    public init?(_ text: String) {
+        switch text {
+        case "no": self = .no
+        case "always": self = .always
+        case "unless-stopped": self = .unlessStopped
+        case "on-failure": self = .onFailure(limit: nil)
+        default:
+            guard text.hasPrefix("on-failure:"), let limit = Int(text.dropFirst(11)), limit > 0 else { return nil }
+            self = .onFailure(limit: limit)
+        }
+    }
+}
+
+/// What happens when a job is due while a run of it is still going.
+public enum OverlapPolicy: String, Sendable, CaseIterable {
+    case skip
+    /// One waits; more are skipped.
+    case queue
+    /// The running one is stopped, then the new one starts.
+    case replace
+    case allow
+}
+
+/// Which due times that passed unattended are run afterwards.
+public struct MissedPolicy: Hashable, Sendable {
+    public enum Kind: String, Sendable, CaseIterable {
+        case last, skip, all
+    }
+
+    public var kind: Kind
+    /// How old a due time may be; `nil` is, for `last`, the job's period but at most 24 h, and no bound for `all`.
+    public var window: Duration?
+    /// How many at most, for `all`.
+    public var limit: Int
+
+    public init(kind: Kind = .last, window: Duration? = nil, limit: Int = 100) {
+        self.kind = kind
+        self.window = window
+        self.limit = limit
+    }
+}
+
+/// How often, and after which pauses, a failed run of a job is tried again.
+public struct RetryPolicy: Hashable, Sendable {
+    /// Retries after the first attempt; 0 is none.
+    public var limit: Int
+    public var backoff: Duration
+    public var factor: Double
+    public var maximumBackoff: Duration
+
+    public init(limit: Int = 0, backoff: Duration = .seconds(10), factor: Double = 2, maximumBackoff: Duration = .seconds(600)) {
+        self.limit = limit
+        self.backoff = backoff
+        self.factor = factor
+        self.maximumBackoff = maximumBackoff
+    }
+
+    /// The pause before the retry that follows `attempt`, counted from 1.
+    public func delay(afterAttempt attempt: Int) -> Duration {
+        var milliseconds = Double(backoff.wholeMilliseconds)
+        let most = Double(maximumBackoff.wholeMilliseconds)
+        for _ in 1..<max(attempt, 1) where milliseconds < most { milliseconds *= factor }
+        return .milliseconds(Int64(min(milliseconds, most)))
+    }
+}
+
+/// What becomes of a run whose end nobody saw.
+public enum LostPolicy: String, Sendable, CaseIterable {
+    case record
+    /// It is run again, at most once: at-least-once for jobs that want it.
+    case rerun
+}

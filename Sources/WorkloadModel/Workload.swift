@@ -1,0 +1,80 @@
+public import Schedules
+
+/// One named entry of a recipe.
+public struct Workload: Hashable, Sendable {
+    public enum Kind: Hashable, Sendable {
+        case service(ServicePolicy)
+        case job(JobPolicy)
+    }
+
+    public let id: WorkloadID
+    public let container: ContainerSpec
+    public let kind: Kind
+
+    public init(id: WorkloadID, container: ContainerSpec, kind: Kind) {
+        self.id = id
+        self.container = container
+        self.kind = kind
+    }
+
+    public var jobPolicy: JobPolicy? {
+        if case .job(let policy) = kind { policy } else { nil }
+    }
+}
+
+/// How a service is kept on.
+public struct ServicePolicy: Hashable, Sendable {
+    public var restart: RestartPolicy
+
+    public init(restart: RestartPolicy = .no) {
+        self.restart = restart
+    }
+}
+
+/// When and how a job runs.
+public struct JobPolicy: Hashable, Sendable {
+    /// `nil` is by hand only.
+    public var schedule: Schedule?
+    public var overlap: OverlapPolicy
+    public var missed: MissedPolicy
+    public var retries: RetryPolicy
+    /// How long one run may take.
+    public var timeout: Duration?
+    /// How late a run may still start.
+    public var deadline: Duration?
+    /// Exit codes that count as success.
+    public var successCodes: Set<Int32>
+    public var onLost: LostPolicy
+
+    public init(
+        schedule: Schedule? = nil, overlap: OverlapPolicy = .skip, missed: MissedPolicy = MissedPolicy(), retries: RetryPolicy = RetryPolicy(),
+        timeout: Duration? = nil, deadline: Duration? = nil, successCodes: Set<Int32> = [0], onLost: LostPolicy = .record
+    ) {
+        self.schedule = schedule
+        self.overlap = overlap
+        self.missed = missed
+        self.retries = retries
+        self.timeout = timeout
+        self.deadline = deadline
+        self.successCodes = successCodes
+        self.onLost = onLost
+    }
+}
+
+/// The file, read: which containers run, and when.
+public struct Recipe: Hashable, Sendable {
+    public let project: ProjectName
+    /// Ascending by name.
+    public let workloads: [Workload]
+    /// The names of its volumes, ascending.
+    public let volumes: [String]
+    /// SHA-256 of the file's text, in hexadecimal.
+    public let digest: String
+
+    public init(project: ProjectName, workloads: [Workload], volumes: [String], digest: String) {
+        self.project = project
+        self.workloads = workloads
+        self.volumes = volumes
+        self.digest = digest
+    }
+}

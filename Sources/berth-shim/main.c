@@ -1,0 +1,65 @@
+#define _GNU_SOURCE
+#include "shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CONTROL_FD 3
+
+static int check_spec(void)
+{
+    struct error err;
+    struct spec spec;
+    uint8_t *bytes = NULL;
+    size_t size;
+    if (spec_read(0, &bytes, &size, &err) < 0) {
+        fprintf(stderr, "%s\n", err.text);
+        free(bytes);
+        return 1;
+    }
+    int result = spec_parse(&spec, bytes, size, &err);
+    if (result < 0) fprintf(stderr, "%s\n", err.text);
+    else printf("%s: %zu arguments, %zu layers, %zu mounts\n", spec.run_id, spec.arguments.count, spec.lowers.count, spec.mount_count);
+    spec_free(&spec);
+    free(bytes);
+    return result < 0;
+}
+
+static int write_filter(const char *text)
+{
+    struct error err;
+    char *end;
+    errno = 0;
+    unsigned long long capabilities = strtoull(text, &end, 16);
+    if (errno != 0 || *text == 0 || *end != 0) {
+        fprintf(stderr, "berth-shim: '%s' is not a capability mask in hexadecimal\n", text);
+        return 2;
+    }
+    if (seccomp_write(1, capabilities, &err) == 0) return 0;
+    fprintf(stderr, "berth-shim: %s\n", err.text);
+    return 1;
+}
+
+int main(int count, char **arguments)
+{
+    if (count == 2 && strcmp(arguments[1], "run") == 0) {
+        /* Nothing of the daemon's may reach a container, whatever it forgot to mark. */
+        close_range(CONTROL_FD + 1, ~0u, 0);
+        if (fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0) {
+            fprintf(stderr, "berth-shim: descriptor %d is not the control socket: the daemon starts this program\n", CONTROL_FD);
+            return 2;
+        }
+        return run(CONTROL_FD);
+    }
+    if (count == 2 && strcmp(arguments[1], "check-spec") == 0) return check_spec();
+    if (count == 3 && strcmp(arguments[1], "seccomp") == 0) return write_filter(arguments[2]);
+    if (count == 3 && strcmp(arguments[1], "remove-tree") == 0) return remove_tree(arguments[2], 0);
+    fprintf(stderr, "usage: berth-shim run | check-spec | seccomp CAPABILITIES | remove-tree DIRECTORY\n"
+                    "berthd starts this program, one process a run; it is not for use by hand.\n");
+    return 2;
+}

@@ -1,0 +1,372 @@
+/* The shim's life: read the spec, make the sandbox, say `created`, wait for `go`, write `started`, release, keep the
+ * log, carry out stops and the timeout, and write down the end.
+ *
+ * On the control socket, shim to daemon: 'C' (created), 'S' (started) or 'E' and a sentence; daemon to shim: the spec,
+ * then 'G'. End of file instead of 'G' means that the daemon is gone: nothing is run, and nothing is left behind. */
+#define _GNU_SOURCE
+#include "shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SETUP_TIMEOUT_MS 30000
+#define EMPTY_TIMEOUT_MS 30000
+#define DRAIN_TIMEOUT_MS 2000
+
+struct shim {
+    struct spec spec;
+    struct log *log;
+    struct ending ending;
+    pid_t container;
+    int control, pidfd, fifo, signals;
+    int ready, go, out, err_out, status; /* the shim's ends of the pipes, -1 when closed */
+    int64_t kill_at, timeout_at;         /* boot-time milliseconds, 0 = never */
+};
+
+static void shut(int *fd)
+{
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+}
+
+static void tell(struct shim *shim, char kind, const char *text)
+{
+    char message[ERROR_MAX + 1];
+    int length = snprintf(message, sizeof message, "%c%s", kind, text);
+    /* The daemon may be gone; what is in the run directory is what counts. */
+    if (write_all(shim->control, message, (size_t)length) < 0) return;
+}
+
+static int open_signals(struct error *err)
+{
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    sigaddset(&blocked, SIGINT);
+    sigaddset(&blocked, SIGHUP);
+    sigaddset(&blocked, SIGPIPE);
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    sigset_t read;
+    sigemptyset(&read);
+    sigaddset(&read, SIGTERM);
+    int fd = signalfd(-1, &read, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? fail(err, errno, "cannot watch for signals") : fd;
+}
+
+static int open_fifo(const struct spec *spec, struct error *err)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s/control", spec->run_dir);
+    if (mkfifo(path, 0600) < 0 && errno != EEXIST) return fail(err, errno, "cannot make %s", path);
+    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? fail(err, errno, "cannot open %s", path) : fd;
+}
+
+static int open_pipe(int ends[2], struct error *err)
+{
+    return pipe2(ends, O_CLOEXEC) < 0 ? fail(err, errno, "cannot make a pipe") : 0;
+}
+
+/* Starts the container's first process in new namespaces and, on v2, already in its cgroup. */
+static int clone_container(struct shim *shim, struct error *err)
+{
+    int ready[2], go[2], out[2], err_out[2], status[2];
+    if (open_pipe(ready, err) < 0 || open_pipe(go, err) < 0 || open_pipe(out, err) < 0 || open_pipe(err_out, err) < 0 || open_pipe(status, err) < 0) return -1;
+    struct clone_args arguments = {
+        .flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD | (shim->spec.host_network ? 0 : CLONE_NEWNET),
+        .pidfd = (uint64_t)(uintptr_t)&shim->pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    int cgroup = -1;
+    if (shim->spec.cgroup_v2) {
+        cgroup = open(shim->spec.cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (cgroup < 0) return fail(err, errno, "cannot open the cgroup %s", shim->spec.cgroup_v2);
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = (uint64_t)cgroup;
+    }
+    long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (pid == 0) {
+        struct sandbox_pipes pipes = { .ready = ready[1], .go = go[0], .out = out[1], .err_out = err_out[1], .status = status[1] };
+        /* The shim's ends: if they stayed open in here, the end of the shim would not be an end of file. */
+        close(ready[0]);
+        close(go[1]);
+        sandbox_enter(&shim->spec, &pipes);
+    }
+    int saved = errno;
+    if (cgroup >= 0) close(cgroup);
+    close(ready[1]);
+    close(go[0]);
+    close(out[1]);
+    close(err_out[1]);
+    close(status[1]);
+    shim->ready = ready[0];
+    shim->go = go[1];
+    shim->out = out[0];
+    shim->err_out = err_out[0];
+    shim->status = status[0];
+    if (pid < 0) return fail(err, saved, "cannot make the container's namespaces");
+    shim->container = (pid_t)pid;
+    return 0;
+}
+
+/* Reads the child's report: "R" is ready, "E..." a sentence, end of file a silent death (or, after go, a good exec). */
+static int read_report(struct shim *shim, bool expect_ready, struct error *err)
+{
+    char text[ERROR_MAX + 1];
+    size_t used = 0;
+    struct pollfd waiting[2] = { { .fd = shim->ready, .events = POLLIN }, { .fd = shim->control, .events = POLLIN } };
+    int64_t until = now_boot_ms() + SETUP_TIMEOUT_MS;
+    for (;;) {
+        int64_t left = until - now_boot_ms();
+        int count = left <= 0 ? 0 : poll(waiting, expect_ready ? 2 : 1, (int)left);
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0) return fail(err, 0, "the sandbox was not set up within %d seconds", SETUP_TIMEOUT_MS / 1000);
+        if (expect_ready && waiting[0].revents == 0 && waiting[1].revents & (POLLHUP | POLLERR)) return fail(err, 0, "the daemon left during set-up");
+        if (waiting[0].revents == 0) {
+            waiting[1].fd = -1;
+            continue;
+        }
+        ssize_t got = read(shim->ready, text + used, sizeof text - 1 - used);
+        if (got < 0 && errno == EINTR) continue;
+        if (got > 0) used += (size_t)got;
+        if (expect_ready && used > 0 && text[0] == 'R') return 0;
+        if (got > 0 && used < sizeof text - 1) continue;
+        text[used] = 0;
+        if (used > 1 && text[0] == 'E') return fail(err, 0, "%s", text + 1);
+        return expect_ready ? fail(err, 0, "the container's first process died during set-up") : 0;
+    }
+}
+
+static void kill_container(struct shim *shim)
+{
+    if (shim->pidfd >= 0) syscall(SYS_pidfd_send_signal, shim->pidfd, SIGKILL, NULL, 0);
+}
+
+static void reap(struct shim *shim)
+{
+    siginfo_t info = { 0 };
+    while (waitid(P_PID, (id_t)shim->container, &info, WEXITED | __WALL) < 0 && errno == EINTR) {}
+    shim->ending.signaled = info.si_code != CLD_EXITED;
+    shim->ending.status = info.si_status;
+    if (shim->spec.init && !shim->ending.start_error) {
+        int status;
+        if (read(shim->status, &status, sizeof status) == (ssize_t)sizeof status) {
+            shim->ending.signaled = WIFSIGNALED(status);
+            shim->ending.status = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+        }
+    }
+}
+
+static void begin_stop(struct shim *shim, int number, int64_t grace_ms)
+{
+    /* A container that a v1 freezer or a user holds frozen could not react. */
+    syscall(SYS_pidfd_send_signal, shim->pidfd, number, NULL, 0);
+    int64_t at = now_boot_ms() + grace_ms;
+    if (shim->kill_at == 0 || at < shim->kill_at) shim->kill_at = at > 0 ? at : 1;
+}
+
+/* One command a line: "stop SIGNAL GRACE_MS", "signal NUMBER". */
+static void obey(struct shim *shim, const char *line)
+{
+    int number;
+    long long grace;
+    if (sscanf(line, "stop %d %lld", &number, &grace) == 2 && number > 0 && number <= 64 && grace >= 0) {
+        shim->ending.stop_requested = true;
+        begin_stop(shim, number, grace);
+    } else if (sscanf(line, "signal %d", &number) == 1 && number > 0 && number <= 64) {
+        syscall(SYS_pidfd_send_signal, shim->pidfd, number, NULL, 0);
+    }
+}
+
+static void read_fifo(struct shim *shim)
+{
+    char text[1024];
+    ssize_t got = read(shim->fifo, text, sizeof text - 1);
+    if (got <= 0) return;
+    text[got] = 0;
+    char *rest = text, *line;
+    while ((line = strsep(&rest, "\n")))
+        if (*line) obey(shim, line);
+}
+
+static void read_signals(struct shim *shim)
+{
+    struct signalfd_siginfo info;
+    if (read(shim->signals, &info, sizeof info) != (ssize_t)sizeof info) return;
+    /* The host shuts down: the container gets its stop signal and its grace, and the end is written down. */
+    shim->ending.stop_requested = true;
+    begin_stop(shim, (int)shim->spec.stop_signal, (int64_t)shim->spec.grace_ms);
+}
+
+static void act_on_time(struct shim *shim)
+{
+    int64_t now = now_boot_ms();
+    if (shim->timeout_at != 0 && now >= shim->timeout_at) {
+        shim->timeout_at = 0;
+        if (!shim->ending.stop_requested) {
+            shim->ending.timed_out = true;
+            begin_stop(shim, (int)shim->spec.stop_signal, (int64_t)shim->spec.grace_ms);
+        }
+    }
+    if (shim->kill_at != 0 && now >= shim->kill_at) {
+        shim->ending.killed = true;
+        shim->kill_at = now + 5000;
+        kill_container(shim);
+        cgroup_empty(&shim->spec, true, 0);
+    }
+}
+
+static int next_wait(const struct shim *shim)
+{
+    int64_t now = now_boot_ms(), wait = 60000;
+    if (shim->timeout_at != 0 && shim->timeout_at - now < wait) wait = shim->timeout_at - now;
+    if (shim->kill_at != 0 && shim->kill_at - now < wait) wait = shim->kill_at - now;
+    return wait < 0 ? 0 : (int)wait;
+}
+
+/* Until the container's first process has ended, and with it all others in its pid namespace. */
+static void watch(struct shim *shim)
+{
+    for (;;) {
+        struct pollfd waiting[] = {
+            { .fd = shim->pidfd, .events = POLLIN }, { .fd = shim->out, .events = POLLIN },     { .fd = shim->err_out, .events = POLLIN },
+            { .fd = shim->fifo, .events = POLLIN },  { .fd = shim->signals, .events = POLLIN },
+        };
+        int count = poll(waiting, 5, next_wait(shim));
+        if (count < 0 && errno != EINTR) nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+        if (count > 0) {
+            if (waiting[1].revents && !log_read(shim->log, 0, shim->out)) shut(&shim->out);
+            if (waiting[2].revents && !log_read(shim->log, 1, shim->err_out)) shut(&shim->err_out);
+            if (waiting[3].revents) read_fifo(shim);
+            if (waiting[4].revents) read_signals(shim);
+            if (waiting[0].revents) return;
+        }
+        act_on_time(shim);
+    }
+}
+
+static void drain(struct shim *shim)
+{
+    int64_t until = now_boot_ms() + DRAIN_TIMEOUT_MS;
+    while (shim->out >= 0 || shim->err_out >= 0) {
+        struct pollfd waiting[] = { { .fd = shim->out, .events = POLLIN }, { .fd = shim->err_out, .events = POLLIN } };
+        int64_t left = until - now_boot_ms();
+        if (left <= 0 || poll(waiting, 2, (int)left) <= 0) break;
+        if (waiting[0].revents && !log_read(shim->log, 0, shim->out)) shut(&shim->out);
+        if (waiting[1].revents && !log_read(shim->log, 1, shim->err_out)) shut(&shim->err_out);
+    }
+    log_close(shim->log);
+}
+
+/* A big writable layer is removed by a child, so that the end of the run is not announced late because of it. */
+static void remove_scratch(struct shim *shim)
+{
+    if (remove_tree(shim->spec.scratch, 64) == 0) return;
+    if (fork() == 0) {
+        close_range(0, ~0u, 0);
+        _exit(remove_tree(shim->spec.scratch, 0));
+    }
+}
+
+static int finish(struct shim *shim)
+{
+    struct error err;
+    shim->ending.finished_ns = now_realtime_ns();
+    if (shim->log) drain(shim);
+    shim->ending.not_empty = cgroup_empty(&shim->spec, true, EMPTY_TIMEOUT_MS) != 0;
+    cgroup_usage(&shim->spec, &shim->ending.usage);
+    cgroup_remove(&shim->spec);
+    if (shim->log) {
+        shim->ending.log_bytes = log_bytes(shim->log);
+        shim->ending.log_dropped = log_dropped(shim->log);
+    }
+    int result = record_exit(&shim->spec, &shim->ending, &err);
+    if (result < 0) fprintf(stderr, "berth-shim: %s\n", err.text);
+    remove_scratch(shim);
+    return result < 0 ? 1 : 0;
+}
+
+/* Nothing of the user's has run: leave no trace but the sentence, for the daemon if it is there. */
+static int abandon(struct shim *shim, const struct error *err)
+{
+    kill_container(shim);
+    if (shim->container > 0) reap(shim);
+    cgroup_empty(&shim->spec, true, EMPTY_TIMEOUT_MS);
+    cgroup_remove(&shim->spec);
+    if (shim->spec.scratch) remove_tree(shim->spec.scratch, 0);
+    tell(shim, 'E', err->text);
+    return 1;
+}
+
+static bool wait_for_go(struct shim *shim)
+{
+    char byte = 0;
+    ssize_t got;
+    do
+        got = read(shim->control, &byte, 1);
+    while (got < 0 && errno == EINTR);
+    return got == 1 && byte == 'G';
+}
+
+static int prepare(struct shim *shim, struct error *err)
+{
+    if ((shim->signals = open_signals(err)) < 0 || (shim->fifo = open_fifo(&shim->spec, err)) < 0) return -1;
+    if (!(shim->log = log_open(shim->spec.log_base, shim->spec.log_cap, err))) return -1;
+    if (clone_container(shim, err) < 0 || read_report(shim, true, err) < 0) return -1;
+    return record_facts(&shim->spec, shim->container, err);
+}
+
+int run(int control)
+{
+    struct shim shim = { .control = control, .pidfd = -1, .fifo = -1, .signals = -1, .ready = -1, .go = -1, .out = -1, .err_out = -1, .status = -1 };
+    struct error err;
+    uint8_t *bytes = NULL;
+    size_t size;
+    prctl(PR_SET_NAME, "berth-shim");
+    setsid();
+    if (chdir("/") < 0 || spec_read(control, &bytes, &size, &err) < 0 || spec_parse(&shim.spec, bytes, size, &err) < 0) {
+        tell(&shim, 'E', err.text);
+        return 1;
+    }
+    if (prepare(&shim, &err) < 0) return abandon(&shim, &err);
+    tell(&shim, 'C', "");
+    if (!wait_for_go(&shim)) {
+        fail(&err, 0, "the daemon left before it said go");
+        return abandon(&shim, &err);
+    }
+    int64_t started = now_realtime_ns();
+    if (record_started(&shim.spec, started, &err) < 0) return abandon(&shim, &err);
+    shim.ending.started_ns = started;
+    if (shim.spec.timeout_ms > 0) shim.timeout_at = now_boot_ms() + (int64_t)shim.spec.timeout_ms;
+    if (write_all(shim.go, "G", 1) < 0) fail(&err, errno, "the container's first process died before it was released");
+    shut(&shim.go);
+    if (read_report(&shim, false, &err) < 0) {
+        shim.ending.start_error = true;
+        snprintf(shim.ending.message, sizeof shim.ending.message, "%s", err.text);
+        tell(&shim, 'E', err.text);
+        kill_container(&shim);
+    } else {
+        tell(&shim, 'S', "");
+    }
+    shut(&shim.ready);
+    shut(&shim.control);
+    watch(&shim);
+    reap(&shim);
+    int result = finish(&shim);
+    free(bytes);
+    spec_free(&shim.spec);
+    return result;
+}

@@ -1,0 +1,235 @@
+/* The container's first process, from its birth in new namespaces to the exec of the user's command. */
+#define _GNU_SOURCE
+#include "shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct entry { const struct spec *spec; const struct sandbox_pipes *pipes; char **environment; };
+
+static void __attribute__((noreturn)) report(const struct sandbox_pipes *pipes, const struct error *err)
+{
+    char text[ERROR_MAX + 1] = "E";
+    snprintf(text + 1, sizeof text - 1, "%s", err->text);
+    write_all(pipes->ready, text, strlen(text));
+    _exit(125);
+}
+
+static int loopback_up(struct error *err)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return errno == EAFNOSUPPORT ? 0 : fail(err, errno, "cannot open a socket for the loopback interface");
+    struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+    int result = ioctl(fd, SIOCSIFFLAGS, &request);
+    if (result < 0) fail(err, errno, "cannot bring the loopback interface up");
+    close(fd);
+    return result;
+}
+
+static int limit_resources(const struct spec *spec, struct error *err)
+{
+    for (size_t i = 0; i < spec->rlimit_count; i++) {
+        struct rlimit limit = { .rlim_cur = spec->rlimits[i].soft, .rlim_max = spec->rlimits[i].hard };
+        if (setrlimit((int)spec->rlimits[i].resource, &limit) < 0) return fail(err, errno, "cannot set resource limit %u", spec->rlimits[i].resource);
+    }
+    return 0;
+}
+
+static int set_streams(const struct sandbox_pipes *pipes, struct error *err)
+{
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null < 0) return fail(err, errno, "cannot open /dev/null for the container's input");
+    if (dup2(null, 0) < 0 || dup2(pipes->out, 1) < 0 || dup2(pipes->err_out, 2) < 0) return fail(err, errno, "cannot set the container's streams");
+    return 0;
+}
+
+/* Everything above 2 is closed on exec; the pipes back to the shim among them. */
+static int seal_descriptors(struct error *err)
+{
+    return close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? fail(err, errno, "cannot close inherited descriptors") : 0;
+}
+
+/* Drops from the bounding set what is not given, changes the user, and keeps for root what is given. As everywhere, a
+ * user other than root starts without effective capabilities. */
+static int drop_privileges(const struct spec *spec, const struct user *user, struct error *err)
+{
+    for (int capability = 0; capability < 64; capability++) {
+        if (spec->capabilities >> capability & 1) continue;
+        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) {
+            if (errno == EINVAL) break;
+            return fail(err, errno, "cannot drop capability %d", capability);
+        }
+    }
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    if (setgroups(user->group_count, user->groups) < 0) return fail(err, errno, "cannot set the supplementary groups");
+    if (setresgid(user->gid, user->gid, user->gid) < 0) return fail(err, errno, "cannot become group %u", user->gid);
+    /* A filter without no_new_privs needs a capability, so a privileged container has none; all others have both. */
+    if (!spec->privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return fail(err, errno, "cannot set no_new_privs");
+    if (setresuid(user->uid, user->uid, user->uid) < 0) return fail(err, errno, "cannot become user %u", user->uid);
+    uint64_t mask = user->uid == 0 ? spec->capabilities : 0;
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[2] = {
+        { .effective = (uint32_t)mask, .permitted = (uint32_t)mask },
+        { .effective = (uint32_t)(mask >> 32), .permitted = (uint32_t)(mask >> 32) },
+    };
+    if (syscall(SYS_capset, &header, data) < 0) return fail(err, errno, "cannot set the capabilities");
+    return 0;
+}
+
+static int filter_syscalls(const struct spec *spec, struct error *err)
+{
+    if (spec->privileged || !spec->seccomp) return 0;
+    struct sock_filter *copy = malloc(spec->seccomp_bytes);
+    if (!copy) return fail(err, ENOMEM, "cannot load the seccomp filter");
+    memcpy(copy, spec->seccomp, spec->seccomp_bytes);
+    struct sock_fprog program = { .len = (unsigned short)(spec->seccomp_bytes / sizeof *copy), .filter = copy };
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0) return fail(err, errno, "cannot load the seccomp filter");
+    return 0;
+}
+
+static const char *lookup(char *const *environment, const char *name)
+{
+    size_t length = strlen(name);
+    for (; *environment; environment++)
+        if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=') return *environment + length + 1;
+    return NULL;
+}
+
+/* The spec's environment with a PATH and a HOME where it names none. */
+static char **make_environment(const struct spec *spec, const struct user *user)
+{
+    static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    char **environment = calloc(spec->environment.count + 3, sizeof *environment);
+    char *home = NULL;
+    if (!environment) return NULL;
+    size_t count = 0;
+    for (; count < spec->environment.count; count++) environment[count] = (char *)(uintptr_t)spec->environment.items[count];
+    if (!lookup(environment, "PATH")) environment[count++] = path;
+    if (!lookup(environment, "HOME") && asprintf(&home, "HOME=%s", user->home) > 0) environment[count++] = home;
+    return environment;
+}
+
+static int enter_working_dir(const struct spec *spec, struct error *err)
+{
+    const char *path = spec->working_dir;
+    if (chdir(path) == 0) {
+        char where[4096];
+        /* A path that leads out of the root (through a descriptor in /proc) has no name in here. */
+        if (!getcwd(where, sizeof where) || where[0] != '/') return fail(err, 0, "the working directory %s is outside the root file system: refused", path);
+        return 0;
+    }
+    if (errno != ENOENT) return fail(err, errno, "cannot enter the working directory %s", path);
+    char partial[4096];
+    snprintf(partial, sizeof partial, "%s", path);
+    for (char *at = partial + 1; *at; at++) {
+        if (*at != '/') continue;
+        *at = 0;
+        if (mkdir(partial, 0755) < 0 && errno != EEXIST) return fail(err, errno, "cannot make the working directory %s", path);
+        *at = '/';
+    }
+    if (mkdir(partial, 0755) < 0 && errno != EEXIST) return fail(err, errno, "cannot make the working directory %s", path);
+    if (chdir(path) < 0) return fail(err, errno, "cannot enter the working directory %s", path);
+    return 0;
+}
+
+/* Becomes the command, found along PATH as execvp finds it, but never through a shell. */
+static void start_command(void *context)
+{
+    const struct entry *entry = context;
+    const struct strings *list = &entry->spec->arguments;
+    char **arguments = calloc(list->count + 1, sizeof *arguments);
+    struct error err;
+    if (!arguments) {
+        fail(&err, ENOMEM, "cannot start the command");
+        report(entry->pipes, &err);
+    }
+    for (size_t i = 0; i < list->count; i++) arguments[i] = (char *)(uintptr_t)list->items[i];
+    const char *name = arguments[0];
+    int reason = ENOENT;
+    if (strchr(name, '/')) {
+        execve(name, arguments, entry->environment);
+        reason = errno;
+    } else {
+        const char *path = lookup(entry->environment, "PATH");
+        while (path && *path) {
+            size_t length = strcspn(path, ":");
+            char candidate[4096];
+            int used = snprintf(candidate, sizeof candidate, "%.*s/%s", (int)length, path, name);
+            if (length > 0 && used > 0 && (size_t)used < sizeof candidate) {
+                execve(candidate, arguments, entry->environment);
+                if (errno != ENOENT && errno != ENOTDIR) reason = errno;
+            }
+            path += length + (path[length] == ':');
+        }
+    }
+    if (reason == ENOENT && !strchr(name, '/')) fail(&err, 0, "command '%.200s' is not in the PATH of the root file system", name);
+    else if (reason == ENOENT) fail(&err, 0, "command '%.200s', or the interpreter it names, is not in the root file system", name);
+    else if (reason == ENOEXEC) fail(&err, 0, "command '%.200s' is not a program for this machine, or a script without '#!'", name);
+    else fail(&err, reason, "cannot execute '%.200s'", name);
+    report(entry->pipes, &err);
+}
+
+static int set_up(const struct spec *spec, const struct sandbox_pipes *pipes, struct entry *entry, struct error *err)
+{
+    struct user user;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return fail(err, errno, "cannot tie the container's life to the shim's");
+    if (cgroup_join_v1(spec, err) < 0) return -1;
+    if (unshare(CLONE_NEWCGROUP) < 0) return fail(err, errno, "cannot make a cgroup namespace");
+    if (!spec->host_network && loopback_up(err) < 0) return -1;
+    if (mounts_enter(spec, err) < 0) return -1;
+    if (spec->hostname && sethostname(spec->hostname, strlen(spec->hostname)) < 0) return fail(err, errno, "cannot set the host name %s", spec->hostname);
+    if (user_resolve(spec->user, &user, err) < 0) return -1;
+    if (limit_resources(spec, err) < 0 || set_streams(pipes, err) < 0 || seal_descriptors(err) < 0) return -1;
+    umask(022);
+    setsid();
+    if (drop_privileges(spec, &user, err) < 0) return -1;
+    if (enter_working_dir(spec, err) < 0) return -1;
+    if (!(entry->environment = make_environment(spec, &user))) return fail(err, ENOMEM, "cannot make the environment");
+    return filter_syscalls(spec, err);
+}
+
+static void default_signals(void)
+{
+    for (int number = 1; number < 65; number++) signal(number, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes)
+{
+    struct entry entry = { .spec = spec, .pipes = pipes };
+    struct error err;
+    default_signals();
+    if (set_up(spec, pipes, &entry, &err) < 0) report(pipes, &err);
+    char byte;
+    if (write_all(pipes->ready, "R", 1) < 0) _exit(125);
+    ssize_t got;
+    do
+        got = read(pipes->go, &byte, 1);
+    while (got < 0 && errno == EINTR);
+    if (got != 1) _exit(125);
+    /* From here on the container outlives its shim: an exit that nobody sees is better than a killed database. */
+    prctl(PR_SET_PDEATHSIG, 0);
+    if (spec->init) init_run(start_command, &entry, pipes->status);
+    start_command(&entry);
+    _exit(125);
+}
