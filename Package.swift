@@ -26,9 +26,11 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let niocore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioposix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let niohttp = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -45,6 +47,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.100.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -59,22 +62,23 @@ let package = Package(
         module("WorkloadModel", ["Schedules"]),
 
         // Layer 1, pure.
-        module("RecipeFile", ["WorkloadModel", "Schedules", "CYAML"]),
-        module("Planning", ["WorkloadModel", "Schedules", heap]),
+        module("RecipeFile", ["WorkloadModel", "Schedules", "CYAML", crypto]),
+        module("Planning", ["WorkloadModel", "Schedules", "EngineAPI", heap]),
         module("EngineAPI", ["WorkloadModel", "Schedules"]),
         module("ControlAPI", ["WorkloadModel", "Schedules"]),
 
         // Layer 2, core.
+        module("SystemZones", ["Schedules"]),
         module("HistoryStore", ["WorkloadModel", "Schedules", "Planning", grdb]),
         module("Supervision", ["Planning", "EngineAPI", "HistoryStore", "WorkloadModel", "Schedules", "CLinux", logging]),
 
         // Layer 3, edges.
-        module("EngineNative", ["EngineAPI", "WorkloadModel", "Schedules", "CLinux", subprocess, crypto, logging]),
+        module("EngineNative", ["EngineAPI", "WorkloadModel", "Schedules", "CLinux", subprocess, system, logging]),
         module(
             "ControlServer",
             [
                 "ControlAPI", "Supervision", "HistoryStore", "Planning", "EngineAPI", "RecipeFile", "WorkloadModel", "Schedules",
-                "CLinux", hummingbird, niocore, nioposix, logging,
+                "SystemZones", "CLinux", hummingbird, niocore, nioposix, logging,
             ]),
 
         // Layer 4, shells.
@@ -82,12 +86,12 @@ let package = Package(
             "berthd",
             [
                 "ControlServer", "Supervision", "EngineNative", "EngineAPI", "HistoryStore", "RecipeFile", "WorkloadModel",
-                "Schedules", "CLinux", arguments, logging,
+                "Schedules", "Planning", "SystemZones", "ControlAPI", "CLinux", arguments, logging, hummingbird,
             ]),
         program(
             "berth",
             [
-                "ControlAPI", "RecipeFile", "Planning", "WorkloadModel", "Schedules", "CLinux", arguments, httpClient, niocore,
+                "ControlAPI", "RecipeFile", "Planning", "WorkloadModel", "Schedules", "SystemZones", "CLinux", arguments, httpClient, niocore, niohttp,
                 nioposix,
             ]),
 

@@ -1,4 +1,5 @@
 public import Schedules
+public import WorkloadModel
 
 /// What reading a recipe needs from outside. The reader itself opens no file and reads no environment.
 public struct RecipeInputs {

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -64,6 +65,19 @@ static int open_signals(struct error *err)
     sigaddset(&read, SIGTERM);
     int fd = signalfd(-1, &read, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? fail(err, errno, "cannot watch for signals") : fd;
+}
+
+/* Held as long as the shim lives: whoever can take it knows that no shim works on this run. */
+static int take_lock(const struct spec *spec, struct error *err)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s/lock", spec->run_dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return fail(err, errno, "cannot open %s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+    fail(err, errno, "another shim works on this run: cannot lock %s", path);
+    close(fd);
+    return -1;
 }
 
 static int open_fifo(const struct spec *spec, struct error *err)
@@ -178,14 +192,13 @@ static void begin_stop(struct shim *shim, int number, int64_t grace_ms)
     if (shim->kill_at == 0 || at < shim->kill_at) shim->kill_at = at > 0 ? at : 1;
 }
 
-/* One command a line: "stop SIGNAL GRACE_MS", "signal NUMBER". */
+/* One command a line: "stop" (as the spec says), "signal NUMBER". */
 static void obey(struct shim *shim, const char *line)
 {
     int number;
-    long long grace;
-    if (sscanf(line, "stop %d %lld", &number, &grace) == 2 && number > 0 && number <= 64 && grace >= 0) {
+    if (strcmp(line, "stop") == 0) {
         shim->ending.stop_requested = true;
-        begin_stop(shim, number, grace);
+        begin_stop(shim, (int)shim->spec.stop_signal, (int64_t)shim->spec.grace_ms);
     } else if (sscanf(line, "signal %d", &number) == 1 && number > 0 && number <= 64) {
         syscall(SYS_pidfd_send_signal, shim->pidfd, number, NULL, 0);
     }
@@ -338,6 +351,10 @@ int run(int control)
     prctl(PR_SET_NAME, "berth-shim");
     setsid();
     if (chdir("/") < 0 || spec_read(control, &bytes, &size, &err) < 0 || spec_parse(&shim.spec, bytes, size, &err) < 0) {
+        tell(&shim, 'E', err.text);
+        return 1;
+    }
+    if (take_lock(&shim.spec, &err) < 0) {
         tell(&shim, 'E', err.text);
         return 1;
     }

@@ -1,0 +1,4 @@
+/// The release.
+public enum BerthVersion {
+    public static let current = "0.1.0"
+}

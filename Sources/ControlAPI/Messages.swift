@@ -1,0 +1,304 @@
+public import WorkloadModel
+
+// What travels over the control socket. Times are RFC 3339 in UTC with milliseconds.
+
+public struct VersionInfo: Codable, Sendable {
+    public var version: String
+    public var pid: Int32
+    public var stateDirectory: String
+    public var engine: String
+
+    public init(version: String, pid: Int32, stateDirectory: String, engine: String) {
+        self.version = version
+        self.pid = pid
+        self.stateDirectory = stateDirectory
+        self.engine = engine
+    }
+}
+
+/// How everything stands.
+public struct StatusInfo: Codable, Sendable {
+    /// Why nothing can be launched, `nil` when all is well.
+    public var degraded: String?
+    public var projects: [String]
+    public var workloads: [WorkloadInfo]
+    public var startDelays: StartDelays?
+
+    public init(degraded: String?, projects: [String], workloads: [WorkloadInfo], startDelays: StartDelays?) {
+        self.degraded = degraded
+        self.projects = projects
+        self.workloads = workloads
+        self.startDelays = startDelays
+    }
+}
+
+/// How long after their due times the last runs were released, in milliseconds.
+public struct StartDelays: Codable, Sendable {
+    public var count: Int
+    public var medianMilliseconds: Int64
+    public var p99Milliseconds: Int64
+    public var maximumMilliseconds: Int64
+
+    public init(count: Int, medianMilliseconds: Int64, p99Milliseconds: Int64, maximumMilliseconds: Int64) {
+        self.count = count
+        self.medianMilliseconds = medianMilliseconds
+        self.p99Milliseconds = p99Milliseconds
+        self.maximumMilliseconds = maximumMilliseconds
+    }
+}
+
+public struct WorkloadInfo: Codable, Sendable {
+    public var project: String
+    public var name: String
+    public var kind: String
+    public var state: String
+    public var since: String?
+    public var restarts: Int
+    /// A service's next start after its pause, or a job's next due time.
+    public var nextAt: String?
+    public var runs: [String]
+    public var lastOutcome: String?
+    public var streak: Int
+    /// What `schedule:` or `restart:` says.
+    public var policy: String
+
+    public init(
+        project: String, name: String, kind: String, state: String, since: String?, restarts: Int, nextAt: String?, runs: [String],
+        lastOutcome: String?, streak: Int, policy: String
+    ) {
+        self.project = project
+        self.name = name
+        self.kind = kind
+        self.state = state
+        self.since = since
+        self.restarts = restarts
+        self.nextAt = nextAt
+        self.runs = runs
+        self.lastOutcome = lastOutcome
+        self.streak = streak
+        self.policy = policy
+    }
+}
+
+/// One run; the names are those of the database's view `runs`.
+public struct RunInfo: Codable, Sendable {
+    public var run_id: String
+    public var project: String
+    public var name: String
+    public var kind: String
+    public var trigger: String
+    public var attempt: Int
+    public var due_at: String?
+    public var started_at: String?
+    public var finished_at: String?
+    public var duration_ms: Int64?
+    public var state: String
+    public var outcome: String?
+    public var exit_code: Int?
+    public var signal: Int?
+    public var oom_killed: Bool
+    public var reason: String?
+    public var cpu_ms: Int64?
+    public var memory_peak_bytes: Int64?
+    public var io_read_bytes: Int64?
+    public var io_write_bytes: Int64?
+    public var log_bytes: Int64?
+    public var log_dropped_bytes: Int64?
+    public var image: String?
+    public var recipe_digest: String
+    public var engine: String
+
+    public init(
+        run_id: String, project: String, name: String, kind: String, trigger: String, attempt: Int, due_at: String?, started_at: String?,
+        finished_at: String?, duration_ms: Int64?, state: String, outcome: String?, exit_code: Int?, signal: Int?, oom_killed: Bool,
+        reason: String?, cpu_ms: Int64?, memory_peak_bytes: Int64?, io_read_bytes: Int64?, io_write_bytes: Int64?, log_bytes: Int64?,
+        log_dropped_bytes: Int64?, image: String?, recipe_digest: String, engine: String
+    ) {
+        self.run_id = run_id
+        self.project = project
+        self.name = name
+        self.kind = kind
+        self.trigger = trigger
+        self.attempt = attempt
+        self.due_at = due_at
+        self.started_at = started_at
+        self.finished_at = finished_at
+        self.duration_ms = duration_ms
+        self.state = state
+        self.outcome = outcome
+        self.exit_code = exit_code
+        self.signal = signal
+        self.oom_killed = oom_killed
+        self.reason = reason
+        self.cpu_ms = cpu_ms
+        self.memory_peak_bytes = memory_peak_bytes
+        self.io_read_bytes = io_read_bytes
+        self.io_write_bytes = io_write_bytes
+        self.log_bytes = log_bytes
+        self.log_dropped_bytes = log_dropped_bytes
+        self.image = image
+        self.recipe_digest = recipe_digest
+        self.engine = engine
+    }
+}
+
+/// What became of a due time, or of a stretch of them; the names are those of the view `due_times`.
+public struct DueInfo: Codable, Sendable {
+    public var project: String
+    public var name: String
+    public var due_at: String
+    public var first_due_at: String
+    public var result: String
+    public var reason: String?
+    public var count: Int64
+    public var run_id: String?
+    public var note: String?
+
+    public init(
+        project: String, name: String, due_at: String, first_due_at: String, result: String, reason: String?, count: Int64, run_id: String?,
+        note: String?
+    ) {
+        self.project = project
+        self.name = name
+        self.due_at = due_at
+        self.first_due_at = first_due_at
+        self.result = result
+        self.reason = reason
+        self.count = count
+        self.run_id = run_id
+        self.note = note
+    }
+}
+
+public struct EventInfo: Codable, Sendable {
+    public var at: String
+    public var project: String?
+    public var name: String?
+    public var run_id: String?
+    public var kind: String
+    public var actor: String
+    public var text: String
+
+    public init(at: String, project: String?, name: String?, run_id: String?, kind: String, actor: String, text: String) {
+        self.at = at
+        self.project = project
+        self.name = name
+        self.run_id = run_id
+        self.kind = kind
+        self.actor = actor
+        self.text = text
+    }
+}
+
+/// One coming due time.
+public struct NextInfo: Codable, Sendable {
+    /// `PROJECT/NAME`.
+    public var job: String
+    public var due_at: String
+    /// The same on the clock of the schedule's zone.
+    public var local: String
+    public var zone: String
+    /// What a clock change or an exception does to it.
+    public var note: String?
+
+    public init(job: String, due_at: String, local: String, zone: String, note: String?) {
+        self.job = job
+        self.due_at = due_at
+        self.local = local
+        self.zone = zone
+        self.note = note
+    }
+}
+
+/// A recipe to be applied or compared.
+public struct RecipeUpload: Codable, Sendable {
+    public var source: RecipeSource
+
+    public init(source: RecipeSource) {
+        self.source = source
+    }
+}
+
+public struct PlanInfo: Codable, Sendable {
+    public struct Step: Codable, Sendable {
+        public var name: String
+        public var kind: String
+        public var action: String
+        public var reasons: [String]
+        public var nextBefore: String?
+        public var nextAfter: String?
+
+        public init(name: String, kind: String, action: String, reasons: [String], nextBefore: String?, nextAfter: String?) {
+            self.name = name
+            self.kind = kind
+            self.action = action
+            self.reasons = reasons
+            self.nextBefore = nextBefore
+            self.nextAfter = nextAfter
+        }
+    }
+
+    public var project: String
+    public var steps: [Step]
+
+    public init(project: String, steps: [Step]) {
+        self.project = project
+        self.steps = steps
+    }
+}
+
+/// A line of an answer that takes its time: progress, then one result or error.
+public struct ProgressLine: Codable, Sendable {
+    public var progress: String?
+    public var plan: PlanInfo?
+    public var error: ErrorInfo?
+
+    public init(progress: String? = nil, plan: PlanInfo? = nil, error: ErrorInfo? = nil) {
+        self.progress = progress
+        self.plan = plan
+        self.error = error
+    }
+}
+
+/// What came of an action.
+public struct ActionInfo: Codable, Sendable {
+    /// The run that was started.
+    public var run: String?
+    /// It waits for its turn.
+    public var queued: Bool
+
+    public init(run: String?, queued: Bool) {
+        self.run = run
+        self.queued = queued
+    }
+}
+
+public struct ErrorInfo: Codable, Sendable, Error, CustomStringConvertible {
+    /// A sentence.
+    public var error: String
+    /// A recipe's diagnostics, as a compiler prints them.
+    public var diagnostics: String?
+
+    public init(error: String, diagnostics: String? = nil) {
+        self.error = error
+        self.diagnostics = diagnostics
+    }
+
+    public var description: String { diagnostics.map { "\($0)\n\(error)" } ?? error }
+}
+
+/// A workload in full.
+public struct InspectInfo: Codable, Sendable {
+    public var workload: WorkloadInfo
+    /// Its container as the recipe has it; values of environment variables are left out.
+    public var container: [String: String]
+    public var runs: [RunInfo]
+    public var events: [EventInfo]
+
+    public init(workload: WorkloadInfo, container: [String: String], runs: [RunInfo], events: [EventInfo]) {
+        self.workload = workload
+        self.container = container
+        self.runs = runs
+        self.events = events
+    }
+}

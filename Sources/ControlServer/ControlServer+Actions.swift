@@ -1,0 +1,87 @@
+internal import ControlAPI
+internal import EngineAPI
+internal import Foundation
+internal import HistoryStore
+internal import Hummingbird
+internal import NIOCore
+internal import Planning
+internal import Schedules
+internal import Supervision
+internal import WorkloadModel
+
+extension ControlServer {
+    func addActions(_ router: Router<ControlContext>) {
+        router.post("v1/plan") { request, _ in
+            let upload = try await body(RecipeUpload.self, request)
+            let recipe = try recipes.read(upload.source)
+            return try json(PlanInfo(await recipes.plan(recipe, at: SystemClock.now()), project: recipe.project))
+        }
+        router.post("v1/recipes") { request, context in
+            let upload = try await body(RecipeUpload.self, request)
+            let recipe = try recipes.read(upload.source)
+            return apply(upload.source, recipe, actor: actor(context))
+        }
+        router.delete("v1/projects/:project") { request, context in
+            let project: ProjectName
+            do { project = try ProjectName(context.parameters.require("project")) } catch let error as NameError {
+                throw HTTPError(.badRequest, message: error.description)
+            }
+            let running = await supervisor.statuses.filter { $0.id.project == project }.flatMap(\.runs)
+            let reply = await supervisor.take(.down(project, actor: actor(context)), recipes: [.remove(project)])
+            if case .refused(let sentence) = reply { throw HTTPError(.notFound, message: sentence) }
+            for run in running { await supervisor.waitForEnd(of: run) }
+            return try json(ActionInfo(run: nil, queued: false))
+        }
+        router.post("v1/workloads/:project/:name/:action") { _, context in try await act(context) }
+    }
+
+    /// Answers line by line while images are brought in and the recipe is applied.
+    private func apply(_ source: RecipeSource, _ recipe: Recipe, actor: String) -> Response {
+        let (lines, sink) = AsyncStream.makeStream(of: ByteBuffer.self)
+        let task = Task {
+            @Sendable func say(_ line: ProgressLine) {
+                guard let data = try? JSONEncoder().encode(line) else { return }
+                sink.yield(ByteBuffer(bytes: data + [0x0A]))
+            }
+            do {
+                let now = SystemClock.now()
+                let plan = await recipes.plan(recipe, at: now)
+                try await recipes.apply(source, recipe, explicit: true, actor: actor, at: now) { say(ProgressLine(progress: $0)) }
+                say(ProgressLine(plan: PlanInfo(plan, project: recipe.project)))
+            } catch {
+                say(ProgressLine(error: error as? ErrorInfo ?? ErrorInfo(error: "\(error)")))
+            }
+            sink.finish()
+        }
+        // A client that goes away does not take half a recipe back: the task runs to its end.
+        _ = task
+        return Response(status: .ok, headers: [.contentType: "application/x-ndjson"], body: .init(asyncSequence: lines))
+    }
+
+    private func act(_ context: ControlContext) async throws -> Response {
+        let id = try workloadID(context)
+        let word = try context.parameters.require("action")
+        guard let action = WorkloadAction(rawValue: word) else { throw HTTPError(.notFound, message: "there is no action '\(word)'") }
+        let who = actor(context)
+        let before = await supervisor.statuses.first { $0.id == id }?.runs ?? []
+        let event: Event =
+            switch action {
+            case .run: .run(id, actor: who)
+            case .start: .start(id, actor: who)
+            case .stop: .stop(id, actor: who)
+            case .restart: .restart(id, actor: who)
+            case .pause: .pause(id, actor: who)
+            case .resume: .resume(id, actor: who)
+            }
+        switch await supervisor.take(event) {
+        case .refused(let sentence): throw HTTPError(.conflict, message: sentence)
+        case .unknown(let id): throw HTTPError(.notFound, message: "there is no service or job '\(id)'")
+        case .queued: return try json(ActionInfo(run: nil, queued: true))
+        case .run(let run): return try json(ActionInfo(run: run.description, queued: false))
+        case .done:
+            // "Stopped" is said when it is true.
+            if action == .stop || action == .restart { for run in before { await supervisor.waitForEnd(of: run) } }
+            return try json(ActionInfo(run: nil, queued: false))
+        }
+    }
+}

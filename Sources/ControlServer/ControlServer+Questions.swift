@@ -1,0 +1,147 @@
+internal import ControlAPI
+internal import Foundation
+internal import HistoryStore
+internal import Hummingbird
+internal import Planning
+internal import Schedules
+internal import Supervision
+internal import WorkloadModel
+
+extension ControlServer {
+    func addQuestions(_ router: Router<ControlContext>) {
+        router.get("v1/version") { _, _ in try json(version) }
+        router.get("v1/status") { _, _ in try json(await status()) }
+        router.get("v1/runs") { request, _ in
+            try json(try await store.runs(try filter(request)).map(RunInfo.init))
+        }
+        router.get("v1/runs/:id") { _, context in try json(try await run(context)) }
+        router.get("v1/runs/:id/wait") { _, context in
+            let found = try await run(context)
+            if let id = RunID(found.run_id) { await supervisor.waitForEnd(of: id) }
+            return try json(try await run(context))
+        }
+        router.get("v1/due") { request, _ in
+            let query = request.uri.queryParameters
+            let rows = try await store.dueTimes(
+                project: query["project"].map(String.init), name: query["name"].map(String.init), results: query.getAll("result").map { String($0) },
+                since: try since(query["since"]), limit: Int(query["limit"] ?? "") ?? 50)
+            return try json(rows.map(DueInfo.init))
+        }
+        router.get("v1/events") { request, _ in
+            let query = request.uri.queryParameters
+            let rows = try await store.events(
+                project: query["project"].map(String.init), name: query["name"].map(String.init), limit: Int(query["limit"] ?? "") ?? 50)
+            return try json(rows.map(EventInfo.init))
+        }
+        router.get("v1/next") { request, _ in
+            let query = request.uri.queryParameters
+            let count = min(10_000, max(1, Int(query["count"] ?? "") ?? 20))
+            let from = try since(query["from"]) ?? SystemClock.now()
+            return try json(await next(project: query["project"].map(String.init), name: query["name"].map(String.init), from: from, count: count))
+        }
+        router.get("v1/workloads/:project/:name") { _, context in try json(try await inspect(try workloadID(context))) }
+    }
+
+    private func since(_ text: Substring?) throws -> Timestamp? {
+        guard let text else { return nil }
+        guard let time = Timestamp(rfc3339: text.removingPercentEncoding ?? String(text)) else {
+            throw HTTPError(.badRequest, message: "'\(text)' is not a time in RFC 3339")
+        }
+        return time
+    }
+
+    private func filter(_ request: Request) throws -> RunFilter {
+        let query = request.uri.queryParameters
+        var filter = RunFilter()
+        filter.project = query["project"].map(String.init)
+        filter.name = query["name"].map(String.init)
+        filter.outcomes = query.getAll("outcome").map { String($0) }
+        filter.trigger = query["trigger"].map(String.init)
+        filter.since = try since(query["since"])
+        filter.until = try since(query["until"])
+        filter.id = query["id"].map(String.init)
+        if let limit = query["limit"].flatMap({ Int($0) }) { filter.limit = limit }
+        return filter
+    }
+
+    private func status() async -> StatusInfo {
+        let delays = await supervisor.startDelays.sorted()
+        let summary: StartDelays? = delays.last.map { last in
+            StartDelays(
+                count: delays.count, medianMilliseconds: delays[delays.count / 2], p99Milliseconds: delays[min(delays.count - 1, delays.count * 99 / 100)],
+                maximumMilliseconds: last)
+        }
+        return StatusInfo(
+            degraded: await supervisor.degraded, projects: await supervisor.projects.map(\.description),
+            workloads: await supervisor.statuses.map(WorkloadInfo.init), startDelays: summary)
+    }
+
+    func run(_ context: ControlContext) async throws -> RunInfo {
+        let text = try context.parameters.require("id")
+        var filter = RunFilter()
+        filter.id = text
+        filter.limit = 2
+        let found = try await store.runs(filter)
+        guard let first = found.first else { throw HTTPError(.notFound, message: "there is no run '\(text)'") }
+        if found.count > 1, first.id != text { throw HTTPError(.conflict, message: "'\(text)' is the beginning or end of more than one run") }
+        return RunInfo(first)
+    }
+
+    private func next(project: String?, name: String?, from: Timestamp, count: Int) async -> [NextInfo] {
+        var recipes: [Recipe] = []
+        for name in await supervisor.projects where project == nil || name.description == project {
+            if let recipe = await supervisor.recipe(of: name) { recipes.append(recipe) }
+        }
+        return Preview.next(recipes, name: name, from: from, count: count).map(NextInfo.init)
+    }
+
+    private func inspect(_ id: WorkloadID) async throws -> InspectInfo {
+        guard let status = await supervisor.statuses.first(where: { $0.id == id }), let workload = await supervisor.workload(id) else {
+            throw HTTPError(.notFound, message: "there is no service or job '\(id)'")
+        }
+        var filter = RunFilter()
+        filter.project = id.project.description
+        filter.name = id.name.description
+        filter.limit = 10
+        let runs = try await store.runs(filter)
+        let events = try await store.events(project: id.project.description, name: id.name.description, limit: 10)
+        return InspectInfo(
+            workload: WorkloadInfo(status), container: Description.of(workload), runs: runs.map(RunInfo.init), events: events.map(EventInfo.init))
+    }
+}
+
+/// A container in a recipe's words, without secrets.
+enum Description {
+    static func of(_ workload: Workload) -> [String: String] {
+        let container = workload.container
+        var words: [String: String] = [:]
+        switch container.root {
+        case .image(let source): words["image"] = source.description
+        case .host: words["rootfs"] = "host"
+        case .directory(let path): words["rootfs"] = path
+        }
+        if let entrypoint = container.entrypoint { words["entrypoint"] = entrypoint.joined(separator: " ") }
+        if let command = container.command { words["command"] = command.joined(separator: " ") }
+        if !container.environment.isEmpty { words["environment"] = container.environment.keys.sorted().joined(separator: " ") + " (values hidden)" }
+        words["working_dir"] = container.workingDirectory
+        words["user"] = container.user
+        if !container.mounts.isEmpty {
+            words["volumes"] = container.mounts.map { mount in
+                let source = switch mount.source {
+                case .bind(let path): path
+                case .volume(let name): name
+                }
+                return "\(source):\(mount.target)" + (mount.readOnly ? ":ro" : "")
+            }.joined(separator: " ")
+        }
+        words["mem_limit"] = container.limits.memoryBytes.map { "\($0)" }
+        words["cpus"] = container.limits.cpuMillis.map { "\(Double($0) / 1000)" }
+        words["pids_limit"] = "\(container.limits.pids)"
+        words["network_mode"] = container.network.rawValue
+        words["privileged"] = container.privileged ? "true" : nil
+        words["read_only"] = container.readOnlyRoot ? "true" : nil
+        words["capabilities"] = container.privileged ? "all" : container.capabilities.map(\.rawValue).sorted().joined(separator: " ")
+        words["stop_grace_period"] = DurationText.print(container.stopGracePeriod)
+        return words
+    }
+}

@@ -1,0 +1,99 @@
+public import ControlAPI
+public import EngineAPI
+internal import Foundation
+internal import Glibc
+public import HistoryStore
+public import Hummingbird
+public import Logging
+internal import NIOCore
+internal import Planning
+public import Supervision
+internal import WorkloadModel
+
+/// The control socket: HTTP and JSON for `berth` and for whoever else may ask.
+public struct ControlServer: Sendable {
+    let supervisor: Supervisor
+    let store: HistoryStore
+    let engine: any ContainerEngine
+    let recipes: RecipeService
+    let version: VersionInfo
+    let log: Logger
+    /// The group whose members may ask.
+    let group: UInt32?
+
+    public init(
+        supervisor: Supervisor, store: HistoryStore, engine: any ContainerEngine, recipes: RecipeService, version: VersionInfo, group: UInt32?,
+        log: Logger
+    ) {
+        self.supervisor = supervisor
+        self.store = store
+        self.engine = engine
+        self.recipes = recipes
+        self.version = version
+        self.group = group
+        self.log = log
+    }
+
+    /// The application that listens on a socket path. What was there, left by an earlier daemon, is replaced.
+    public func application(socket: String, onReady: @escaping @Sendable () async -> Void) -> some ApplicationProtocol {
+        unlink(socket)
+        return Application(
+            router: router(), configuration: .init(address: .unixDomainSocket(path: socket), serverName: "berth"),
+            onServerRunning: { _ in await onReady() }, logger: log)
+    }
+
+    func router() -> Router<ControlContext> {
+        let router = Router(context: ControlContext.self)
+        router.add(middleware: ErrorAnswers())
+        router.add(middleware: PeerCheck(ownUser: geteuid(), group: group))
+        addQuestions(router)
+        addActions(router)
+        addLogs(router)
+        return router
+    }
+
+    func json(_ value: some Encodable, status: HTTPResponse.Status = .ok) throws -> Response {
+        let data = try JSONEncoder().encode(value)
+        return Response(status: status, headers: [.contentType: "application/json"], body: .init(byteBuffer: ByteBuffer(bytes: data)))
+    }
+
+    func body<Value: Decodable>(_ type: Value.Type, _ request: Request) async throws -> Value {
+        let buffer = try await request.body.collect(upTo: 64 << 20)
+        do { return try JSONDecoder().decode(type, from: Data(buffer.readableBytesView)) } catch {
+            throw HTTPError(.badRequest, message: "the request's body is not what this path takes: \(error)")
+        }
+    }
+
+    func workloadID(_ context: ControlContext) throws -> WorkloadID {
+        do {
+            return WorkloadID(
+                project: try ProjectName(context.parameters.require("project")), name: try WorkloadName(context.parameters.require("name")))
+        } catch let error as NameError { throw HTTPError(.badRequest, message: error.description) }
+    }
+
+    func actor(_ context: ControlContext) -> String { "uid \(context.peer?.uid ?? 0)" }
+}
+
+/// Every failure answers with a sentence in JSON.
+struct ErrorAnswers: RouterMiddleware {
+    typealias Context = ControlContext
+
+    func handle(
+        _ request: Request, context: ControlContext, next: (Request, ControlContext) async throws -> Response
+    ) async throws -> Response {
+        let info: ErrorInfo
+        let status: HTTPResponse.Status
+        do { return try await next(request, context) } catch let error as ErrorInfo {
+            (info, status) = (error, .unprocessableContent)
+        } catch let error as HTTPError {
+            let unknown = error.status == .notFound ? "there is no \(request.uri.path) here" : "\(error.status.reasonPhrase)"
+            (info, status) = (ErrorInfo(error: error.body ?? unknown), error.status)
+        } catch let error as StoreError {
+            (info, status) = (ErrorInfo(error: error.description), .serviceUnavailable)
+        } catch {
+            (info, status) = (ErrorInfo(error: "\(error)"), .internalServerError)
+        }
+        let data = (try? JSONEncoder().encode(info)) ?? Data()
+        return Response(status: status, headers: [.contentType: "application/json"], body: .init(byteBuffer: ByteBuffer(bytes: data)))
+    }
+}

@@ -1,0 +1,78 @@
+public import Schedules
+public import WorkloadModel
+
+/// Where runs happen. The supervisor owns schedules and restarts: an engine starts what it is told, reports how it ended,
+/// and never restarts anything by itself.
+public protocol ContainerEngine: Sendable {
+    /// What this engine is called in the history: `native`.
+    var name: String { get }
+
+    /// Makes everything ready that a container needs from outside, such as its image. Called before a recipe is applied.
+    ///
+    /// - Parameter progress: is told in words how far it is
+    /// - Throws: ``EngineError``
+    func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError)
+
+    /// Starts a run, and returns when its command is released. A run of this id that was started before is not started
+    /// again.
+    ///
+    /// - Throws: ``EngineError``; then nothing of the command ran, and nothing is left behind
+    func launch(_ run: RunRequest) async throws(EngineError) -> Launched
+
+    /// Begins the stop sequence: stop signal, grace, kill. Its end is reported as an exit. Unknown runs are passed over.
+    func stop(_ run: RunID) async
+
+    /// Lets go of what is held of a run whose end is booked. Unknown runs are passed over.
+    func settle(_ run: RunID) async
+
+    /// What is there of earlier runs. Those that live are watched from now on, and their end is reported.
+    func observe() async throws(EngineError) -> [RunID: ObservedRun]
+
+    /// Ends of runs as they happen, those too that came before anybody listened. For one reader.
+    var exits: AsyncStream<EngineExit> { get }
+
+    /// The files that hold the log of a run, oldest first, and how many bytes were let go of between the first and the
+    /// rest.
+    func log(of run: RunID, workload: WorkloadID) async -> RunLog
+
+    /// Removes logs of runs that the history has forgotten.
+    func forget(_ runs: [(RunID, WorkloadID)]) async
+}
+
+/// A run whose command was released.
+public struct Launched: Hashable, Sendable {
+    public let at: Timestamp
+    /// What it runs from, with its digest; `nil` when it is no image.
+    public let image: String?
+
+    public init(at: Timestamp, image: String?) {
+        self.at = at
+        self.image = image
+    }
+}
+
+/// The end of a run.
+public struct EngineExit: Hashable, Sendable {
+    public let run: RunID
+    public let status: ExitStatus
+
+    public init(run: RunID, status: ExitStatus) {
+        self.run = run
+        self.status = status
+    }
+}
+
+/// Where a run's output is.
+public struct RunLog: Hashable, Sendable {
+    /// Absolute paths, oldest first; lines are `TIME STREAM TAG text` as the Container Runtime Interface has them.
+    public let files: [String]
+    /// Bytes and lines that are missing between the first file and the rest.
+    public let droppedBytes: Int64
+    public let droppedLines: Int64
+
+    public init(files: [String], droppedBytes: Int64, droppedLines: Int64) {
+        self.files = files
+        self.droppedBytes = droppedBytes
+        self.droppedLines = droppedLines
+    }
+}

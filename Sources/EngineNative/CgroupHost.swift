@@ -1,0 +1,179 @@
+internal import CLinux
+internal import Glibc
+internal import WorkloadModel
+
+/// This host's control groups, and Berth's own place among them.
+///
+/// On a v2 host it is one group below the one that was delegated to the daemon, or below the root. On hosts with v1
+/// controllers it is one group in each hierarchy that is used; where v2 is mounted beside them, it gives the kill switch and
+/// the processor time. Nothing outside these groups is touched.
+struct CgroupHost: Sendable {
+    enum Layout: String, Sendable {
+        case v2, hybrid, v1
+    }
+
+    let layout: Layout
+    /// Our group of the v2 hierarchy; the runs' groups are below it.
+    let v2: String?
+    /// Our groups of the v1 hierarchies, by controller.
+    let v1: [String: String]
+    /// Controllers that limits need and that are not there.
+    let missing: [String]
+
+    /// One run's groups.
+    struct Group: Sendable {
+        let v2: String?
+        /// `controller:/path`, as the shim wants them.
+        let v1: [String]
+    }
+
+    /// Finds the host's groups and makes ours.
+    ///
+    /// - Parameter name: what ours is called
+    static func prepare(name: String) throws(HostFile.Failure) -> CgroupHost {
+        let mounts = MountTable.read().filter { $0.type == "cgroup" || $0.type == "cgroup2" }
+        var controllers: [String: String] = [:]
+        for mount in mounts where mount.type == "cgroup" {
+            for option in mount.superOptions where CgroupHost.used.contains(option) { controllers[option] = mount.target }
+        }
+        let unified = mounts.first { $0.type == "cgroup2" }?.target
+        if controllers.isEmpty, let unified { return try prepareV2(unified, name: name) }
+        guard !controllers.isEmpty else { throw HostFile.Failure(path: "/sys/fs/cgroup", action: "find control groups at", code: ENOENT) }
+        var v1: [String: String] = [:]
+        for (controller, mount) in controllers {
+            // The v2 group of a hybrid host kills and counts processor time.
+            if unified != nil, controller == "freezer" || controller == "cpuacct" { continue }
+            v1[controller] = "\(mount)/\(name)"
+            try HostFile.makeDirectory("\(mount)/\(name)", mode: 0o755)
+        }
+        if let unified { try HostFile.makeDirectory("\(unified)/\(name)", mode: 0o755) }
+        let missing = ["memory", "cpu", "pids"].filter { controllers[$0] == nil }
+        return CgroupHost(layout: unified == nil ? .v1 : .hybrid, v2: unified.map { "\($0)/\(name)" }, v1: v1, missing: missing)
+    }
+
+    private static let used: Set<String> = ["memory", "cpu", "cpuacct", "pids", "blkio", "freezer"]
+
+    private static func prepareV2(_ root: String, name: String) throws(HostFile.Failure) -> CgroupHost {
+        var base = root
+        if let own = ownGroup(), own != "/" {
+            // A service whose groups were delegated may only work below its own; its processes must leave the inner node.
+            let path = root + (own.hasSuffix("/daemon") ? String(own.dropLast(7)) : own)
+            if isDelegated(path) {
+                base = path
+                try HostFile.makeDirectory("\(path)/daemon", mode: 0o755)
+                try HostFile.put("0", to: "\(path)/daemon/cgroup.procs")
+            }
+        }
+        let group = base == root ? "\(root)/\(name)" : "\(base)/runs"
+        try HostFile.makeDirectory(group, mode: 0o755)
+        for directory in [base, group] {
+            for controller in ["memory", "cpu", "pids", "io"] { try? HostFile.put("+\(controller)", to: "\(directory)/cgroup.subtree_control") }
+        }
+        let enabled = (try? HostFile.text("\(group)/cgroup.subtree_control"))?.split(whereSeparator: \.isWhitespace).map(String.init) ?? []
+        return CgroupHost(layout: .v2, v2: group, v1: [:], missing: ["memory", "cpu", "pids"].filter { !enabled.contains($0) })
+    }
+
+    private static func ownGroup() -> String? {
+        guard let text = try? HostFile.text("/proc/self/cgroup") else { return nil }
+        return text.split(separator: "\n").first { $0.hasPrefix("0::") }.map { String($0.dropFirst(3)) }
+    }
+
+    /// systemd marks what it delegates with an attribute.
+    private static func isDelegated(_ path: String) -> Bool {
+        let names: [String] = ["trusted.delegate", "user.delegate"]
+        return names.contains { name in clinux_attribute_is(path, name, 0x31) }
+    }
+
+    // MARK: Runs
+
+    /// Makes a run's groups with their limits, before any process joins.
+    func make(_ run: RunID, limits: ResourceLimits) throws(HostFile.Failure) -> Group {
+        if let parent = v2 {
+            let path = "\(parent)/\(run)"
+            try HostFile.makeDirectory(path, mode: 0o755)
+            if layout == .v2 { try setV2(path, limits) }
+        }
+        var paths: [String] = []
+        for (controller, parent) in v1.sorted(by: { $0.key < $1.key }) {
+            if controller == "cpu", limits.cpuMillis == nil { continue }
+            let path = "\(parent)/\(run)"
+            try HostFile.makeDirectory(path, mode: 0o755)
+            try setV1(controller, path, limits)
+            paths.append("\(controller):\(path)")
+        }
+        return Group(v2: v2.map { "\($0)/\(run)" }, v1: paths)
+    }
+
+    private func setV2(_ path: String, _ limits: ResourceLimits) throws(HostFile.Failure) {
+        try HostFile.put("\(limits.pids)", to: "\(path)/pids.max")
+        if let memory = limits.memoryBytes {
+            try HostFile.put("\(memory)", to: "\(path)/memory.max")
+            // Swap counts as memory, so there is none beside it. A host without swap accounting has no such file.
+            if HostFile.exists("\(path)/memory.swap.max") { try HostFile.put("0", to: "\(path)/memory.swap.max") }
+        }
+        if let cpu = limits.cpuMillis { try HostFile.put("\(max(1000, cpu * 100)) 100000", to: "\(path)/cpu.max") }
+    }
+
+    private func setV1(_ controller: String, _ path: String, _ limits: ResourceLimits) throws(HostFile.Failure) {
+        switch controller {
+        case "pids": try HostFile.put("\(limits.pids)", to: "\(path)/pids.max")
+        case "memory":
+            guard let memory = limits.memoryBytes else { return }
+            try HostFile.put("\(memory)", to: "\(path)/memory.limit_in_bytes")
+            if HostFile.exists("\(path)/memory.memsw.limit_in_bytes") {
+                try HostFile.put("\(memory)", to: "\(path)/memory.memsw.limit_in_bytes")
+            }
+        case "cpu":
+            guard let cpu = limits.cpuMillis else { return }
+            try HostFile.put("100000", to: "\(path)/cpu.cfs_period_us")
+            try HostFile.put("\(max(1000, cpu * 100))", to: "\(path)/cpu.cfs_quota_us")
+        default: break
+        }
+    }
+
+    private func paths(of run: String) -> [String] { (v2.map { [$0] } ?? []).map { "\($0)/\(run)" } + v1.values.map { "\($0)/\(run)" } }
+
+    /// Kills whatever is in a run's groups and removes them.
+    ///
+    /// - Returns: whether they are gone
+    func remove(_ run: String) -> Bool {
+        let paths = paths(of: run).filter { HostFile.exists($0) }
+        for attempt in 0..<500 {
+            var left = false
+            for path in paths where HostFile.exists(path) && rmdir(path) != 0 {
+                left = true
+                kill(path)
+            }
+            if !left { return true }
+            usleep(attempt < 20 ? 1000 : 10_000)
+        }
+        return false
+    }
+
+    private func kill(_ path: String) {
+        if (try? HostFile.put("1", to: "\(path)/cgroup.kill")) != nil { return }
+        guard let text = try? HostFile.text("\(path)/cgroup.procs") else { return }
+        for line in text.split(separator: "\n") {
+            if let pid = pid_t(line), pid > 1 { Glibc.kill(pid, SIGKILL) }
+        }
+    }
+
+    /// Kills all of one run.
+    func kill(run: RunID) {
+        for path in paths(of: run.description) where HostFile.exists(path) { kill(path) }
+    }
+
+    /// The names of runs that have groups.
+    func leftovers() -> Set<String> {
+        var names: Set<String> = []
+        for parent in (v2.map { [$0] } ?? []) + v1.values {
+            for name in HostFile.names(in: parent) where HostFile.isDirectory("\(parent)/\(name)") { names.insert(name) }
+        }
+        return names
+    }
+
+    /// Removes our own groups, when they are empty.
+    func removeOwn() {
+        for path in (v2.map { [$0] } ?? []) + v1.values { rmdir(path) }
+    }
+}

@@ -1,0 +1,29 @@
+internal import WorkloadModel
+
+/// Where the native engine keeps things.
+public struct EnginePaths: Sendable {
+    public let state: String
+    public let runtime: String
+    /// The `berth-shim` program.
+    public let shim: String
+
+    /// - Parameters: all absolute
+    public init(state: String, runtime: String, shim: String) {
+        self.state = state
+        self.runtime = runtime
+        self.shim = shim
+    }
+
+    var runs: String { "\(runtime)/runs" }
+    var etc: String { "\(runtime)/etc" }
+    var logs: String { "\(state)/logs" }
+    var scratch: String { "\(state)/scratch" }
+    var volumes: String { "\(state)/volumes" }
+    var images: String { "\(state)/images" }
+    var quarantine: String { "\(state)/quarantine" }
+
+    func run(_ run: RunID) -> String { "\(runs)/\(run)" }
+    func logs(_ workload: WorkloadID) -> String { "\(logs)/\(workload.project)/\(workload.name)" }
+    func log(_ run: RunID, _ workload: WorkloadID) -> String { "\(logs(workload))/\(run)" }
+    func volume(_ name: String, of project: ProjectName) -> String { "\(volumes)/\(project)/\(name)" }
+}

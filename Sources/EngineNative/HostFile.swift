@@ -1,0 +1,95 @@
+internal import CLinux
+internal import Glibc
+
+/// Small files and directories of the host, by system call: each failure names the path and the reason.
+enum HostFile {
+    struct Failure: Error, CustomStringConvertible {
+        let path: String
+        let action: String
+        let code: Int32
+
+        var description: String { "cannot \(action) \(path): \(String(cString: strerror(code)))" }
+        var isMissing: Bool { code == ENOENT }
+    }
+
+    static func makeDirectory(_ path: String, mode: mode_t = 0o700) throws(Failure) {
+        if mkdir(path, mode) != 0, errno != EEXIST { throw Failure(path: path, action: "make", code: errno) }
+    }
+
+    static func makeDirectories(_ path: String, mode: mode_t = 0o700) throws(Failure) {
+        var partial = ""
+        for part in path.split(separator: "/") {
+            partial += "/" + part
+            if mkdir(partial, mode) != 0, errno != EEXIST { throw Failure(path: partial, action: "make", code: errno) }
+        }
+    }
+
+    /// Writes to a file that is there, as cgroup files are.
+    static func put(_ text: String, to path: String) throws(Failure) {
+        let fd = open(path, O_WRONLY | O_CLOEXEC)
+        guard fd >= 0 else { throw Failure(path: path, action: "open", code: errno) }
+        defer { close(fd) }
+        guard write(fd, text, text.utf8.count) == text.utf8.count else { throw Failure(path: path, action: "write '\(text)' to", code: errno) }
+    }
+
+    /// A new file, written whole and renamed into its place.
+    static func replace(_ path: String, with text: String, mode: mode_t = 0o600) throws(Failure) {
+        let temporary = path + ".new"
+        let fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
+        guard fd >= 0 else { throw Failure(path: path, action: "make", code: errno) }
+        let written = write(fd, text, text.utf8.count)
+        let code = errno
+        let synced = fsync(fd)
+        close(fd)
+        guard written == text.utf8.count, synced == 0 else { throw Failure(path: path, action: "write", code: code) }
+        guard rename(temporary, path) == 0 else { throw Failure(path: path, action: "rename", code: errno) }
+    }
+
+    /// A regular file's text, at most `limit` bytes; links are not followed and pipes not waited for.
+    static func text(_ path: String, limit: Int = 1 << 16) throws(Failure) -> String {
+        String(decoding: try bytes(path, limit: limit), as: UTF8.self)
+    }
+
+    static func bytes(_ path: String, limit: Int) throws(Failure) -> [UInt8] {
+        let fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        guard fd >= 0 else { throw Failure(path: path, action: "open", code: errno) }
+        defer { close(fd) }
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        var found: [UInt8] = []
+        while true {
+            let got = buffer.withUnsafeMutableBytes { read(fd, $0.baseAddress, $0.count) }
+            if got < 0, errno == EINTR { continue }
+            guard got >= 0 else { throw Failure(path: path, action: "read", code: errno) }
+            if got == 0 { return found }
+            found += buffer[..<got]
+            guard found.count <= limit else { throw Failure(path: path, action: "read more than \(limit) bytes of", code: EFBIG) }
+        }
+    }
+
+    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    static func isDirectory(_ path: String) -> Bool {
+        var info = stat()
+        return stat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// The names in a directory, ascending; none when it cannot be read.
+    static func names(in path: String) -> [String] {
+        guard let stream = opendir(path) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    /// Removes a directory of files that Berth itself wrote; nothing below it is followed.
+    static func removeFlat(_ path: String) {
+        for name in names(in: path) where unlink("\(path)/\(name)") != 0 { rmdir("\(path)/\(name)") }
+        rmdir(path)
+    }
+}

@@ -1,0 +1,153 @@
+internal import EngineAPI
+internal import Foundation
+internal import Glibc
+internal import Schedules
+internal import Subprocess
+internal import Synchronization
+internal import SystemPackage
+internal import WorkloadModel
+
+/// What an image says of itself, and where its layers lie.
+struct Image: Sendable {
+    /// The digest of its configuration.
+    let id: String
+    /// Below the store's `overlay` directory, top first, short enough for a mount's options.
+    let layers: [String]
+    let entrypoint: [String]
+    let command: [String]
+    let environment: [String]
+    let workingDirectory: String?
+    let user: String?
+    let stopSignal: String?
+}
+
+/// Images, unpacked once. skopeo brings them in, in the layout of containers/storage; runs mount the layers read-only.
+final class ImageStore: Sendable {
+    private let directory: String
+    private let runDirectory: String
+    private let known = Mutex<[ImageSource: Image]>([:])
+
+    init(directory: String, runDirectory: String) {
+        self.directory = directory
+        self.runDirectory = runDirectory
+    }
+
+    /// What layers' names are relative to.
+    var layersDirectory: String { "\(directory)/overlay" }
+
+    /// The image of a source that was brought in.
+    ///
+    /// - Throws: ``EngineError`` when it was not
+    func image(_ source: ImageSource) throws(EngineError) -> Image {
+        if let image = known.withLock({ $0[source] }) { return image }
+        guard let image = try find(source) else {
+            throw .image("the image \(source) is not in the store; 'berth up' brings it in")
+        }
+        known.withLock { $0[source] = image }
+        return image
+    }
+
+    /// Brings an image in, when it is not there or its source has changed.
+    func bring(_ source: ImageSource, progress: @Sendable (String) -> Void) async throws(EngineError) {
+        guard let stamp = ImageStore.stamp(source) else {
+            throw .image("the image \(source) cannot be read: there is no \(source.path)")
+        }
+        let stampPath = "\(directory)/sources/\(ImageStore.key(source))"
+        if (try? HostFile.text(stampPath)) == stamp, try find(source) != nil { return }
+        progress("bringing in \(source)")
+        do {
+            try HostFile.makeDirectories("\(directory)/sources")
+            try HostFile.makeDirectories(runDirectory)
+        } catch { throw .image("\(error)") }
+        try await copy(source)
+        known.withLock { $0[source] = nil }
+        guard let image = try find(source) else { throw .image("the image \(source) was brought in, and is not in the store") }
+        known.withLock { $0[source] = image }
+        do { try HostFile.replace(stampPath, with: stamp) } catch { throw .image("\(error)") }
+        progress("brought in \(source), \(image.layers.count) layers")
+    }
+
+    /// skopeo, in a mount namespace of its own so that nothing it mounts stays behind.
+    private func copy(_ source: ImageSource) async throws(EngineError) {
+        let target = "containers-storage:[overlay@\(directory)+\(runDirectory)]\(ImageStore.name(source))"
+        let arguments = ["--mount", "--propagation", "private", "skopeo", "copy", "--insecure-policy", "--quiet", source.description, target]
+        do {
+            let result = try await run(
+                .name("unshare"), arguments: Arguments(arguments), output: .discarded, error: .string(limit: 65536))
+            guard result.terminationStatus.isSuccess else {
+                throw EngineError.image("the image \(source) cannot be brought in: \(ImageStore.sentence(result.standardError))")
+            }
+        } catch let error as EngineError { throw error } catch {
+            throw .host("skopeo cannot be run (\(error)): install it with 'apt-get install skopeo'")
+        }
+    }
+
+    /// skopeo's own words, without its log's frame.
+    private static func sentence(_ text: String) -> String {
+        let line = text.split(separator: "\n").last.map(String.init) ?? "skopeo gave no reason"
+        guard let start = line.range(of: "msg=\"") else { return line }
+        return line[start.upperBound...].replacingOccurrences(of: "\\\"", with: "\"").trimmingCharacters(in: ["\""])
+    }
+
+    private static func key(_ source: ImageSource) -> String { String(StableHash(source.description).value, radix: 16) }
+
+    private static func name(_ source: ImageSource) -> String { "localhost/berth/\(key(source)):latest" }
+
+    /// What changes when a source does: size and time of its archive or index.
+    private static func stamp(_ source: ImageSource) -> String? {
+        var info = stat()
+        let path = source.transport == .oci ? "\(source.path)/index.json" : source.path
+        guard stat(path, &info) == 0 else { return nil }
+        return "\(info.st_size) \(info.st_mtim.tv_sec).\(info.st_mtim.tv_nsec) \(info.st_ino)"
+    }
+
+    // MARK: The layout of containers/storage
+
+    private struct StoredImage: Decodable {
+        let id: String
+        let names: [String]?
+        let layer: String?
+    }
+
+    private struct StoredLayer: Decodable {
+        let id: String
+        let parent: String?
+    }
+
+    private struct Configuration: Decodable {
+        struct Config: Decodable {
+            var Entrypoint: [String]?
+            var Cmd: [String]?
+            var Env: [String]?
+            var WorkingDir: String?
+            var User: String?
+            var StopSignal: String?
+        }
+        let config: Config?
+    }
+
+    private func find(_ source: ImageSource) throws(EngineError) -> Image? {
+        guard let imageBytes = try? HostFile.bytes("\(directory)/overlay-images/images.json", limit: 64 << 20) else { return nil }
+        do {
+            let images = try JSONDecoder().decode([StoredImage].self, from: Data(imageBytes))
+            guard let stored = images.first(where: { $0.names?.contains(ImageStore.name(source)) == true }) else { return nil }
+            let layerBytes = try HostFile.bytes("\(directory)/overlay-layers/layers.json", limit: 64 << 20)
+            let layers = Dictionary(uniqueKeysWithValues: try JSONDecoder().decode([StoredLayer].self, from: Data(layerBytes)).map { ($0.id, $0) })
+            var chain: [String] = []
+            var next = stored.layer
+            while let id = next, let layer = layers[id], chain.count < 512 {
+                let link = try HostFile.text("\(directory)/overlay/\(id)/link").trimmingCharacters(in: .whitespacesAndNewlines)
+                chain.append("l/\(link)")
+                next = layer.parent.flatMap { $0.isEmpty ? nil : $0 }
+            }
+            let file = "=" + Data("sha256:\(stored.id)".utf8).base64EncodedString()
+            let bytes = try HostFile.bytes("\(directory)/overlay-images/\(stored.id)/\(file)", limit: 8 << 20)
+            let config = try JSONDecoder().decode(Configuration.self, from: Data(bytes)).config
+            return Image(
+                id: stored.id, layers: chain, entrypoint: config?.Entrypoint ?? [], command: config?.Cmd ?? [], environment: config?.Env ?? [],
+                workingDirectory: config?.WorkingDir, user: config?.User, stopSignal: config?.StopSignal)
+        } catch {
+            throw .image("the image store at \(directory) cannot be read: \(error)")
+        }
+    }
+}

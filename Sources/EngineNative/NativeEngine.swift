@@ -1,0 +1,155 @@
+internal import CLinux
+@preconcurrency internal import Dispatch
+public import EngineAPI
+internal import Foundation
+internal import Glibc
+public import Logging
+internal import Schedules
+internal import Synchronization
+public import WorkloadModel
+
+/// Runs containers on this host's kernel: one shim a run.
+public final class NativeEngine: ContainerEngine {
+    public let name = "native"
+    public let exits: AsyncStream<EngineExit>
+    let exitSink: AsyncStream<EngineExit>.Continuation
+    let paths: EnginePaths
+    let cgroups: CgroupHost
+    let images: ImageStore
+    let filters: SeccompFilters
+    let log: Logger
+    /// This boot of the host.
+    public let bootID: String
+    /// The shim's program, copied into memory and sealed: a container that gets hold of it cannot change it, and an upgrade
+    /// on disk does not mix two releases.
+    let program: Int32
+    let shimErrors: Int32
+    let watches = Mutex<[RunID: Watch]>([:])
+    /// Set-up is work for the kernel; more of it at once than this only waits there.
+    let launches: OperationQueue
+    let cleanups: OperationQueue
+    let queue = DispatchQueue(label: "berth.exits")
+
+    /// A process whose end is the end of a run.
+    struct Watch: Sendable {
+        let pidfd: Int32
+        let source: any DispatchSourceRead
+        /// A shim's own end is an end that was written down; of a container without one it is not.
+        let isShim: Bool
+        let isChild: pid_t?
+    }
+
+    /// Makes ready what all runs share.
+    ///
+    /// - Throws: ``EngineError/host(_:)``
+    public init(paths: EnginePaths, cgroupName: String, log: Logger) throws(EngineError) {
+        self.paths = paths
+        self.log = log
+        (exits, exitSink) = AsyncStream.makeStream(of: EngineExit.self)
+        bootID = HostProcess.bootID()
+        do {
+            for directory in [paths.runs, paths.logs, paths.scratch, paths.volumes, paths.images, paths.quarantine, paths.etc] {
+                try HostFile.makeDirectories(directory)
+            }
+            cgroups = try CgroupHost.prepare(name: cgroupName)
+            let bytes = try HostFile.bytes(paths.shim, limit: 64 << 20)
+            program = bytes.withUnsafeBytes { clinux_sealed_file("berth-shim", $0.baseAddress, $0.count) }
+            guard program >= 0 else { throw HostFile.Failure(path: paths.shim, action: "copy to memory", code: errno) }
+            shimErrors = open("\(paths.runtime)/shim.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0o600)
+            guard shimErrors >= 0 else { throw HostFile.Failure(path: "\(paths.runtime)/shim.log", action: "open", code: errno) }
+            try HostFile.replace("\(paths.etc)/hosts", with: "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", mode: 0o644)
+            try HostFile.replace("\(paths.etc)/resolv.conf", with: "", mode: 0o644)
+        } catch { throw .host("\(error)") }
+        images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images")
+        filters = SeccompFilters(shimPath: paths.shim)
+        launches = OperationQueue()
+        launches.maxConcurrentOperationCount = max(2, 2 * ProcessInfo.processInfo.activeProcessorCount)
+        launches.name = "berth.launches"
+        cleanups = OperationQueue()
+        cleanups.maxConcurrentOperationCount = 2
+        cleanups.name = "berth.cleanups"
+        if !cgroups.missing.isEmpty {
+            log.warning("cgroup controllers are missing", metadata: ["controllers": "\(cgroups.missing.joined(separator: " "))"])
+        }
+    }
+
+    public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) {
+        switch container.root {
+        case .image(let source): try await images.bring(source, progress: progress)
+        case .directory(let path):
+            if !HostFile.isDirectory(path) { throw .image("the root file system \(path) is not a directory") }
+        case .host: break
+        }
+        for mount in container.mounts {
+            if case .bind(let path) = mount.source, !HostFile.exists(path) { throw .host("the mount's source \(path) is not there") }
+        }
+    }
+
+    public func stop(_ run: RunID) async {
+        let directory = RunDirectory(path: paths.run(run))
+        if directory.isLocked, directory.tell("stop") { return }
+        // No shim is there to carry a stop sequence out, and to kill is all that is left.
+        if watches.withLock({ $0[run] != nil }) {
+            log.warning("the run has no shim any more; it is killed", metadata: ["run": "\(run)"])
+            cgroups.kill(run: run)
+        }
+    }
+
+    public func settle(_ run: RunID) async {
+        await withCheckedContinuation { continuation in
+            cleanups.addOperation { [self] in
+                let directory = RunDirectory(path: paths.run(run))
+                if HostFile.exists(directory.path) {
+                    // The shim may still be removing the writable layer.
+                    _ = directory.waitUntilUnlocked(milliseconds: 2000)
+                    HostFile.removeFlat(directory.path)
+                }
+                clean(run.description)
+                continuation.resume()
+            }
+        }
+    }
+
+    /// Removes what a run may have left behind beside its directory.
+    func clean(_ run: String) {
+        if !cgroups.remove(run) { log.error("a control group cannot be removed", metadata: ["run": "\(run)"]) }
+        let scratch = "\(paths.scratch)/\(run)"
+        guard HostFile.exists(scratch) else { return }
+        removeTree(scratch)
+    }
+
+    private func removeTree(_ path: String) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: paths.shim)
+        process.arguments = ["remove-tree", path]
+        do {
+            try process.run()
+            process.waitUntilExit()
+        } catch {
+            log.error("a run's files cannot be removed", metadata: ["path": "\(path)", "error": "\(error)"])
+        }
+    }
+
+    public func log(of run: RunID, workload: WorkloadID) async -> RunLog {
+        let base = paths.log(run, workload)
+        var files = ["\(base).log"].filter(HostFile.exists)
+        let directory = paths.logs(workload)
+        let pieces = HostFile.names(in: directory).compactMap { name -> Int? in
+            name.hasPrefix("\(run).log.") ? Int(name.dropFirst("\(run).log.".count)) : nil
+        }
+        files += pieces.sorted().map { "\(base).log.\($0)" }
+        let dropped = (try? HostFile.text("\(base).dropped"))?.split(whereSeparator: \.isWhitespace).compactMap { Int64($0) } ?? []
+        return RunLog(files: files, droppedBytes: dropped.first ?? 0, droppedLines: dropped.count > 1 ? dropped[1] : 0)
+    }
+
+    public func forget(_ runs: [(RunID, WorkloadID)]) async {
+        for (run, workload) in runs {
+            for file in await log(of: run, workload: workload).files { unlink(file) }
+            unlink("\(paths.log(run, workload)).dropped")
+            rmdir(paths.logs(workload))
+        }
+    }
+
+    /// Removes Berth's own control groups, when nothing is in them. For instances that do not come back.
+    public func removeGroups() { cgroups.removeOwn() }
+}

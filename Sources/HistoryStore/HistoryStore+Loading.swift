@@ -1,0 +1,78 @@
+internal import Foundation
+internal import GRDB
+public import Planning
+internal import Schedules
+internal import WorkloadModel
+
+/// What a start reads back.
+public struct LoadedState: Sendable {
+    /// Recipes as they were stored; reading them is the caller's.
+    public let recipeSources: [(project: String, source: String)]
+    /// All but the recipes.
+    public let state: StoredState
+    /// Rows that could not be read, each with a sentence. They stay where they are.
+    public let unreadable: [String]
+}
+
+extension HistoryStore {
+    /// - Throws: ``StoreError``
+    public func load() async throws(StoreError) -> LoadedState {
+        try await read { db in
+            var unreadable: [String] = []
+            let recipes = try Row.fetchAll(db, sql: "SELECT project, source FROM recipe_rows ORDER BY project")
+            var state = StoredState()
+            state.bootID = try String.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'boot_id'")
+            for row in try Row.fetchAll(db, sql: "SELECT * FROM service_rows") {
+                if let record = ServiceRecord(row) { state.services.append(record) } else { unreadable.append("service row \(row)") }
+            }
+            for row in try Row.fetchAll(db, sql: "SELECT * FROM job_rows") {
+                if let record = JobRecord(row) { state.jobs.append(record) } else { unreadable.append("job row \(row)") }
+            }
+            for row in try Row.fetchAll(db, sql: "SELECT * FROM run_rows WHERE state <> 'finished'") {
+                if let run = OpenRun(row) { state.openRuns.append(run) } else { unreadable.append("run row \(row)") }
+            }
+            return LoadedState(recipeSources: recipes.map { ($0["project"], $0["source"]) }, state: state, unreadable: unreadable)
+        }
+    }
+}
+
+func workloadID(_ row: Row) -> WorkloadID? {
+    guard let project = try? ProjectName(row["project"]), let name = try? WorkloadName(row["name"]) else { return nil }
+    return WorkloadID(project: project, name: name)
+}
+
+func timestamp(_ row: Row, _ column: String) -> Timestamp? {
+    (row[column] as Int64?).map { Timestamp(milliseconds: $0) }
+}
+
+extension ServiceRecord {
+    fileprivate init?(_ row: Row) {
+        guard let id = workloadID(row), let phase = Phase(rawValue: row["state"]), let since = timestamp(row, "since_ms") else { return nil }
+        self.init(
+            id: id, wanted: row["wanted"], phase: phase, since: since, restarts: row["restarts"], failures: row["failures"],
+            nextStartAt: timestamp(row, "next_start_ms"), runID: (row["run_id"] as String?).flatMap { RunID($0) })
+    }
+}
+
+extension JobRecord {
+    fileprivate init?(_ row: Row) {
+        guard let id = workloadID(row), let cursor = timestamp(row, "cursor_ms") else { return nil }
+        let text: String = row["pending"]
+        guard let pending = try? JSONDecoder().decode([PendingStart].self, from: Data(text.utf8)) else { return nil }
+        self.init(
+            id: id, paused: row["paused"], cursor: cursor, bootID: row["boot_id"],
+            lastOutcome: (row["last_outcome"] as String?).flatMap { Outcome(rawValue: $0) }, streak: row["streak"], pending: pending)
+    }
+}
+
+extension OpenRun {
+    fileprivate init?(_ row: Row) {
+        guard let id = RunID(row["run_id"]), let workload = workloadID(row), let kind = WorkloadKind(rawValue: row["kind"]),
+            let trigger = Trigger(rawValue: row["trigger"]), let state = RunState(rawValue: row["state"]),
+            let decidedAt = timestamp(row, "decided_ms")
+        else { return nil }
+        self.init(
+            id: id, workload: workload, kind: kind, trigger: trigger, attempt: row["attempt"], dueAt: timestamp(row, "due_ms"),
+            decidedAt: decidedAt, state: state, startedAt: timestamp(row, "started_ms"), bootID: row["boot_id"], fingerprint: row["fingerprint"])
+    }
+}

@@ -1,0 +1,201 @@
+internal import GRDB
+public import Schedules
+public import WorkloadModel
+
+/// One run, as the history has it.
+public struct RunRow: Sendable, Hashable {
+    public let id: String
+    public let project: String
+    public let name: String
+    public let kind: String
+    public let trigger: String
+    public let attempt: Int
+    public let dueAt: Timestamp?
+    public let decidedAt: Timestamp
+    public let startedAt: Timestamp?
+    public let finishedAt: Timestamp?
+    public let state: String
+    public let outcome: String?
+    public let exitCode: Int?
+    public let signal: Int?
+    public let oomKilled: Bool
+    public let reason: String?
+    public let cpuMicroseconds: Int64?
+    public let memoryPeakBytes: Int64?
+    public let ioReadBytes: Int64?
+    public let ioWriteBytes: Int64?
+    public let logBytes: Int64?
+    public let logDroppedBytes: Int64?
+    public let image: String?
+    public let recipeDigest: String
+    public let engine: String
+}
+
+/// Which runs are asked for; `nil` is all.
+public struct RunFilter: Sendable, Hashable {
+    public var project: String?
+    public var name: String?
+    public var outcomes: [String] = []
+    public var trigger: String?
+    public var since: Timestamp?
+    public var until: Timestamp?
+    /// The run's id, or its beginning or end.
+    public var id: String?
+    public var limit = 50
+
+    public init() {}
+}
+
+/// What became of due times, as the history has it.
+public struct DueRow: Sendable, Hashable {
+    public let project: String
+    public let name: String
+    public let dueAt: Timestamp
+    public let firstDueAt: Timestamp
+    public let result: String
+    public let reason: String?
+    public let count: Int64
+    public let runID: String?
+    public let note: String?
+}
+
+public struct EventRow: Sendable, Hashable {
+    public let at: Timestamp
+    public let project: String?
+    public let name: String?
+    public let runID: String?
+    public let kind: String
+    public let actor: String
+    public let text: String
+}
+
+extension HistoryStore {
+    /// Runs, newest first.
+    ///
+    /// - Throws: ``StoreError``
+    public func runs(_ filter: RunFilter) async throws(StoreError) -> [RunRow] {
+        var conditions: [String] = []
+        var arguments: [(any DatabaseValueConvertible)?] = []
+        func add(_ condition: String, _ value: (any DatabaseValueConvertible)?) {
+            guard let value else { return }
+            conditions.append(condition)
+            arguments.append(value)
+        }
+        add("project = ?", filter.project)
+        add("name = ?", filter.name)
+        add("trigger = ?", filter.trigger)
+        // Run ids begin with the time, so a bound on time is one on the key.
+        add("run_id >= ?", filter.since.map { RunID(now: $0, random: 0).description })
+        add("run_id <= ?", filter.until.map { RunID(now: $0, random: .max).description })
+        if let id = filter.id {
+            conditions.append("(run_id = ? OR substr(run_id, 1, length(?)) = ? OR substr(run_id, -length(?)) = ?)")
+            arguments += [id, id, id, id, id]
+        }
+        if !filter.outcomes.isEmpty {
+            conditions.append("outcome IN (\(filter.outcomes.map { _ in "?" }.joined(separator: ", ")))")
+            arguments += filter.outcomes
+        }
+        let condition = conditions.isEmpty ? "" : "WHERE " + conditions.joined(separator: " AND ")
+        let sql = "SELECT * FROM run_rows \(condition) ORDER BY run_id DESC LIMIT ?"
+        let statementArguments = StatementArguments(arguments + [max(1, min(filter.limit, 100_000))])
+        return try await read { db in try Row.fetchAll(db, sql: sql, arguments: statementArguments).map(RunRow.init) }
+    }
+
+    /// What became of due times, newest first.
+    ///
+    /// - Throws: ``StoreError``
+    public func dueTimes(
+        project: String?, name: String?, results: [String], since: Timestamp?, limit: Int
+    ) async throws(StoreError) -> [DueRow] {
+        var conditions: [String] = []
+        var arguments: [(any DatabaseValueConvertible)?] = []
+        if let project {
+            conditions.append("project = ?")
+            arguments.append(project)
+        }
+        if let name {
+            conditions.append("name = ?")
+            arguments.append(name)
+        }
+        if let since {
+            conditions.append("due_ms >= ?")
+            arguments.append(since.milliseconds)
+        }
+        if !results.isEmpty {
+            conditions.append("result IN (\(results.map { _ in "?" }.joined(separator: ", ")))")
+            arguments += results
+        }
+        let condition = conditions.isEmpty ? "" : "WHERE " + conditions.joined(separator: " AND ")
+        let sql = "SELECT * FROM due_rows \(condition) ORDER BY due_ms DESC LIMIT ?"
+        let statementArguments = StatementArguments(arguments + [max(1, min(limit, 100_000))])
+        return try await read { db in try Row.fetchAll(db, sql: sql, arguments: statementArguments).map(DueRow.init) }
+    }
+
+    /// Events, newest first.
+    ///
+    /// - Throws: ``StoreError``
+    public func events(project: String?, name: String?, limit: Int) async throws(StoreError) -> [EventRow] {
+        try await read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT * FROM event_rows WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR name = ?2) ORDER BY id DESC LIMIT ?3
+                    """, arguments: [project, name, max(1, min(limit, 100_000))]
+            ).map(EventRow.init)
+        }
+    }
+
+    /// Forgets finished runs beyond `keep` for each workload, and due times and events older than `before`.
+    ///
+    /// - Returns: the runs that are forgotten, whose logs can go
+    /// - Throws: ``StoreError``
+    public func prune(keep: Int, before: Timestamp) async throws(StoreError) -> [(RunID, WorkloadID)] {
+        try await write { db in
+            let rows = try Row.fetchAll(
+                db,
+                sql: """
+                    DELETE FROM run_rows WHERE state = 'finished' AND run_id IN (
+                        SELECT run_id FROM (
+                            SELECT run_id, row_number() OVER (PARTITION BY project, name ORDER BY run_id DESC) AS place FROM run_rows
+                        ) WHERE place > ? OR run_id < ?
+                    ) RETURNING run_id, project, name
+                    """, arguments: [keep, RunID(now: before, random: 0).description])
+            try db.execute(sql: "DELETE FROM due_rows WHERE due_ms < ?", arguments: [before.milliseconds])
+            try db.execute(sql: "DELETE FROM event_rows WHERE at_ms < ?", arguments: [before.milliseconds])
+            return rows.compactMap { row in
+                guard let id = RunID(row["run_id"]), let workload = workloadID(row) else { return nil }
+                return (id, workload)
+            }
+        }
+    }
+}
+
+extension RunRow {
+    fileprivate init(_ row: Row) {
+        self.init(
+            id: row["run_id"], project: row["project"], name: row["name"], kind: row["kind"], trigger: row["trigger"], attempt: row["attempt"],
+            dueAt: timestamp(row, "due_ms"), decidedAt: Timestamp(milliseconds: row["decided_ms"]), startedAt: timestamp(row, "started_ms"),
+            finishedAt: timestamp(row, "finished_ms"), state: row["state"], outcome: row["outcome"], exitCode: row["exit_code"],
+            signal: row["signal"], oomKilled: row["oom_killed"], reason: row["reason"], cpuMicroseconds: row["cpu_us"],
+            memoryPeakBytes: row["memory_peak_bytes"], ioReadBytes: row["io_read_bytes"], ioWriteBytes: row["io_write_bytes"],
+            logBytes: row["log_bytes"], logDroppedBytes: row["log_dropped_bytes"], image: row["image"], recipeDigest: row["recipe_digest"],
+            engine: row["engine"])
+    }
+}
+
+extension DueRow {
+    fileprivate init(_ row: Row) {
+        self.init(
+            project: row["project"], name: row["name"], dueAt: Timestamp(milliseconds: row["due_ms"]),
+            firstDueAt: Timestamp(milliseconds: row["first_due_ms"]), result: row["result"], reason: row["reason"], count: row["count"],
+            runID: row["run_id"], note: row["note"])
+    }
+}
+
+extension EventRow {
+    fileprivate init(_ row: Row) {
+        self.init(
+            at: Timestamp(milliseconds: row["at_ms"]), project: row["project"], name: row["name"], runID: row["run_id"], kind: row["kind"],
+            actor: row["actor"], text: row["text"])
+    }
+}

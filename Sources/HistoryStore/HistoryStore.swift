@@ -1,0 +1,209 @@
+internal import Foundation
+internal import GRDB
+public import Planning
+public import Schedules
+public import WorkloadModel
+
+/// The database: what should be, every run, every due time, every event.
+///
+/// One connection writes, in transactions that keep what belongs together; a commit has reached the disk when it returns
+/// (`synchronous=FULL`, read back when opening). Users read the views `runs`, `due_times`, `services` and `events` with
+/// any SQLite program, opened read-only.
+public final class HistoryStore: Sendable {
+    private let pool: DatabasePool
+    /// Where the database is.
+    public let path: String
+    private let engine: String
+
+    /// Opens the database, and makes it when there is none.
+    ///
+    /// - Parameter engine: what new runs say of their engine
+    /// - Throws: ``StoreError``
+    public init(path: String, engine: String) throws(StoreError) {
+        self.path = path
+        self.engine = engine
+        do {
+            var configuration = Configuration()
+            configuration.maximumReaderCount = 3
+            configuration.busyMode = .timeout(5)
+            configuration.label = "history"
+            pool = try DatabasePool(path: path, configuration: configuration)
+            // A pool sets NORMAL while it opens, with which a commit may be lost in a power cut; so it is set after that,
+            // and read back.
+            try pool.writeWithoutTransaction { db in
+                try db.execute(sql: "PRAGMA synchronous = FULL")
+                let level = try Int.fetchOne(db, sql: "PRAGMA synchronous")
+                let mode = try String.fetchOne(db, sql: "PRAGMA journal_mode")
+                guard level == 2, mode == "wal" else {
+                    throw StoreError.notDurable("\(path): SQLite has synchronous=\(level ?? -1), journal_mode=\(mode ?? "?"); 2 and wal are needed")
+                }
+            }
+            if try pool.read(Schema.migrator.hasBeenSuperseded) {
+                throw StoreError.newerSchema("\(path) was written by a newer release of Berth; start that one, or restore an older copy")
+            }
+            try Schema.migrator.migrate(pool)
+        } catch {
+            throw StoreError(error, path: path)
+        }
+    }
+
+    /// Looks for damage. Reads the whole file.
+    public func check() throws(StoreError) {
+        let result: String?
+        do { result = try pool.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") } } catch { throw StoreError(error, path: path) }
+        if result != "ok" { throw .corrupt("\(path): \(result ?? "it cannot be checked")") }
+    }
+
+    /// Closes the database; the store is of no use after it.
+    public func close() throws(StoreError) {
+        do { try pool.close() } catch { throw StoreError(error, path: path) }
+    }
+
+    // MARK: Writing
+
+    /// A recipe that comes or goes, in the same transaction as what follows from it.
+    public enum RecipeChange: Hashable, Sendable {
+        /// `source` is opaque here.
+        case put(ProjectName, source: String, digest: String, at: Timestamp)
+        case remove(ProjectName)
+    }
+
+    /// Makes writes durable, all or none.
+    public func commit(_ writes: [Write], recipes: [RecipeChange] = []) async throws(StoreError) {
+        let engine = engine
+        do {
+            try await pool.write { db in
+                for change in recipes { try HistoryStore.perform(change, db) }
+                for write in writes { try HistoryStore.perform(write, db, engine: engine) }
+            }
+        } catch { throw StoreError(error, path: path) }
+    }
+
+    private static func perform(_ change: RecipeChange, _ db: Database) throws {
+        switch change {
+        case .put(let project, let source, let digest, let at):
+            try db.execute(
+                sql: "INSERT OR REPLACE INTO recipe_rows (project, source, digest, applied_ms) VALUES (?, ?, ?, ?)",
+                arguments: [project.description, source, digest, at.milliseconds])
+        case .remove(let project): try db.execute(sql: "DELETE FROM recipe_rows WHERE project = ?", arguments: [project.description])
+        }
+    }
+
+    private static func perform(_ write: Write, _ db: Database, engine: String) throws {
+        switch write {
+        case .openRun(let opening): try open(opening, db, engine: engine)
+        case .runStarted(let id, let at, let image):
+            try db.cachedStatement(
+                sql: """
+                    UPDATE run_rows SET state = 'running', started_ms = ?, image = coalesce(?, image)
+                    WHERE run_id = ? AND state = 'starting'
+                    """
+            ).execute(arguments: [at.milliseconds, image, id.description])
+        case .closeRun(let id, let outcome, let status, let reason): try close(id, outcome, status, reason, db)
+        case .due(let due): try insert(due, db)
+        case .dueCaughtUp(let id, let dueAt, let run):
+            try db.cachedStatement(sql: "UPDATE due_rows SET run_id = ? WHERE project = ? AND name = ? AND due_ms = ?")
+                .execute(arguments: [run.description, id.project.description, id.name.description, dueAt.milliseconds])
+        case .service(let record): try put(record, db)
+        case .job(let record): try put(record, db)
+        case .removeWorkload(let id):
+            for table in ["service_rows", "job_rows"] {
+                try db.cachedStatement(sql: "DELETE FROM \(table) WHERE project = ? AND name = ?")
+                    .execute(arguments: [id.project.description, id.name.description])
+            }
+        case .event(let event):
+            try db.cachedStatement(sql: "INSERT INTO event_rows (at_ms, project, name, run_id, kind, actor, text) VALUES (?, ?, ?, ?, ?, ?, ?)")
+                .execute(arguments: [
+                    event.at.milliseconds, event.project?.description, event.workload?.description, event.runID?.description, event.kind,
+                    event.actor, event.text,
+                ])
+        case .boot(let id):
+            try db.execute(sql: "INSERT OR REPLACE INTO meta (key, value) VALUES ('boot_id', ?)", arguments: [id])
+        }
+    }
+
+    private static func open(_ opening: RunOpening, _ db: Database, engine: String) throws {
+        let request = opening.request
+        let image: String? = if case .image(let source) = request.container.root { source.description } else { nil }
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO run_rows (run_id, project, name, kind, trigger, attempt, due_ms, decided_ms, state, image, recipe_digest, engine,
+                boot_id, fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'starting', ?, ?, ?, ?, ?)
+                """
+        ).execute(arguments: [
+            request.id.description, request.workload.project.description, request.workload.name.description, request.kind.rawValue,
+            request.trigger.rawValue, request.attempt, request.dueAt?.milliseconds, request.decidedAt.milliseconds, image,
+            request.recipeDigest, engine, opening.bootID, opening.fingerprint,
+        ])
+    }
+
+    /// A finished run is never touched again.
+    private static func close(_ id: RunID, _ outcome: Outcome, _ status: ExitStatus, _ reason: String?, _ db: Database) throws {
+        var code: Int32?
+        var signal: Int32?
+        switch status.ending {
+        case .exited(let number): code = number
+        case .signaled(let number): signal = number
+        case .startError, .lost: break
+        }
+        let usage = status.usage
+        try db.cachedStatement(
+            sql: """
+                UPDATE run_rows SET state = 'finished', outcome = ?, exit_code = ?, signal = ?, oom_killed = ?, reason = ?,
+                started_ms = coalesce(?, started_ms), finished_ms = ?, cpu_us = ?, memory_peak_bytes = ?, io_read_bytes = ?,
+                io_write_bytes = ?, log_bytes = ?, log_dropped_bytes = ? WHERE run_id = ? AND state <> 'finished'
+                """
+        ).execute(arguments: [
+            outcome.rawValue, code, signal, usage.oomKills > 0, reason, status.startedAt?.milliseconds, status.finishedAt.milliseconds,
+            usage.cpuMicroseconds, usage.memoryPeakBytes, usage.ioReadBytes, usage.ioWriteBytes, usage.logBytes, usage.logDroppedBytes,
+            id.description,
+        ])
+    }
+
+    private static func insert(_ due: DueRecord, _ db: Database) throws {
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO due_rows (project, name, due_ms, first_due_ms, result, reason, count, run_id, note)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                """
+        ).execute(arguments: [
+            due.workload.project.description, due.workload.name.description, due.dueAt.milliseconds, due.firstDueAt.milliseconds,
+            due.result.rawValue, due.reason?.rawValue, due.count, due.runID?.description, due.note,
+        ])
+    }
+
+    private static func put(_ record: ServiceRecord, _ db: Database) throws {
+        try db.cachedStatement(
+            sql: """
+                INSERT OR REPLACE INTO service_rows (project, name, wanted, state, since_ms, restarts, failures, next_start_ms, run_id)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """
+        ).execute(arguments: [
+            record.id.project.description, record.id.name.description, record.wanted, record.phase.rawValue, record.since.milliseconds,
+            record.restarts, record.failures, record.nextStartAt?.milliseconds, record.runID?.description,
+        ])
+    }
+
+    private static func put(_ record: JobRecord, _ db: Database) throws {
+        let pending = record.pending.isEmpty ? "[]" : String(decoding: try JSONEncoder().encode(record.pending), as: UTF8.self)
+        try db.cachedStatement(
+            sql: """
+                INSERT OR REPLACE INTO job_rows (project, name, paused, cursor_ms, boot_id, last_outcome, streak, pending)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                """
+        ).execute(arguments: [
+            record.id.project.description, record.id.name.description, record.paused, record.cursor.milliseconds, record.bootID,
+            record.lastOutcome?.rawValue, record.streak, pending,
+        ])
+    }
+
+    /// Reads, for the extensions of this type.
+    func read<Value: Sendable>(_ body: @Sendable @escaping (Database) throws -> Value) async throws(StoreError) -> Value {
+        do { return try await pool.read(body) } catch { throw StoreError(error, path: path) }
+    }
+
+    /// Writes, for the extensions of this type.
+    func write<Value: Sendable>(_ body: @Sendable @escaping (Database) throws -> Value) async throws(StoreError) -> Value {
+        do { return try await pool.write(body) } catch { throw StoreError(error, path: path) }
+    }
+}

@@ -1,0 +1,88 @@
+internal import GRDB
+
+/// The database's layout. A migration that has shipped is never changed: a new one follows it.
+enum Schema {
+    static let migrator: DatabaseMigrator = {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1") { db in
+            try db.execute(sql: version1)
+        }
+        return migrator
+    }()
+
+    /// Times in the tables are milliseconds since 1970-01-01T00:00:00Z; the views show them as RFC 3339.
+    private static let version1 = """
+        CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
+
+        CREATE TABLE recipe_rows (
+            project TEXT PRIMARY KEY, source TEXT NOT NULL, digest TEXT NOT NULL, applied_ms INTEGER NOT NULL
+        ) WITHOUT ROWID, STRICT;
+
+        CREATE TABLE service_rows (
+            project TEXT NOT NULL, name TEXT NOT NULL, wanted INTEGER NOT NULL, state TEXT NOT NULL, since_ms INTEGER NOT NULL,
+            restarts INTEGER NOT NULL, failures INTEGER NOT NULL, next_start_ms INTEGER, run_id TEXT,
+            PRIMARY KEY (project, name)
+        ) WITHOUT ROWID, STRICT;
+
+        CREATE TABLE job_rows (
+            project TEXT NOT NULL, name TEXT NOT NULL, paused INTEGER NOT NULL, cursor_ms INTEGER NOT NULL, boot_id TEXT NOT NULL,
+            last_outcome TEXT, streak INTEGER NOT NULL, pending TEXT NOT NULL,
+            PRIMARY KEY (project, name)
+        ) WITHOUT ROWID, STRICT;
+
+        CREATE TABLE run_rows (
+            run_id TEXT PRIMARY KEY, project TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, trigger TEXT NOT NULL,
+            attempt INTEGER NOT NULL, due_ms INTEGER, decided_ms INTEGER NOT NULL, started_ms INTEGER, finished_ms INTEGER,
+            state TEXT NOT NULL, outcome TEXT, exit_code INTEGER, signal INTEGER, oom_killed INTEGER NOT NULL DEFAULT 0, reason TEXT,
+            cpu_us INTEGER, memory_peak_bytes INTEGER, io_read_bytes INTEGER, io_write_bytes INTEGER, log_bytes INTEGER,
+            log_dropped_bytes INTEGER, image TEXT, recipe_digest TEXT NOT NULL, engine TEXT NOT NULL, boot_id TEXT NOT NULL,
+            fingerprint TEXT NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX run_by_name ON run_rows (project, name, run_id);
+        CREATE INDEX run_by_outcome ON run_rows (outcome, run_id);
+        CREATE INDEX run_open ON run_rows (run_id) WHERE state <> 'finished';
+
+        CREATE TABLE due_rows (
+            project TEXT NOT NULL, name TEXT NOT NULL, due_ms INTEGER NOT NULL, first_due_ms INTEGER NOT NULL, result TEXT NOT NULL,
+            reason TEXT, count INTEGER NOT NULL, run_id TEXT, note TEXT,
+            PRIMARY KEY (project, name, due_ms)
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX due_by_time ON due_rows (due_ms);
+
+        CREATE TABLE event_rows (
+            id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, project TEXT, name TEXT, run_id TEXT, kind TEXT NOT NULL, actor TEXT NOT NULL,
+            text TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX event_by_time ON event_rows (at_ms);
+
+        CREATE VIEW runs AS SELECT
+            run_id, project, name, kind, trigger, attempt,
+            strftime('%Y-%m-%dT%H:%M:%S', due_ms / 1000, 'unixepoch') || printf('.%03dZ', due_ms % 1000) AS due_at,
+            strftime('%Y-%m-%dT%H:%M:%S', started_ms / 1000, 'unixepoch') || printf('.%03dZ', started_ms % 1000) AS started_at,
+            strftime('%Y-%m-%dT%H:%M:%S', finished_ms / 1000, 'unixepoch') || printf('.%03dZ', finished_ms % 1000) AS finished_at,
+            finished_ms - started_ms AS duration_ms, state, outcome, exit_code, signal, oom_killed, reason, cpu_us / 1000 AS cpu_ms,
+            memory_peak_bytes, io_read_bytes, io_write_bytes, log_bytes, log_dropped_bytes, image, recipe_digest, engine
+            FROM run_rows;
+
+        CREATE VIEW due_times AS SELECT
+            project, name,
+            strftime('%Y-%m-%dT%H:%M:%S', due_ms / 1000, 'unixepoch') || printf('.%03dZ', due_ms % 1000) AS due_at,
+            result, reason, count, run_id,
+            strftime('%Y-%m-%dT%H:%M:%S', first_due_ms / 1000, 'unixepoch') || printf('.%03dZ', first_due_ms % 1000) AS first_due_at,
+            note
+            FROM due_rows;
+
+        CREATE VIEW services AS SELECT
+            project, name, state,
+            strftime('%Y-%m-%dT%H:%M:%S', since_ms / 1000, 'unixepoch') || printf('.%03dZ', since_ms % 1000) AS since,
+            restarts,
+            strftime('%Y-%m-%dT%H:%M:%S', next_start_ms / 1000, 'unixepoch') || printf('.%03dZ', next_start_ms % 1000) AS next_start_at,
+            run_id
+            FROM service_rows;
+
+        CREATE VIEW events AS SELECT
+            strftime('%Y-%m-%dT%H:%M:%S', at_ms / 1000, 'unixepoch') || printf('.%03dZ', at_ms % 1000) AS at,
+            project, name, run_id, kind, actor, text
+            FROM event_rows;
+        """
+}

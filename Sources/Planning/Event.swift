@@ -1,0 +1,58 @@
+public import Schedules
+public import WorkloadModel
+
+/// What can happen to the supervisor.
+public enum Event: Hashable, Sendable {
+    /// Time has passed.
+    case tick
+    /// A run's command was released. `image` is what it runs from, with its digest.
+    case launched(RunID, at: Timestamp, image: String?)
+    /// A run could not be started; nothing of it ran.
+    case launchFailed(RunID, String)
+    /// A run has ended.
+    case exited(RunID, ExitStatus)
+    /// A recipe is to be true from now on. `explicit`: a person asked, so services that were stopped are started.
+    case apply(Recipe, explicit: Bool, actor: String)
+    case down(ProjectName, actor: String)
+    case run(WorkloadID, actor: String)
+    case start(WorkloadID, actor: String)
+    case stop(WorkloadID, actor: String)
+    case restart(WorkloadID, actor: String)
+    case pause(WorkloadID, actor: String)
+    case resume(WorkloadID, actor: String)
+    /// The daemon leaves and takes its containers along: all runs are stopped, but services stay wanted.
+    case stopAll
+}
+
+/// What the clocks show.
+public struct Moment: Hashable, Sendable {
+    /// Civil time; it can be set.
+    public let wall: Timestamp
+    /// Time since some start that only runs forward, and not while the host sleeps.
+    public let steady: Duration
+
+    public init(wall: Timestamp, steady: Duration) {
+        self.wall = wall
+        self.steady = steady
+    }
+}
+
+/// All that is read back at a start.
+public struct StoredState: Sendable {
+    public var recipes: [Recipe]
+    public var services: [ServiceRecord]
+    public var jobs: [JobRecord]
+    public var openRuns: [OpenRun]
+    /// The boot in which the daemon last ran, `nil` at the first start.
+    public var bootID: String?
+
+    public init(
+        recipes: [Recipe] = [], services: [ServiceRecord] = [], jobs: [JobRecord] = [], openRuns: [OpenRun] = [], bootID: String? = nil
+    ) {
+        self.recipes = recipes
+        self.services = services
+        self.jobs = jobs
+        self.openRuns = openRuns
+        self.bootID = bootID
+    }
+}

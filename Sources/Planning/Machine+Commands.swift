@@ -1,0 +1,196 @@
+internal import Schedules
+internal import WorkloadModel
+
+/// What people ask for.
+extension Machine {
+    mutating func apply(_ recipe: Recipe, explicit: Bool, actor: String, _ now: Timestamp) {
+        let wanted = Dictionary(uniqueKeysWithValues: recipe.workloads.map { ($0.id, $0) })
+        recipes[recipe.project] = recipe
+        event("applied", "recipe \(recipe.digest.prefix(12)) with \(recipe.workloads.count) workloads", now, actor: actor, project: recipe.project)
+        for id in (Array(services.keys) + Array(jobs.keys)).sorted() where id.project == recipe.project {
+            if let workload = wanted[id], (services[id] != nil) == (workload.jobPolicy == nil) { continue }
+            remove(id, reason: "the recipe no longer has it", now)
+        }
+        for workload in recipe.workloads {
+            switch workload.kind {
+            case .service(let policy): applyService(workload, policy, recipe.digest, explicit: explicit, now)
+            case .job(let policy): applyJob(workload, policy, recipe.digest, now)
+            }
+        }
+    }
+
+    private mutating func applyService(_ workload: Workload, _ policy: ServicePolicy, _ digest: String, explicit: Bool, _ now: Timestamp) {
+        let id = workload.id
+        guard var service = services[id] else {
+            services[id] = Service(
+                workload: workload, policy: policy, record: ServiceRecord(id: id, wanted: true, phase: .starting, since: now), digest: digest)
+            startService(id, trigger: .start, now)
+            return
+        }
+        let changed = service.workload.container != workload.container || service.afterStop == .remove
+        service.workload = workload
+        service.policy = policy
+        service.digest = digest
+        let resting = [.stopped, .exited, .failed].contains(service.record.phase)
+        if explicit { service.record.wanted = true }
+        services[id] = service
+        if service.active != nil {
+            if changed, service.record.wanted { stopService(id, then: .startAgain, reason: "its recipe changed", now) }
+        } else if changed || explicit, service.record.wanted, resting || changed {
+            services[id]?.record.failures = 0
+            startService(id, trigger: .start, now)
+        }
+    }
+
+    private mutating func applyJob(_ workload: Workload, _ policy: JobPolicy, _ digest: String, _ now: Timestamp) {
+        let id = workload.id
+        guard var job = jobs[id] else {
+            let record = JobRecord(id: id, cursor: now, bootID: bootID)
+            jobs[id] = Job(workload: workload, policy: policy, record: record, digest: digest)
+            write(.job(record))
+            evaluateJob(id, now)
+            return
+        }
+        let rescheduled = job.policy.schedule != policy.schedule
+        job.workload = workload
+        job.policy = policy
+        job.digest = digest
+        job.removing = false
+        if rescheduled {
+            for pending in job.record.pending where pending.trigger == .schedule {
+                if let dueAt = pending.dueAt { skip(id, dueAt, withdrawn: now) }
+            }
+            job.record.pending.removeAll { $0.trigger == .schedule }
+            job.record.cursor = max(job.record.cursor, now)
+        }
+        job.wakeAt = nil
+        jobs[id] = job
+        write(.job(job.record))
+        evaluateJob(id, now)
+    }
+
+    private mutating func skip(_ id: WorkloadID, _ dueAt: Timestamp, withdrawn now: Timestamp) {
+        write(.due(DueRecord(workload: id, dueAt: dueAt, result: .skipped, reason: .withdrawn)))
+    }
+
+    private mutating func remove(_ id: WorkloadID, reason: String, _ now: Timestamp) {
+        if services[id] != nil {
+            stopService(id, then: .remove, reason: reason, now)
+            return
+        }
+        guard let job = jobs[id] else { return }
+        for pending in job.record.pending where pending.trigger == .schedule {
+            if let dueAt = pending.dueAt { skip(id, dueAt, withdrawn: now) }
+        }
+        jobs[id]?.record.pending = []
+        if job.active.isEmpty {
+            jobs[id] = nil
+            write(.removeWorkload(id))
+        } else {
+            jobs[id]?.removing = true
+            for run in job.active { stopRun(run, reason: reason) }
+        }
+    }
+
+    mutating func down(_ project: ProjectName, actor: String, _ now: Timestamp) {
+        guard recipes[project] != nil else {
+            decision.reply = .refused("there is no project '\(project)'")
+            return
+        }
+        recipes[project] = nil
+        event("down", "taken down", now, actor: actor, project: project)
+        for id in (Array(services.keys) + Array(jobs.keys)).sorted() where id.project == project {
+            remove(id, reason: "its project was taken down", now)
+        }
+    }
+
+    mutating func runByHand(_ id: WorkloadID, actor: String, _ now: Timestamp) {
+        guard let job = jobs[id], !job.removing else {
+            decision.reply = services[id] == nil ? .unknown(id) : .refused("\(id) is a service: use 'berth start'")
+            return
+        }
+        if leaving {
+            decision.reply = .refused("the daemon is shutting down")
+            return
+        }
+        if !job.active.isEmpty, job.policy.overlap != .allow {
+            if job.policy.overlap == .skip {
+                decision.reply = .refused("\(id) is running already (run \(job.active[0])), and its overlap policy is skip")
+                return
+            }
+            if job.policy.overlap == .replace { for run in job.active { stopRun(run, reason: "replaced by a run by hand") } }
+            jobs[id]?.record.pending.append(PendingStart(trigger: .manual, dueAt: nil, notBefore: now, queued: true))
+            if let record = jobs[id]?.record { write(.job(record)) }
+            event("run", "a run by hand waits for its turn", now, actor: actor, workload: id)
+            decision.reply = .queued
+            return
+        }
+        let run = launch(
+            job.workload, digest: job.digest, trigger: .manual, dueAt: nil, attempt: 1, timeout: job.policy.timeout,
+            lastOutcome: job.record.lastOutcome, now)
+        jobs[id]?.active.append(run)
+        event("run", "run by hand", now, actor: actor, workload: id, run: run)
+        decision.reply = .run(run)
+    }
+
+    mutating func startByHand(_ id: WorkloadID, actor: String, _ now: Timestamp) {
+        guard var service = services[id] else {
+            decision.reply = jobs[id] == nil ? .unknown(id) : .refused("\(id) is a job: use 'berth run'")
+            return
+        }
+        service.record.wanted = true
+        service.record.failures = 0
+        services[id] = service
+        event("started", "started by hand", now, actor: actor, workload: id)
+        if service.active == nil {
+            startService(id, trigger: .manual, now)
+        } else if service.afterStop == .stay {
+            services[id]?.afterStop = .startAgain
+            write(.service(service.record))
+        }
+    }
+
+    mutating func stopByHand(_ id: WorkloadID, actor: String, _ now: Timestamp) {
+        if services[id] != nil {
+            services[id]?.record.wanted = false
+            event("stopped", "stopped by hand", now, actor: actor, workload: id)
+            stopService(id, then: .stay, reason: "stopped by \(actor)", now)
+        } else if let job = jobs[id] {
+            for pending in job.record.pending where pending.trigger == .schedule {
+                if let dueAt = pending.dueAt { skip(id, dueAt, withdrawn: now) }
+            }
+            jobs[id]?.record.pending = []
+            if let record = jobs[id]?.record { write(.job(record)) }
+            event("stopped", "stopped by hand: \(job.active.count) runs, \(job.record.pending.count) waiting starts", now, actor: actor, workload: id)
+            for run in job.active { stopRun(run, reason: "stopped by \(actor)") }
+        } else {
+            decision.reply = .unknown(id)
+        }
+    }
+
+    mutating func restartByHand(_ id: WorkloadID, actor: String, _ now: Timestamp) {
+        guard services[id] != nil else {
+            decision.reply = jobs[id] == nil ? .unknown(id) : .refused("\(id) is a job: use 'berth run'")
+            return
+        }
+        services[id]?.record.wanted = true
+        services[id]?.record.failures = 0
+        event("restarted", "restarted by hand", now, actor: actor, workload: id)
+        stopService(id, then: .startAgain, reason: "restarted by \(actor)", now)
+    }
+
+    mutating func setPaused(_ id: WorkloadID, _ paused: Bool, actor: String, _ now: Timestamp) {
+        guard let job = jobs[id] else {
+            decision.reply = services[id] == nil ? .unknown(id) : .refused("\(id) is a service: use 'berth stop'")
+            return
+        }
+        guard job.record.paused != paused else {
+            decision.reply = .refused("\(id) is \(paused ? "paused already" : "not paused")")
+            return
+        }
+        jobs[id]?.record.paused = paused
+        if let record = jobs[id]?.record { write(.job(record)) }
+        event(paused ? "paused" : "resumed", paused ? "paused by hand" : "resumed by hand", now, actor: actor, workload: id)
+        evaluateJob(id, now)
+    }
+}

@@ -1,0 +1,160 @@
+public import EngineAPI
+import Schedules
+public import WorkloadModel
+
+/// The start of a daemon: what was written down meets what is found.
+extension Machine {
+    /// Goes on where an earlier machine was, whatever became of it.
+    ///
+    /// - Parameters:
+    ///   - stored: what was read back
+    ///   - observed: what the engine found of the runs that are not closed
+    public mutating func restore(_ stored: StoredState, observed: [RunID: ObservedRun], at moment: Moment) -> Decision {
+        decision = Decision()
+        let now = moment.wall
+        lastMoment = moment
+        for recipe in stored.recipes { recipes[recipe.project] = recipe }
+        let sameBoot = stored.bootID == bootID
+        if !sameBoot { write(.boot(bootID)) }
+        takeUp(stored, now)
+        for open in stored.openRuns.sorted(by: { $0.id < $1.id }) { takeUp(open, observed[open.id], now) }
+        // What an engine holds of runs that are closed, or that nobody knows, is let go.
+        for id in observed.keys.sorted() where runs[id] == nil { perform(.settle(id)) }
+        for id in services.keys.sorted() { reviveService(id, sameBoot: sameBoot, now) }
+        for id in jobs.keys.sorted() { reviveJob(id, reason: sameBoot || stored.bootID == nil ? .daemonDown : .hostOff, now) }
+        for id in jobs.keys.sorted() where jobs[id]?.removing == true && jobs[id]?.active.isEmpty == true {
+            jobs[id] = nil
+            write(.removeWorkload(id))
+        }
+        return decision
+    }
+
+    private mutating func takeUp(_ stored: StoredState, _ now: Timestamp) {
+        let workloads = Dictionary(uniqueKeysWithValues: stored.recipes.flatMap { recipe in recipe.workloads.map { ($0.id, ($0, recipe.digest)) } })
+        let serviceRecords = Dictionary(uniqueKeysWithValues: stored.services.map { ($0.id, $0) })
+        let jobRecords = Dictionary(uniqueKeysWithValues: stored.jobs.map { ($0.id, $0) })
+        for (id, (workload, digest)) in workloads {
+            switch workload.kind {
+            case .service(let policy):
+                let record = serviceRecords[id] ?? ServiceRecord(id: id, wanted: true, phase: .starting, since: now)
+                services[id] = Service(workload: workload, policy: policy, record: record, digest: digest)
+            case .job(let policy):
+                let record = jobRecords[id] ?? JobRecord(id: id, cursor: now, bootID: bootID)
+                jobs[id] = Job(workload: workload, policy: policy, record: record, digest: digest)
+            }
+        }
+        // Records without a recipe: their removal was under way.
+        for id in serviceRecords.keys.sorted() where services[id] == nil && !stored.openRuns.contains(where: { $0.workload == id }) {
+            write(.removeWorkload(id))
+        }
+        for id in jobRecords.keys.sorted() where jobs[id] == nil && !stored.openRuns.contains(where: { $0.workload == id }) {
+            write(.removeWorkload(id))
+        }
+    }
+
+    private mutating func takeUp(_ open: OpenRun, _ found: ObservedRun?, _ now: Timestamp) {
+        let workload = services[open.workload]?.workload ?? jobs[open.workload]?.workload
+        let digest = services[open.workload]?.digest ?? jobs[open.workload]?.digest ?? ""
+        // The container's own spec is not stored; a run that is adopted needs none, and one that is launched anew gets the
+        // recipe's, which is the same unless the fingerprint says otherwise.
+        let request = RunRequest(
+            id: open.id, workload: open.workload, kind: open.kind, container: workload?.container ?? ContainerSpec(root: .host),
+            trigger: open.trigger, attempt: open.attempt, dueAt: open.dueAt, decidedAt: open.decidedAt,
+            timeout: jobs[open.workload]?.policy.timeout, lastOutcome: jobs[open.workload]?.record.lastOutcome, recipeDigest: digest)
+        runs[open.id] = ActiveRun(request: request, startedAt: open.startedAt)
+        attach(open.id, to: open.workload)
+        switch found {
+        case .alive(let startedAt): adopt(open, startedAt: startedAt, known: workload != nil, now)
+        case .exited(let status): ended(open.id, status, now)
+        case .notStarted: launchAgain(open, request, workload, now)
+        case nil:
+            let sentence =
+                open.bootID == bootID
+                ? "nothing was left of it when the daemon came back" : "the host went down while it was \(open.state.rawValue)"
+            ended(open.id, ExitStatus(ending: .lost(sentence), finishedAt: now), now)
+        }
+    }
+
+    private mutating func attach(_ run: RunID, to id: WorkloadID) {
+        if services[id] != nil { services[id]?.active = run } else { jobs[id]?.active.append(run) }
+    }
+
+    private mutating func adopt(_ open: OpenRun, startedAt: Timestamp, known: Bool, _ now: Timestamp) {
+        if open.startedAt == nil {
+            runs[open.id]?.startedAt = startedAt
+            write(.runStarted(open.id, at: startedAt, image: nil))
+        }
+        if !known {
+            stopRun(open.id, reason: "the recipe no longer has it")
+        } else if let service = services[open.workload] {
+            if !service.record.wanted {
+                stopService(open.workload, then: .stay, reason: "it was stopped while the daemon was away", now)
+            } else if service.workload.container.fingerprint != open.fingerprint {
+                stopService(open.workload, then: .startAgain, reason: "its recipe changed", now)
+            } else if service.record.phase == .stopping {
+                // The stop was decided; whether it had begun nobody knows. Beginning it again does no harm.
+                stopService(open.workload, then: .startAgain, reason: "a restart was under way when the daemon went away", now)
+            } else if service.record.phase != .running {
+                services[open.workload]?.record.phase = .running
+                services[open.workload]?.record.since = startedAt
+                if let record = services[open.workload]?.record { write(.service(record)) }
+            }
+        }
+    }
+
+    /// Nothing of it ran. In the same boot it is launched under the same id, so that it starts at most once.
+    private mutating func launchAgain(_ open: OpenRun, _ request: RunRequest, _ workload: Workload?, _ now: Timestamp) {
+        guard open.bootID == bootID, open.state == .starting else {
+            ended(open.id, ExitStatus(ending: .lost("the host went down while it was starting"), finishedAt: now), now)
+            return
+        }
+        let late = jobs[open.workload]?.policy.deadline.map { now - (open.dueAt ?? open.decidedAt) > $0 } ?? false
+        let unwanted = workload == nil || services[open.workload]?.record.wanted == false
+        let changed = workload?.container.fingerprint != open.fingerprint
+        if late || unwanted || changed {
+            runs[open.id]?.stopReason = late ? "its deadline passed before it started" : "withdrawn before it started"
+            var status = ExitStatus(ending: .exited(code: 0), finishedAt: now)
+            status.stopRequested = true
+            if services[open.workload] != nil { services[open.workload]?.afterStop = unwanted ? .stay : .startAgain }
+            ended(open.id, status, now)
+            return
+        }
+        perform(.launch(request))
+    }
+
+    private mutating func reviveService(_ id: WorkloadID, sameBoot: Bool, _ now: Timestamp) {
+        guard var service = services[id], service.active == nil else { return }
+        guard service.record.wanted else {
+            if service.record.phase != .stopped { rest(id, .stopped, now) }
+            return
+        }
+        switch service.record.phase {
+        case .stopped, .exited, .failed: return
+        case .backoff:
+            // A new boot is a new beginning; within one the pause goes on.
+            if !sameBoot { service.record.nextStartAt = nil }
+            services[id] = service
+            evaluateService(id, now)
+        case .starting, .running, .stopping: startService(id, trigger: .start, now)
+        }
+    }
+
+    private mutating func reviveJob(_ id: WorkloadID, reason: DueReason, _ now: Timestamp) {
+        guard let job = jobs[id] else { return }
+        if job.record.bootID != bootID {
+            jobs[id]?.record.bootID = bootID
+            if job.policy.schedule?.runsAtBoot == true {
+                if job.record.paused { write(.due(DueRecord(workload: id, dueAt: now, result: .skipped, reason: .paused))) } else {
+                    jobs[id]?.record.pending.append(PendingStart(trigger: .schedule, dueAt: now, notBefore: now, queued: true))
+                }
+            }
+            if let record = jobs[id]?.record { write(.job(record)) }
+        }
+        if job.record.cursor > now + Machine.correction {
+            event("clock-set", "the clock is far behind what it was; due times count from now", now, workload: id)
+            jobs[id]?.record.cursor = now
+        }
+        missDueTimes(id, reason, now)
+        evaluateJob(id, now)
+    }
+}

@@ -1,0 +1,60 @@
+public import Schedules
+public import WorkloadModel
+
+/// How one workload stands, for people.
+public struct WorkloadStatus: Hashable, Sendable {
+    public let id: WorkloadID
+    public let kind: WorkloadKind
+    /// `running`, `backoff`, `paused`, `waiting`, ...
+    public let state: String
+    public let since: Timestamp?
+    public let restarts: Int
+    public let nextAt: Timestamp?
+    public let runs: [RunID]
+    public let lastOutcome: Outcome?
+    public let streak: Int
+    /// What `schedule:` or `restart:` says.
+    public let policy: String
+}
+
+extension Machine {
+    /// The projects that have a recipe, ascending.
+    public var projects: [ProjectName] { recipes.keys.sorted() }
+
+    public func recipe(of project: ProjectName) -> Recipe? { recipes[project] }
+
+    /// All workloads, ascending by name.
+    public var statuses: [WorkloadStatus] {
+        let all = services.values.map(status) + jobs.values.map(status)
+        return all.sorted { $0.id < $1.id }
+    }
+
+    /// Runs that have not ended, ascending.
+    public var activeRuns: [RunID] { runs.keys.sorted() }
+
+    public func isActive(_ run: RunID) -> Bool { runs[run] != nil }
+
+    /// The service or job of this name.
+    public func workload(_ id: WorkloadID) -> Workload? { services[id]?.workload ?? jobs[id]?.workload }
+
+    private func status(_ service: Service) -> WorkloadStatus {
+        let record = service.record
+        return WorkloadStatus(
+            id: record.id, kind: .service, state: record.phase.rawValue, since: record.since, restarts: record.restarts,
+            nextAt: record.nextStartAt, runs: service.active.map { [$0] } ?? [], lastOutcome: nil, streak: record.failures,
+            policy: service.policy.restart.description)
+    }
+
+    private func status(_ job: Job) -> WorkloadStatus {
+        let next = job.record.pending.map(\.notBefore).min() ?? (job.record.paused ? nil : job.policy.schedule?.next(after: job.record.cursor)?.at)
+        let state =
+            !job.active.isEmpty
+            ? "running"
+            : job.record.paused
+                ? "paused" : job.record.pending.contains { $0.trigger == .retry } ? "retrying" : next == nil ? "by hand" : "waiting"
+        let policy = job.policy.schedule?.entries.map(\.text).joined(separator: " | ") ?? "-"
+        return WorkloadStatus(
+            id: job.record.id, kind: .job, state: state, since: job.active.first.flatMap { runs[$0]?.startedAt }, restarts: 0, nextAt: next,
+            runs: job.active, lastOutcome: job.record.lastOutcome, streak: job.record.streak, policy: policy)
+    }
+}

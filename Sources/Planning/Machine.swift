@@ -1,0 +1,255 @@
+internal import HeapModule
+public import Schedules
+public import WorkloadModel
+
+/// The supervisor's mind: what should be, what is, and what follows.
+///
+/// A value. It holds no clock and does nothing: events and the time come in, decisions go out. Whoever performs them makes
+/// the writes durable first and carries the effects out after, and may die between any two of them: a machine restored
+/// from what was written and from what an engine finds goes on where this one was.
+public struct Machine: Sendable {
+    /// A job as it stands.
+    struct Job: Sendable {
+        var workload: Workload
+        var policy: JobPolicy
+        var record: JobRecord
+        var active: [RunID] = []
+        var removing = false
+        var wakeAt: Timestamp?
+        var digest: String
+    }
+
+    /// A service as it stands.
+    struct Service: Sendable {
+        /// What follows the end of the running container, other than by policy.
+        enum AfterStop: Sendable {
+            case stay, startAgain, remove
+        }
+
+        var workload: Workload
+        var policy: ServicePolicy
+        var record: ServiceRecord
+        var active: RunID?
+        var afterStop: AfterStop?
+        var wakeAt: Timestamp?
+        var digest: String
+    }
+
+    /// A run that has not ended.
+    struct ActiveRun: Sendable {
+        let request: RunRequest
+        var startedAt: Timestamp?
+        /// Why it is being stopped, for the history.
+        var stopReason: String?
+    }
+
+    struct Wake: Comparable, Sendable {
+        let at: Timestamp
+        let id: WorkloadID
+
+        static func < (left: Wake, right: Wake) -> Bool { left.at == right.at ? left.id < right.id : left.at < right.at }
+    }
+
+    var jobs: [WorkloadID: Job] = [:]
+    var services: [WorkloadID: Service] = [:]
+    var runs: [RunID: ActiveRun] = [:]
+    var recipes: [ProjectName: Recipe] = [:]
+    var wakes = Heap<Wake>()
+    var dice: Dice
+    let bootID: String
+    var lastMoment: Moment?
+    /// The decision that is being made.
+    var decision = Decision()
+    /// No launch any more: the daemon is leaving.
+    var leaving = false
+
+    /// A due time that is handled later than this after its instant counts as missed.
+    static let lateTolerance = Duration.seconds(60)
+    /// A step of the wall clock that is taken for one.
+    static let clockTolerance = Duration.seconds(5)
+    /// A step back that is taken for a correction, not for a stutter. As Debian's cron.
+    static let correction = Duration.seconds(3 * 3600)
+
+    public init(bootID: String, seed: UInt64) {
+        self.bootID = bootID
+        dice = Dice(seed: seed)
+    }
+
+    /// When the machine wants a `tick` at the latest; `nil` when nothing is to come.
+    public var nextWake: Timestamp? { wakes.min?.at }
+
+    /// Takes an event in.
+    public mutating func apply(_ event: Event, at moment: Moment) -> Decision {
+        decision = Decision()
+        let now = moment.wall
+        watchClock(moment)
+        switch event {
+        case .tick: break
+        case .launched(let run, let at, let image): launched(run, at: at, image: image)
+        case .launchFailed(let run, let sentence):
+            ended(run, ExitStatus(ending: .startError(sentence), finishedAt: now), now)
+        case .exited(let run, let status): ended(run, status, now)
+        case .apply(let recipe, let explicit, let actor): apply(recipe, explicit: explicit, actor: actor, now)
+        case .down(let project, let actor): down(project, actor: actor, now)
+        case .run(let id, let actor): runByHand(id, actor: actor, now)
+        case .start(let id, let actor): startByHand(id, actor: actor, now)
+        case .stop(let id, let actor): stopByHand(id, actor: actor, now)
+        case .restart(let id, let actor): restartByHand(id, actor: actor, now)
+        case .pause(let id, let actor): setPaused(id, true, actor: actor, now)
+        case .resume(let id, let actor): setPaused(id, false, actor: actor, now)
+        case .stopAll:
+            leaving = true
+            for id in runs.keys.sorted() { stopRun(id, reason: "the daemon was told to stop everything") }
+        }
+        wakeDue(now)
+        return decision
+    }
+
+    // MARK: Waking
+
+    private mutating func wakeDue(_ now: Timestamp) {
+        while let wake = wakes.min, wake.at <= now {
+            wakes.removeMin()
+            if var job = jobs[wake.id], job.wakeAt == wake.at {
+                job.wakeAt = nil
+                jobs[wake.id] = job
+                evaluateJob(wake.id, now)
+            } else if services[wake.id]?.wakeAt == wake.at {
+                services[wake.id]?.wakeAt = nil
+                evaluateService(wake.id, now)
+            }
+        }
+    }
+
+    /// Notices that the wall clock was set, or that the host slept.
+    private mutating func watchClock(_ moment: Moment) {
+        defer { lastMoment = moment }
+        guard let last = lastMoment else { return }
+        let step = (moment.wall - last.wall) - (moment.steady - last.steady)
+        if step > Machine.clockTolerance {
+            event("clock-set", "the clock went forward by \(DurationText.print(step)), or the host slept", moment.wall)
+            for id in jobs.keys.sorted() { missDueTimes(id, .clockJump, moment.wall) }
+        } else if step < .zero - Machine.clockTolerance {
+            let back = Duration.zero - step
+            event("clock-set", "the clock went back by \(DurationText.print(back))", moment.wall)
+            for id in jobs.keys.sorted() { clockWentBack(job: id, by: back, moment.wall) }
+            for id in services.keys.sorted() { clockWentBack(service: id, by: back, moment.wall) }
+        }
+    }
+
+    private mutating func clockWentBack(job id: WorkloadID, by back: Duration, _ now: Timestamp) {
+        guard var job = jobs[id] else { return }
+        for index in job.record.pending.indices where job.record.pending[index].trigger != .schedule {
+            job.record.pending[index].notBefore = max(now, job.record.pending[index].notBefore - back)
+        }
+        // A small step back runs nothing twice: the cursor stays ahead. A large one is a correction: nothing waits for years.
+        if job.record.cursor > now + Machine.correction { job.record.cursor = now }
+        write(.job(job.record))
+        jobs[id] = job
+        evaluateJob(id, now)
+    }
+
+    private mutating func clockWentBack(service id: WorkloadID, by back: Duration, _ now: Timestamp) {
+        guard let next = services[id]?.record.nextStartAt else { return }
+        services[id]?.record.nextStartAt = max(now, next - back)
+        if let record = services[id]?.record { write(.service(record)) }
+        evaluateService(id, now)
+    }
+
+    // MARK: Small things
+
+    mutating func write(_ write: Write) { decision.writes.append(write) }
+
+    mutating func perform(_ effect: Effect) { decision.effects.append(effect) }
+
+    mutating func event(
+        _ kind: String, _ text: String, _ now: Timestamp, actor: String = "berthd", project: ProjectName? = nil, workload: WorkloadID? = nil,
+        run: RunID? = nil
+    ) {
+        write(
+            .event(
+                EventRecord(
+                    at: now, project: project ?? workload?.project, workload: workload?.name, runID: run, kind: kind, actor: actor, text: text)))
+    }
+
+    mutating func wake(_ id: WorkloadID, at time: Timestamp?) {
+        guard let time else { return }
+        if jobs[id] != nil {
+            guard jobs[id]?.wakeAt != time else { return }
+            jobs[id]?.wakeAt = time
+        } else {
+            guard services[id]?.wakeAt != time else { return }
+            services[id]?.wakeAt = time
+        }
+        wakes.insert(Wake(at: time, id: id))
+    }
+
+    /// Decides a run: it is written down as `starting`, and launched once that is durable.
+    mutating func launch(
+        _ workload: Workload, digest: String, trigger: Trigger, dueAt: Timestamp?, attempt: Int, timeout: Duration?, lastOutcome: Outcome?,
+        _ now: Timestamp
+    ) -> RunID {
+        let kind: WorkloadKind = if case .service = workload.kind { .service } else { .job }
+        let request = RunRequest(
+            id: RunID(now: now, random: UInt32.random(in: .min ... .max, using: &dice)), workload: workload.id, kind: kind,
+            container: workload.container, trigger: trigger, attempt: attempt, dueAt: dueAt, decidedAt: now, timeout: timeout,
+            lastOutcome: lastOutcome, recipeDigest: digest)
+        runs[request.id] = ActiveRun(request: request)
+        write(.openRun(RunOpening(request: request, bootID: bootID, fingerprint: workload.container.fingerprint)))
+        perform(.launch(request))
+        return request.id
+    }
+
+    mutating func stopRun(_ id: RunID, reason: String) {
+        guard var run = runs[id], run.stopReason == nil else { return }
+        run.stopReason = reason
+        runs[id] = run
+        // One that is still being launched is stopped when it is up.
+        if run.startedAt != nil { perform(.stop(id)) }
+    }
+
+    // MARK: What engines report
+
+    private mutating func launched(_ id: RunID, at time: Timestamp, image: String?) {
+        guard var run = runs[id], run.startedAt == nil else { return }
+        run.startedAt = time
+        runs[id] = run
+        write(.runStarted(id, at: time, image: image))
+        if run.stopReason != nil { perform(.stop(id)) }
+        if var service = services[run.request.workload], service.active == id, service.record.phase == .starting {
+            service.record.phase = .running
+            service.record.since = time
+            services[run.request.workload] = service
+            write(.service(service.record))
+        }
+    }
+
+    /// Books an end. One that is booked already is only settled again.
+    mutating func ended(_ id: RunID, _ status: ExitStatus, _ now: Timestamp) {
+        perform(.settle(id))
+        guard let run = runs.removeValue(forKey: id) else { return }
+        let codes = jobs[run.request.workload]?.policy.successCodes ?? [0]
+        var status = status
+        if status.startedAt == nil { status.startedAt = run.startedAt }
+        var outcome = status.outcome(successCodes: codes)
+        // A container that could not be started because it was being stopped is stopped, not broken.
+        if run.stopReason != nil, outcome == .failed { outcome = .stopped }
+        write(.closeRun(id, outcome, status, reason: Machine.reason(status, outcome, stopReason: run.stopReason)))
+        switch run.request.kind {
+        case .job: jobEnded(run, id, outcome, status, now)
+        case .service: serviceEnded(run, id, outcome, status, now)
+        }
+    }
+
+    private static func reason(_ status: ExitStatus, _ outcome: Outcome, stopReason: String?) -> String? {
+        switch (outcome, status.ending) {
+        case (_, .startError(let sentence)), (_, .lost(let sentence)): sentence
+        case (.timedOut, _): "its timeout ran out" + (status.killed ? "; it did not react to the stop signal and was killed" : "")
+        case (.oomKilled, _): "the kernel killed it for want of memory"
+        case (.stopped, _): (stopReason ?? "the host shut down") + (status.killed ? "; it did not react to the stop signal and was killed" : "")
+        case (_, .signaled(let number)): "ended by signal \(number)"
+        case (.failed, .exited(let code)): "exit code \(code)"
+        case (.succeeded, .exited), (.startError, .exited), (.lost, .exited): nil
+        }
+    }
+}

@@ -1,0 +1,54 @@
+/// What a service and a job have in common.
+enum ContainerKey: String, CaseIterable {
+    case image, rootfs, command, entrypoint, environment, envFile = "env_file", workingDir = "working_dir", user, hostname, volumes, tmpfs
+    case readOnly = "read_only", initProcess = "init", stopSignal = "stop_signal", stopGracePeriod = "stop_grace_period", capAdd = "cap_add"
+    case capDrop = "cap_drop", privileged, networkMode = "network_mode", deploy, memLimit = "mem_limit", cpus, pidsLimit = "pids_limit", ulimits
+    case shmSize = "shm_size"
+}
+
+enum ServiceKey: String, CaseIterable {
+    case restart
+}
+
+enum JobKey: String, CaseIterable {
+    case schedule, overlap, timeout, retries, missed, successCodes = "success_codes", deadline, onLost = "on_lost"
+}
+
+/// Known keys that are refused, and why. The Compose Specification's "Services" page is the source of the names.
+enum ComposeKeys {
+    private static let later = "not supported yet"
+
+    static let topLevel: [String: String] = [
+        "networks": later, "secrets": later, "configs": later, "include": later, "pools": later, "calendars": later, "models": later,
+    ]
+
+    static let job: [String: String] = ["after": later, "pool": later, "keep": later]
+
+    static let container: [String: String] = {
+        var reasons: [String: String] = [
+            "container_name": "not supported: a container is named by its project and its name",
+            "links": "obsolete: containers of one network will find each other by name",
+            "external_links": "obsolete: containers of one network will find each other by name",
+            "memswap_limit": "not supported: the memory limit covers swap as well",
+            "mem_swappiness": "not supported: the memory limit covers swap as well",
+            "scale": "not supported: a service is one container",
+            "oom_kill_disable": "not supported: a container that may not be killed for memory takes the host with it",
+            "platform": "not supported: images are for this machine",
+            "isolation": "not supported: it is a setting of Windows",
+            "credential_spec": "not supported: it is a setting of Windows",
+            "cgroup_parent": "not supported: Berth keeps its own cgroups",
+            "stdin_open": "not supported: containers run without input",
+            "tty": "not supported: containers run without a terminal",
+            "attach": "not supported: logs are kept, not attached to",
+        ]
+        for key in [
+            "annotations", "blkio_config", "build", "cgroup", "configs", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",
+            "cpu_rt_runtime", "cpu_shares", "cpuset", "depends_on", "develop", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search",
+            "domainname", "expose", "extends", "extra_hosts", "gpus", "group_add", "healthcheck", "ipc", "label_file", "labels", "logging",
+            "mac_address", "mem_reservation", "models", "networks", "oom_score_adj", "pid", "ports", "post_start", "pre_stop", "profiles",
+            "provider", "pull_policy", "runtime", "secrets", "security_opt", "storage_opt", "sysctls", "use_api_socket", "userns_mode", "uts",
+            "volumes_from",
+        ] { reasons[key] = later }
+        return reasons
+    }()
+}

@@ -1,0 +1,195 @@
+internal import WorkloadModel
+
+/// The keys that services and jobs share.
+extension RecipeReader {
+    mutating func container(_ keys: [String: YAMLNode.Entry], _ place: Place, _ what: String) -> ContainerSpec? {
+        func node(_ key: ContainerKey) -> YAMLNode? { keys[key.rawValue].map(\.value) }
+        guard let root = root(keys, place, what) else { return nil }
+        var spec = ContainerSpec(root: root)
+        if let node = node(.entrypoint) { spec.entrypoint = command(node, "'entrypoint'") }
+        if let node = node(.command) { spec.command = command(node, "'command'") }
+        if case .image = root {} else if (spec.entrypoint ?? []).isEmpty, (spec.command ?? []).isEmpty {
+            error("\(what) has no 'command': without an image there is nothing to run", place)
+        }
+        spec.environment = environment(node(.environment), node(.envFile))
+        if let node = node(.workingDir), let text = text(node) { spec.workingDirectory = containerPath(text, "'working_dir'", node.place) }
+        if let node = node(.user), let text = text(node) {
+            if text.isEmpty || text.count > 100 || text.filter({ $0 == ":" }).count > 1 || text.contains(where: \.isWhitespace) {
+                error("'\(text)' is not a user: write name, uid, name:group or uid:gid", node.place)
+            }
+            spec.user = text
+        }
+        if let node = node(.hostname), let text = text(node) {
+            let valid = !text.isEmpty && text.count <= 63 && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == ".") }
+            if !valid { error("'\(text)' is not a host name: use 1 to 63 letters, digits, '-' and '.'", node.place) }
+            spec.hostname = text
+        }
+        if let node = node(.volumes) { readMounts(node, into: &spec) }
+        if let node = node(.tmpfs) { readTmpfs(node, into: &spec) }
+        if let node = node(.readOnly) { spec.readOnlyRoot = bool(node) ?? false }
+        if let node = node(.initProcess) { spec.initProcess = bool(node) ?? false }
+        if let node = node(.stopSignal) { spec.stopSignal = signal(node) }
+        if let node = node(.stopGracePeriod), let grace = duration(node) { spec.stopGracePeriod = grace }
+        if let node = node(.capAdd) { spec.addedCapabilities = capabilities(node) }
+        if let node = node(.capDrop) { spec.droppedCapabilities = capabilities(node) }
+        if let node = node(.privileged) { spec.privileged = bool(node) ?? false }
+        if let node = node(.networkMode) { spec.network = network(node) ?? .none }
+        if let node = node(.shmSize), let size = bytes(node, "'shm_size'") { spec.sharedMemoryBytes = size }
+        readLimits(keys, into: &spec.limits)
+        if let node = node(.ulimits) { spec.resourceLimits = userLimits(node) }
+        return spec
+    }
+
+    private mutating func root(_ keys: [String: YAMLNode.Entry], _ place: Place, _ what: String) -> RootFileSystem? {
+        let image = keys[ContainerKey.image.rawValue]
+        let rootfs = keys[ContainerKey.rootfs.rawValue]
+        switch (image, rootfs) {
+        case (let image?, nil): return self.image(image.value).map { .image($0) }
+        case (nil, let rootfs?):
+            guard let text = text(rootfs.value) else { return nil }
+            if text == "host" { return .host }
+            let path = hostPath(text)
+            guard path != "/" else {
+                error("the root file system '/' is the host's: write 'rootfs: host'", rootfs.value.place)
+                return nil
+            }
+            return .directory(path)
+        case (_?, let rootfs?):
+            error("\(what) has both 'image' and 'rootfs': its files come from one of them", rootfs.keyPlace)
+            return nil
+        case (nil, nil):
+            error("\(what) has no files: give it 'image:', or 'rootfs: host' for the host's own", place)
+            return nil
+        }
+    }
+
+    private mutating func image(_ node: YAMLNode) -> ImageSource? {
+        guard let text = text(node) else { return nil }
+        let parts = text.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false).map(String.init)
+        guard parts.count >= 2, let transport = ImageSource.Transport(rawValue: parts[0]) else {
+            if parts.count >= 2, Suggestion.nearest(to: parts[0], among: ImageSource.Transport.allCases.map(\.rawValue)) != nil, parts[0].count > 2 {
+                error("'\(parts[0])' is not a kind of image: use oci:DIR, oci-archive:FILE or docker-archive:FILE", node.place)
+            } else {
+                error("'\(text)' names an image of a registry: that is not supported yet; use oci:DIR, oci-archive:FILE or docker-archive:FILE", node.place)
+            }
+            return nil
+        }
+        guard !parts[1].isEmpty else {
+            error("after '\(parts[0]):' must stand a path", node.place)
+            return nil
+        }
+        let tag = parts.count == 3 && !parts[2].isEmpty ? parts[2] : nil
+        return ImageSource(transport: transport, path: hostPath(parts[1]), tag: tag)
+    }
+
+    private mutating func network(_ node: YAMLNode) -> NetworkMode? {
+        guard let text = text(node) else { return nil }
+        if let mode = NetworkMode(rawValue: text) { return mode }
+        let known = ["bridge"].contains(text) || text.hasPrefix("service:") || text.hasPrefix("container:")
+        error(known ? "network_mode '\(text)' is not supported yet: use none or host" : "'\(text)' is not a network_mode: use none or host", node.place)
+        return nil
+    }
+
+    // MARK: Environment
+
+    private mutating func environment(_ node: YAMLNode?, _ fileNode: YAMLNode?) -> [String: EnvironmentValue] {
+        var values: [String: EnvironmentValue] = [:]
+        if let fileNode { readEnvironmentFiles(fileNode, into: &values) }
+        guard let node, !node.isNull else { return values }
+        switch node.content {
+        case .mapping(let entries):
+            for entry in entries {
+                guard checkVariable(entry.key, entry.keyPlace) else { continue }
+                if entry.value.isNull { passOn(entry.key, into: &values) } else if let text = text(entry.value) {
+                    values[entry.key] = EnvironmentValue(text)
+                }
+            }
+        case .sequence(let items):
+            for item in items {
+                guard let text = text(item) else { continue }
+                let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+                guard checkVariable(parts[0], item.place) else { continue }
+                if parts.count == 2 { values[parts[0]] = EnvironmentValue(parts[1]) } else { passOn(parts[0], into: &values) }
+            }
+        case .scalar: error("'environment' must be a mapping, or a list of NAME=value; this is \(node.kindName)", node.place)
+        }
+        return values
+    }
+
+    /// A name without a value takes the value that the recipe's reader has, or none.
+    private mutating func passOn(_ name: String, into values: inout [String: EnvironmentValue]) {
+        if let text = try? interpolation.expand("${\(name)-}"), inputs.variables[name] != nil { values[name] = EnvironmentValue(text) }
+    }
+
+    private mutating func checkVariable(_ name: String, _ place: Place) -> Bool {
+        let valid = !name.isEmpty && !name.contains("=") && !name.utf8.contains(0) && !name.contains(where: \.isWhitespace)
+        if !valid { error("'\(name)' is not a variable's name", place) }
+        return valid
+    }
+
+    private mutating func readEnvironmentFiles(_ node: YAMLNode, into values: inout [String: EnvironmentValue]) {
+        enum FileKey: String, CaseIterable { case path, required }
+        let items: [YAMLNode] = if case .sequence(let items) = node.content { items } else { [node] }
+        for item in items {
+            var required = true
+            var pathNode = item
+            if case .mapping = item.content {
+                let keys = mapping(item, "an env_file", keys: FileKey.self, refused: ["format": "not supported: the format is NAME=value"])
+                guard let path = keys[.path] else {
+                    error("an env_file needs a 'path'", item.place)
+                    continue
+                }
+                pathNode = path
+                if let node = keys[.required] { required = bool(node) ?? true }
+            }
+            guard let text = text(pathNode) else { continue }
+            let path = hostPath(text)
+            do {
+                let content = try inputs.readFile(path)
+                files[path] = content
+                let (found, wrongLines) = EnvironmentFile.parse(content)
+                for line in wrongLines { error("line \(line) of \(path) is not NAME=value", pathNode.place) }
+                for (name, value) in found { values[name] = EnvironmentValue(value) }
+            } catch {
+                if required { self.error("the env_file cannot be read: \(error)", pathNode.place) }
+            }
+        }
+    }
+
+    // MARK: Signals and capabilities
+
+    private static let signals = [
+        "HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "TRAP": 5, "ABRT": 6, "BUS": 7, "FPE": 8, "KILL": 9, "USR1": 10, "SEGV": 11, "USR2": 12,
+        "PIPE": 13, "ALRM": 14, "TERM": 15, "STKFLT": 16, "CHLD": 17, "CONT": 18, "STOP": 19, "TSTP": 20, "TTIN": 21, "TTOU": 22, "URG": 23,
+        "XCPU": 24, "XFSZ": 25, "VTALRM": 26, "PROF": 27, "WINCH": 28, "IO": 29, "PWR": 30, "SYS": 31,
+    ]
+
+    private mutating func signal(_ node: YAMLNode) -> Int32? {
+        guard let text = text(node) else { return nil }
+        let upper = text.uppercased()
+        let bare = upper.hasPrefix("SIG") ? String(upper.dropFirst(3)) : upper
+        if let number = RecipeReader.signals[bare] { return Int32(number) }
+        if bare.hasPrefix("RTMIN+"), let plus = Int32(bare.dropFirst(6)), (0...30).contains(plus) { return 34 + plus }
+        if let number = Int32(text), (1...64).contains(number) { return number }
+        let hint = Suggestion.nearest(to: bare, among: RecipeReader.signals.keys).map { "; did you mean 'SIG\($0)'?" } ?? ""
+        error("'\(text)' is not a signal\(hint)", node.place)
+        return nil
+    }
+
+    private mutating func capabilities(_ node: YAMLNode) -> Set<Capability> {
+        var found: Set<Capability> = []
+        for text in texts(node) {
+            let upper = text.uppercased()
+            let bare = upper.hasPrefix("CAP_") ? String(upper.dropFirst(4)) : upper
+            if bare == "ALL" {
+                found.formUnion(Capability.allCases)
+            } else if let capability = Capability(rawValue: bare) {
+                found.insert(capability)
+            } else {
+                let hint = Suggestion.nearest(to: bare, among: Capability.allCases.map(\.rawValue)).map { "; did you mean '\($0)'?" } ?? ""
+                error("'\(text)' is not a capability\(hint)", node.place)
+            }
+        }
+        return found
+    }
+}

@@ -1,0 +1,222 @@
+internal import Crypto
+internal import Schedules
+public import WorkloadModel
+
+/// Reads a recipe: text in, a ``Recipe`` or diagnostics out.
+///
+/// Everything that is wrong is reported at once, each with its line and column. The keys of `services:` and `volumes:` are
+/// the Compose Specification's; `jobs:` takes the same and says when.
+public struct RecipeReader {
+    /// What reading came to.
+    public struct Result {
+        /// `nil` when a diagnostic is an error.
+        public let recipe: Recipe?
+        /// Ascending by line and column.
+        public let diagnostics: [Diagnostic]
+        /// The source with what its reading used, to be read again elsewhere.
+        public let captured: RecipeSource
+    }
+
+    let source: RecipeSource
+    let inputs: RecipeInputs
+    var interpolation: Interpolation
+    var diagnostics: [Diagnostic] = []
+    var files: [String: String] = [:]
+    var project: ProjectName?
+    var projectText = ""
+    var zone: Zone
+    var volumes: Set<String> = []
+
+    private init(_ source: RecipeSource, _ inputs: RecipeInputs) {
+        self.source = source
+        self.inputs = inputs
+        interpolation = Interpolation(variables: inputs.variables)
+        zone = inputs.hostZone
+    }
+
+    public static func read(_ source: RecipeSource, _ inputs: RecipeInputs) -> Result {
+        var reader = RecipeReader(source, inputs)
+        let recipe = reader.read()
+        let failed = reader.diagnostics.contains { $0.severity == .error }
+        var captured = source
+        captured.files = reader.files
+        captured.variables = inputs.variables.filter { reader.interpolation.used.contains($0.key) }
+        let sorted = reader.diagnostics.sorted { ($0.place.line, $0.place.column) < ($1.place.line, $1.place.column) }
+        return Result(recipe: failed ? nil : recipe, diagnostics: sorted, captured: captured)
+    }
+
+    /// The keys at the top of a recipe.
+    enum TopKey: String, CaseIterable {
+        case name, timezone, services, jobs, volumes, version
+    }
+
+    private mutating func read() -> Recipe? {
+        let root: YAMLNode
+        do {
+            guard let node = try YAMLReader.read(source.text, limits: inputs.limits) else {
+                error("the recipe is empty: it needs 'services:' or 'jobs:'", Place(line: 1, column: 1))
+                return nil
+            }
+            root = node
+        } catch {
+            diagnostics.append(error)
+            return nil
+        }
+        let known = mapping(root, "the recipe", keys: TopKey.self, refused: ComposeKeys.topLevel)
+        readName(known[.name])
+        if let node = known[.timezone], let name = text(node) { zone = zone(named: name, node.place) ?? zone }
+        if let entry = known[.version] {
+            warning("'version' is obsolete and has no meaning; Compose ignores it as well", entry.place)
+        }
+        readVolumes(known[.volumes])
+        var workloads: [Workload] = []
+        var places: [WorkloadName: Int] = [:]
+        for (section, isJob) in [(known[.services], false), (known[.jobs], true)] {
+            guard let section, !section.isNull else { continue }
+            guard case .mapping(let entries) = section.content else {
+                error("'\(isJob ? "jobs" : "services")' must be a mapping of names; this is \(section.kindName)", section.place)
+                continue
+            }
+            for entry in entries where !entry.key.hasPrefix("x-") {
+                guard let name = workloadName(entry) else { continue }
+                if let line = places[name] {
+                    error("'\(name)' is already a service, on line \(line); names are shared by services and jobs", entry.keyPlace)
+                    continue
+                }
+                places[name] = entry.keyPlace.line
+                if let workload = workload(name, entry, isJob: isJob) { workloads.append(workload) }
+            }
+        }
+        if known[.services] == nil, known[.jobs] == nil {
+            error("the recipe has neither 'services:' nor 'jobs:'", root.place)
+        }
+        guard let project else { return nil }
+        let digest = SHA256.hash(data: Array(source.text.utf8)).map { byte in
+            String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
+        }.joined()
+        return Recipe(project: project, workloads: workloads.sorted { $0.id < $1.id }, volumes: volumes.sorted(), digest: digest)
+    }
+
+    private mutating func readName(_ node: YAMLNode?) {
+        if let node {
+            guard let text = text(node) else { return }
+            do { project = try ProjectName(text) } catch { self.error(error.description, node.place) }
+        } else {
+            // As Compose: the folder's name, in lower case, without what a name may not hold.
+            let folder = source.baseDirectory.split(separator: "/").last.map(String.init) ?? ""
+            let cleaned = folder.lowercased().filter { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") }
+            project = try? ProjectName(String(cleaned.drop { $0 == "-" || $0 == "_" }.prefix(63)))
+            if project == nil { error("the recipe has no 'name:', and the folder's name is none either", Place(line: 1, column: 1)) }
+        }
+        projectText = project?.description ?? ""
+    }
+
+    private mutating func workloadName(_ entry: YAMLNode.Entry) -> WorkloadName? {
+        do { return try WorkloadName(entry.key) } catch {
+            self.error(error.description, entry.keyPlace)
+            return nil
+        }
+    }
+
+    private mutating func readVolumes(_ node: YAMLNode?) {
+        guard let node, !node.isNull else { return }
+        guard case .mapping(let entries) = node.content else {
+            error("'volumes' must be a mapping of names; this is \(node.kindName)", node.place)
+            return
+        }
+        for entry in entries where !entry.key.hasPrefix("x-") {
+            do { _ = try WorkloadName(entry.key) } catch {
+                self.error("a volume's name is a name: \(error.description)", entry.keyPlace)
+                continue
+            }
+            volumes.insert(entry.key)
+            if case .mapping(let options) = entry.value.content {
+                for option in options where !option.key.hasPrefix("x-") {
+                    error("'\(option.key)' of a volume is not supported: a volume is a directory that Berth keeps", option.keyPlace)
+                }
+            } else if !entry.value.isNull {
+                error("a volume has no value: write '\(entry.key): {}'", entry.value.place)
+            }
+        }
+    }
+
+    private mutating func workload(_ name: WorkloadName, _ entry: YAMLNode.Entry, isJob: Bool) -> Workload? {
+        let what = "\(isJob ? "job" : "service") '\(name)'"
+        let keys: [String: YAMLNode.Entry]
+        if case .mapping(let entries) = entry.value.content {
+            keys = checkedKeys(entries, what, isJob: isJob)
+        } else {
+            error("\(what) must be a mapping; this is \(entry.value.kindName)", entry.value.isNull ? entry.keyPlace : entry.value.place)
+            return nil
+        }
+        guard let container = container(keys, entry.keyPlace, what) else { return nil }
+        guard let project else { return nil }
+        let kind: Workload.Kind = isJob ? .job(jobPolicy(keys, name)) : .service(servicePolicy(keys))
+        return Workload(id: WorkloadID(project: project, name: name), container: container, kind: kind)
+    }
+
+    /// The entries by key, after unknown, misplaced and refused ones are reported.
+    private mutating func checkedKeys(_ entries: [YAMLNode.Entry], _ what: String, isJob: Bool) -> [String: YAMLNode.Entry] {
+        let own: [String] = isJob ? JobKey.allCases.map(\.rawValue) : ServiceKey.allCases.map(\.rawValue)
+        let known = Set(ContainerKey.allCases.map(\.rawValue) + own)
+        var found: [String: YAMLNode.Entry] = [:]
+        for entry in entries where !entry.key.hasPrefix("x-") {
+            if known.contains(entry.key) {
+                found[entry.key] = entry
+            } else if !isJob, JobKey(rawValue: entry.key) != nil {
+                error("'\(entry.key)' belongs to a job: put \(what) under 'jobs:' to run it at its time", entry.keyPlace)
+            } else if isJob, ServiceKey(rawValue: entry.key) != nil {
+                error("'\(entry.key)' belongs to a service; a job that failed is run again by 'retries'", entry.keyPlace)
+            } else if let reason = ComposeKeys.container[entry.key] ?? (isJob ? ComposeKeys.job[entry.key] : nil) {
+                error("'\(entry.key)' of \(what) is \(reason)", entry.keyPlace)
+            } else {
+                unknown(entry, known: known.union(ComposeKeys.container.keys))
+            }
+        }
+        return found
+    }
+
+    mutating func unknown(_ entry: YAMLNode.Entry, known: some Sequence<String>) {
+        let hint = Suggestion.nearest(to: entry.key, among: known).map { "; did you mean '\($0)'?" } ?? ""
+        error("unknown key '\(entry.key)'\(hint)", entry.keyPlace)
+    }
+
+    /// The values of a mapping by key, after unknown and refused keys are reported.
+    mutating func mapping<Key: RawRepresentable<String> & CaseIterable & Hashable>(
+        _ node: YAMLNode, _ what: String, keys: Key.Type, refused: [String: String] = [:]
+    ) -> [Key: YAMLNode] {
+        guard case .mapping(let entries) = node.content else {
+            error("\(what) must be a mapping; this is \(node.kindName)", node.place)
+            return [:]
+        }
+        var found: [Key: YAMLNode] = [:]
+        for entry in entries where !entry.key.hasPrefix("x-") {
+            if let key = Key(rawValue: entry.key) {
+                found[key] = entry.value
+            } else if let reason = refused[entry.key] {
+                error("'\(entry.key)' is \(reason)", entry.keyPlace)
+            } else {
+                unknown(entry, known: Key.allCases.map(\.rawValue) + refused.keys)
+            }
+        }
+        return found
+    }
+
+    mutating func error(_ message: String, _ place: Place) {
+        let diagnostic = Diagnostic(.error, message, at: place)
+        // An anchor's value is read once for each alias; its mistake is one mistake.
+        if !diagnostics.contains(diagnostic) { diagnostics.append(diagnostic) }
+    }
+
+    mutating func warning(_ message: String, _ place: Place) {
+        let diagnostic = Diagnostic(.warning, message, at: place)
+        if !diagnostics.contains(diagnostic) { diagnostics.append(diagnostic) }
+    }
+
+    mutating func zone(named name: String, _ place: Place) -> Zone? {
+        do { return try inputs.zone(name) } catch {
+            self.error("\(error)", place)
+            return nil
+        }
+    }
+}

@@ -1,0 +1,207 @@
+public import EngineAPI
+public import HistoryStore
+public import Logging
+public import Planning
+internal import Schedules
+public import WorkloadModel
+
+/// The one loop: events in, decisions of the ``Machine`` made durable, then carried out.
+///
+/// Decisions queue up while a transaction is under way and share the next one. Nothing is launched before its row is on
+/// disk; while the disk takes no rows, nothing is launched, and what runs runs on.
+public actor Supervisor {
+    private var machine: Machine
+    private let store: HistoryStore
+    private let engine: any ContainerEngine
+    private let clock: any SupervisorClock
+    private let log: Logger
+    private var queue: [Item] = []
+    private var pump: Task<Void, Never>?
+    private var listeners: [Task<Void, Never>] = []
+    private var endWaiters: [RunID: [CheckedContinuation<Void, Never>]] = [:]
+    private var idleWaiters: [CheckedContinuation<Void, Never>] = []
+    private var working: Set<RunID> = []
+    private var lastPrune: Timestamp?
+    /// Why nothing can be launched; `nil` when all is well.
+    public private(set) var degraded: String?
+    /// How long after its due time each of the last runs was released, in milliseconds; newest last.
+    public private(set) var startDelays: [Int64] = []
+
+    private struct Item {
+        let writes: [Write]
+        let recipes: [HistoryStore.RecipeChange]
+        let effects: [Effect]
+        let waiter: CheckedContinuation<Void, Never>?
+    }
+
+    public init(machine: Machine, store: HistoryStore, engine: any ContainerEngine, clock: any SupervisorClock, log: Logger) {
+        self.machine = machine
+        self.store = store
+        self.engine = engine
+        self.clock = clock
+        self.log = log
+    }
+
+    // MARK: Life
+
+    /// Takes up what an earlier daemon left, and begins.
+    ///
+    /// - Throws: ``EngineError``
+    public func start(_ stored: StoredState) async throws(EngineError) {
+        let observed = try await engine.observe()
+        let decision = machine.restore(stored, observed: observed, at: clock.moment())
+        await carryOut(decision)
+        listeners = [
+            Task { [weak self, exits = engine.exits] in
+                for await exit in exits { await self?.take(.exited(exit.run, exit.status)) }
+            },
+            Task { [weak self, ticks = clock.ticks] in
+                for await _ in ticks { await self?.tick() }
+            },
+        ]
+    }
+
+    /// Ends without stopping a container. What was decided is made durable first.
+    public func shutDown() async {
+        for listener in listeners { listener.cancel() }
+        listeners = []
+        await pump?.value
+    }
+
+    /// Stops every run and waits until all have ended.
+    public func stopAll() async {
+        await take(.stopAll)
+        for run in runs { await waitForEnd(of: run) }
+    }
+
+    private func tick() async {
+        await take(.tick)
+        let now = clock.moment().wall
+        guard lastPrune.map({ now - $0 > .seconds(3600) }) ?? true else { return }
+        lastPrune = now
+        do {
+            let forgotten = try await store.prune(keep: 10_000, before: now - .seconds(90 * 86400))
+            if !forgotten.isEmpty { await engine.forget(forgotten) }
+        } catch { log.error("the history cannot be pruned", metadata: ["error": "\(error)"]) }
+    }
+
+    // MARK: Events
+
+    /// Takes an event in, and returns once what follows from it is durable.
+    @discardableResult
+    public func take(_ event: Event, recipes: [HistoryStore.RecipeChange] = []) async -> Reply {
+        let decision = machine.apply(event, at: clock.moment())
+        await carryOut(decision, recipes: recipes)
+        return decision.reply
+    }
+
+    private func carryOut(_ decision: Decision, recipes: [HistoryStore.RecipeChange] = []) async {
+        clock.wake(at: machine.nextWake)
+        guard !decision.isEmpty || !recipes.isEmpty else { return }
+        await withCheckedContinuation { continuation in
+            queue.append(Item(writes: decision.writes, recipes: recipes, effects: decision.effects, waiter: continuation))
+            if pump == nil { pump = Task { await runPump() } }
+        }
+    }
+
+    private func runPump() async {
+        while !queue.isEmpty {
+            let batch = queue
+            queue = []
+            await commit(batch)
+            for item in batch {
+                item.waiter?.resume()
+                for effect in item.effects { perform(effect) }
+                for case .closeRun(let run, _, _, _) in item.writes { ended(run) }
+            }
+        }
+        pump = nil
+    }
+
+    /// Tries until it succeeds: until then nothing of the batch has any effect.
+    private func commit(_ batch: [Item]) async {
+        let writes = batch.flatMap(\.writes)
+        let recipes = batch.flatMap(\.recipes)
+        while true {
+            do {
+                try await store.commit(writes, recipes: recipes)
+                if degraded != nil {
+                    degraded = nil
+                    log.notice("the history can be written again")
+                }
+                return
+            } catch {
+                if degraded == nil { log.error("the history cannot be written; nothing is launched until it can", metadata: ["error": "\(error)"]) }
+                degraded = "\(error)"
+                try? await Task.sleep(for: .seconds(1))
+            }
+        }
+    }
+
+    // MARK: Effects
+
+    private func perform(_ effect: Effect) {
+        switch effect {
+        case .launch(let request):
+            working.insert(request.id)
+            Task { await launch(request) }
+        case .stop(let run):
+            Task { await engine.stop(run) }
+        case .settle(let run):
+            working.insert(run)
+            Task {
+                await engine.settle(run)
+                done(run)
+            }
+        }
+    }
+
+    private func done(_ run: RunID) {
+        working.remove(run)
+        guard working.isEmpty else { return }
+        for waiter in idleWaiters { waiter.resume() }
+        idleWaiters = []
+    }
+
+    private func launch(_ request: RunRequest) async {
+        do {
+            let launched = try await engine.launch(request)
+            if let dueAt = request.dueAt, request.trigger == .schedule {
+                startDelays.append((launched.at - dueAt).wholeMilliseconds)
+                if startDelays.count > 1000 { startDelays.removeFirst(500) }
+            }
+            await take(.launched(request.id, at: launched.at, image: launched.image))
+        } catch {
+            log.warning("a run could not be started", metadata: ["workload": "\(request.workload)", "run": "\(request.id)", "error": "\(error)"])
+            await take(.launchFailed(request.id, error.description))
+        }
+        done(request.id)
+    }
+
+    // MARK: Waiting
+
+    private func ended(_ run: RunID) {
+        for waiter in endWaiters.removeValue(forKey: run) ?? [] { waiter.resume() }
+    }
+
+    /// Returns once the end of a run is durable; at once when it is not running.
+    public func waitForEnd(of run: RunID) async {
+        guard machine.isActive(run) else { return }
+        await withCheckedContinuation { endWaiters[run, default: []].append($0) }
+    }
+
+    /// Returns once nothing is being launched or cleaned up.
+    public func waitUntilIdle() async {
+        guard !working.isEmpty else { return }
+        await withCheckedContinuation { idleWaiters.append($0) }
+    }
+
+    // MARK: Questions
+
+    public var statuses: [WorkloadStatus] { machine.statuses }
+    public var runs: [RunID] { machine.activeRuns }
+    public func isRunning(_ run: RunID) -> Bool { machine.isActive(run) }
+    public var projects: [ProjectName] { machine.projects }
+    public func recipe(of project: ProjectName) -> Recipe? { machine.recipe(of: project) }
+    public func workload(_ id: WorkloadID) -> Workload? { machine.workload(id) }
+}

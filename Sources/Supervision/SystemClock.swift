@@ -1,0 +1,71 @@
+internal import CLinux
+internal import Foundation
+internal import Glibc
+public import Planning
+public import Schedules
+internal import Synchronization
+
+/// The host's clocks. A timer on the wall clock that is cancelled when somebody sets it: a sleep of some length would go on
+/// as if nothing had happened.
+public final class SystemClock: SupervisorClock {
+    /// At least this often there is a tick, for what no timer tells, such as a host that slept.
+    static let heartbeat = Duration.seconds(30)
+
+    public let ticks: AsyncStream<Void>
+    private let sink: AsyncStream<Void>.Continuation
+    private let timer: Int32
+    private let wanted = Mutex<Timestamp?>(nil)
+
+    public init() {
+        (ticks, sink) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        timer = clinux_wall_timer()
+        precondition(timer >= 0, "the kernel gives no timer")
+        arm()
+        // A thread of its own: it sleeps in the kernel, which a task must not.
+        let thread = Thread { [self] in run() }
+        thread.name = "berth.clock"
+        thread.stackSize = 256 << 10
+        thread.start()
+    }
+
+    /// Civil time, for those who need no more.
+    public static func now() -> Timestamp {
+        var wall = timespec()
+        clock_gettime(CLOCK_REALTIME, &wall)
+        return Timestamp(milliseconds: Int64(wall.tv_sec) * 1000 + Int64(wall.tv_nsec) / 1_000_000)
+    }
+
+    public func moment() -> Moment {
+        var steady = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &steady)
+        return Moment(
+            wall: SystemClock.now(), steady: .milliseconds(Int64(steady.tv_sec) * 1000 + Int64(steady.tv_nsec) / 1_000_000))
+    }
+
+    public func wake(at time: Timestamp?) {
+        let changed = wanted.withLock { wanted in
+            defer { wanted = time }
+            return wanted != time
+        }
+        if changed { arm() }
+    }
+
+    private func arm() {
+        let heartbeat = moment().wall + SystemClock.heartbeat
+        let next = wanted.withLock { $0.map { min($0, heartbeat) } ?? heartbeat }
+        _ = clinux_wall_timer_set(timer, next.milliseconds)
+    }
+
+    private func run() -> Never {
+        var expirations: UInt64 = 0
+        while true {
+            // It returns when the time has come, and also, with an error, when the clock was set.
+            let got = read(timer, &expirations, 8)
+            if got < 0, errno == EINTR { continue }
+            sink.yield()
+            let now = moment().wall
+            wanted.withLock { wanted in if let time = wanted, time <= now { wanted = nil } }
+            arm()
+        }
+    }
+}

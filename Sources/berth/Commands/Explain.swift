@@ -1,0 +1,33 @@
+import ArgumentParser
+import Foundation
+import Schedules
+import SystemZones
+
+struct Explain: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Say what a schedule means, and when it is due next.")
+    @Argument(help: "The schedule, as in a recipe: '30 2 * * *', 'every 15m', 'calendar Mon..Fri 09:00'.") var schedule: String
+    @Option(help: "The zone; by default the host's.") var zone: String?
+    @Option(name: .customShort("n"), help: "How many due times.") var count = 5
+
+    func run() async throws {
+        try await report(nil) {
+            let zones = SystemZones()
+            let place: Zone
+            do { place = try zone.map { try zones.zone($0) } ?? zones.local() } catch { throw CommandFailure(description: "\(error)") }
+            do {
+                let rule = try ScheduleRule(schedule, seed: "example/job")
+                Terminal.say(Sentence.of(rule))
+                let entry = Schedule([ScheduleEntry(text: schedule, rule: rule, zone: place, seed: "example/job")])
+                var after = Clock.now()
+                for _ in 0..<count {
+                    guard let due = entry.next(after: after) else { break }
+                    Terminal.say("  \(due.at.description(in: place))")
+                    after = due.at
+                }
+            } catch let error as ScheduleError {
+                let caret = String(repeating: " ", count: error.offset) + "^" + String(repeating: "~", count: error.length - 1)
+                throw CommandFailure(description: error.message, diagnostics: "  \(schedule)\n  \(caret)")
+            }
+        }
+    }
+}

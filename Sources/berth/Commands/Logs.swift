@@ -1,0 +1,61 @@
+import ArgumentParser
+import ControlAPI
+import Foundation
+import Schedules
+
+struct Logs: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Show what a run wrote; by default the last run of a service or job.")
+    @Argument(help: "The service or job.") var name: String?
+    @Option(help: "The run, by its id or the beginning or end of it.") var run: String?
+    @Flag(name: .shortAndLong, help: "Go on as more is written, until the run ends.") var follow = false
+    @Flag(name: .shortAndLong, help: "Show the time of each line.") var timestamps = false
+    @Option(help: "Only lines since then: a time (RFC 3339), or a span back such as 10m.") var since: String?
+    @Flag(help: "Show control characters as they are.") var raw = false
+    @OptionGroup var connection: ConnectionOptions
+
+    struct Line: Encodable {
+        let time: String
+        let stream: String
+        let text: String
+    }
+
+    func run() async throws {
+        try await report(connection) {
+            let bound = try Clock.since(since)
+            try await ControlClient.use(connection) { client in
+                let id: String
+                if let run { id = run } else {
+                    guard let name else { throw CommandFailure(description: "name a service or job, or a run with --run") }
+                    let parts = name.split(separator: "/").map(String.init)
+                    let runs: [RunInfo] = try await client.get(
+                        ControlPaths.runs, [("name", parts.last), ("project", parts.count == 2 ? parts[0] : nil), ("limit", "1")])
+                    guard let last = runs.first else {
+                        _ = try await client.find(name)
+                        throw CommandFailure(description: "'\(name)' has not run yet")
+                    }
+                    id = last.run_id
+                }
+                var lines = LineSplitter()
+                try await client.stream(.GET, "\(ControlPaths.runs)/\(id)/log", [("follow", follow ? "1" : nil)]) { bytes in
+                    for line in lines.take(bytes) { try show(line, since: bound) }
+                }
+            }
+        }
+    }
+
+    private func show(_ line: String, since: String?) throws {
+        let parts = line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 4 else { return }
+        // Times of one form compare as texts.
+        if let since, parts[1] != "berth", parts[0] < since { return }
+        let text = raw ? parts[3] : Terminal.isTerminal ? Terminal.harmless(parts[3]) : parts[3]
+        if connection.json {
+            try Terminal.print(json: Line(time: parts[0], stream: parts[1], text: parts[3]))
+        } else if parts[1] == "berth" {
+            Terminal.warn(Terminal.paint("... \(parts[3])", .yellow))
+        } else {
+            let stamp = timestamps ? Terminal.paint(String(parts[0].prefix(23)) + "Z ", .grey) : ""
+            Terminal.write(stamp + (parts[1] == "stderr" ? Terminal.paint(text, .red) : text) + (parts[2] == "P" ? "" : "\n"))
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import ArgumentParser
+import ControlAPI
+import Foundation
+import Planning
+import Schedules
+import SystemZones
+import WorkloadModel
+
+struct Next: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Show when jobs are due, with what clock changes do to them.")
+    @Argument(help: "Only this job.") var job: String?
+    @Option(name: .customShort("n"), help: "How many due times.") var count = 20
+    @Option(help: "From this time on (RFC 3339, or a date); by default now.") var from: String?
+    @Option(help: "Show times in this zone.") var zone: String?
+    @Option(name: [.short, .long], help: "Read this recipe and ask no daemon.", completion: .file(extensions: ["yaml", "yml"])) var file: String?
+    @Option(help: "The most bytes that a recipe may have.") var maxRecipeBytes = 1 << 20
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        try await report(connection) {
+            let start = try Clock.since(from)
+            var found: [NextInfo]
+            let parts = job?.split(separator: "/").map(String.init) ?? []
+            if let file {
+                var options = RecipeOptions()
+                options.file = file
+                options.maxRecipeBytes = maxRecipeBytes
+                let (_, recipe) = try options.read()
+                let time = start.flatMap { Timestamp(rfc3339: $0) } ?? Clock.now()
+                // A due time exactly at the given instant is one of those that are asked for.
+                found = Preview.next([recipe], name: parts.last, from: time - .milliseconds(start == nil ? 0 : 1000), count: count).map { preview in
+                    NextInfo(
+                        job: preview.job.description, due_at: preview.due.at.description, local: preview.due.at.description(in: preview.zone),
+                        zone: preview.zone.name, note: preview.note)
+                }
+                if let job, found.isEmpty, !recipe.workloads.contains(where: { $0.id.name.description == parts.last }) {
+                    throw CommandFailure(description: "there is no job '\(job)' in \(file)")
+                }
+            } else {
+                found = try await ControlClient.use(connection) {
+                    try await $0.get(
+                        ControlPaths.next,
+                        [("name", parts.last), ("project", parts.count == 2 ? parts[0] : nil), ("from", start), ("count", String(count))])
+                }
+            }
+            if let zone {
+                let other: Zone
+                do { other = try SystemZones().zone(zone) } catch { throw CommandFailure(description: "\(error)") }
+                for index in found.indices {
+                    guard let at = Timestamp(rfc3339: found[index].due_at) else { continue }
+                    found[index].local = at.description(in: other)
+                    found[index].zone = other.name
+                }
+            }
+            try show(found)
+        }
+    }
+
+    private func show(_ found: [NextInfo]) throws {
+        if connection.json {
+            for info in found { try Terminal.print(json: info) }
+            return
+        }
+        if found.isEmpty {
+            Terminal.say("nothing is due")
+            return
+        }
+        var table = Table("DUE", "ZONE", "IN", "JOB", "NOTE")
+        for info in found {
+            table.add([
+                .init(text: info.local), .init(text: info.zone, colour: .grey), .init(text: Show.until(info.due_at)), .init(text: info.job, colour: .bold),
+                .init(text: info.note ?? "", colour: .yellow),
+            ])
+        }
+        table.print()
+    }
+}

@@ -1,0 +1,9 @@
+import ArgumentParser
+import ControlAPI
+
+struct Stop: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Stop a service until it is started again, or the runs of a job.")
+    @OptionGroup var action: ActionArguments
+
+    func run() async throws { try await action.perform(.stop, past: "is stopped") }
+}

@@ -1,0 +1,57 @@
+import ArgumentParser
+import ControlAPI
+import Foundation
+
+struct Up: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Make a recipe true: start its services, schedule its jobs.")
+    @OptionGroup var recipe: RecipeOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        try await report(connection) {
+            let (source, _) = try recipe.read()
+            try await ControlClient.use(connection) { client in
+                var lines = LineSplitter()
+                var plan: PlanInfo?
+                try await client.stream(.POST, ControlPaths.recipes, body: RecipeUpload(source: source)) { bytes in
+                    for line in lines.take(bytes) {
+                        let answer = try JSONDecoder().decode(ProgressLine.self, from: Data(line.utf8))
+                        if let error = answer.error { throw CommandFailure(description: error.error, diagnostics: error.diagnostics) }
+                        if let progress = answer.progress { Terminal.warn(Terminal.paint(progress, .grey)) }
+                        if let result = answer.plan { plan = result }
+                    }
+                }
+                guard let plan else { throw CommandFailure(description: "the daemon broke off before the recipe was applied") }
+                if connection.json { try Terminal.print(json: plan) } else { PlanView.print(plan, done: true) }
+            }
+        }
+    }
+}
+
+/// Cuts bytes that come in pieces into lines.
+struct LineSplitter {
+    private var rest: [UInt8] = []
+
+    mutating func take(_ bytes: [UInt8]) -> [String] {
+        rest += bytes
+        var lines: [String] = []
+        while let end = rest.firstIndex(of: 0x0A) {
+            lines.append(String(decoding: rest[..<end], as: UTF8.self))
+            rest.removeSubrange(...end)
+        }
+        return lines
+    }
+}
+
+/// Tells a failure as it should be told, and ends with 1.
+func report(_ connection: ConnectionOptions?, _ body: () async throws -> Void) async throws {
+    do { try await body() } catch let failure as CommandFailure {
+        if connection?.json == true {
+            try Terminal.print(json: ErrorInfo(error: failure.description, diagnostics: failure.diagnostics))
+        } else {
+            if let diagnostics = failure.diagnostics { Terminal.warn(diagnostics) }
+            Terminal.warn("berth: \(failure.description)")
+        }
+        throw ExitCode(1)
+    }
+}

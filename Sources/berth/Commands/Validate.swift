@@ -1,0 +1,26 @@
+import ArgumentParser
+import ControlAPI
+import WorkloadModel
+
+struct Validate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Read a recipe and tell everything that is wrong with it.")
+    @OptionGroup var recipe: RecipeOptions
+    @Flag(name: .long, help: "Print JSON.") var json = false
+
+    struct Answer: Encodable {
+        let project: String
+        let services: Int
+        let jobs: Int
+    }
+
+    func run() async throws {
+        try await report(nil) {
+            let (_, read) = try recipe.read()
+            let jobs = read.workloads.count { $0.jobPolicy != nil }
+            let answer = Answer(project: read.project.description, services: read.workloads.count - jobs, jobs: jobs)
+            if json { try Terminal.print(json: answer) } else {
+                Terminal.say("\(try recipe.path()): good: project \(answer.project), \(answer.services) services, \(answer.jobs) jobs")
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+import ArgumentParser
+import Foundation
+import RecipeFile
+import Schedules
+import SystemZones
+import WorkloadModel
+
+/// Which recipe a verb is about.
+struct RecipeOptions: ParsableArguments {
+    @Option(name: [.short, .long], help: "The recipe; by default berth.yaml, compose.yaml or docker-compose.yml here.", completion: .file(extensions: ["yaml", "yml"]))
+    var file: String?
+    @Option(help: "The most bytes that a recipe may have.") var maxRecipeBytes = 1 << 20
+
+    /// The recipe's path.
+    func path() throws -> String {
+        if let file { return file }
+        for name in ["berth.yaml", "berth.yml", "compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"]
+        where FileManager.default.fileExists(atPath: name) { return name }
+        throw CommandFailure(description: "there is no berth.yaml here: name a recipe with -f")
+    }
+
+    /// Reads it; what is doubtful is told, what is wrong ends the command.
+    func read(quiet: Bool = false) throws -> (RecipeSource, Recipe) {
+        let path = try path()
+        guard let data = FileManager.default.contents(atPath: path) else { throw CommandFailure(description: "the recipe \(path) cannot be read") }
+        let base = URL(fileURLWithPath: path).standardizedFileURL.deletingLastPathComponent().path
+        let source = RecipeSource(file: path, baseDirectory: base, text: String(decoding: data, as: UTF8.self))
+        var variables = FileManager.default.contents(atPath: base + "/.env").map { EnvironmentFile.parse(String(decoding: $0, as: UTF8.self)).values } ?? [:]
+        variables.merge(ProcessInfo.processInfo.environment) { _, own in own }
+        let zones = SystemZones()
+        var limits = RecipeLimits(bytes: maxRecipeBytes)
+        limits.nodes = max(limits.nodes, maxRecipeBytes / 10)
+        let inputs = RecipeInputs(
+            variables: variables, readFile: { try String(contentsOfFile: $0, encoding: .utf8) }, zone: { try zones.zone($0) },
+            hostZone: zones.local(), limits: limits)
+        let result = RecipeReader.read(source, inputs)
+        let text = result.diagnostics.map { $0.rendered(file: path, text: source.text) }.joined(separator: "\n")
+        guard let recipe = result.recipe else {
+            let errors = result.diagnostics.filter { $0.severity == .error }.count
+            throw CommandFailure(description: "\(errors) error\(errors == 1 ? "" : "s") in \(path)", diagnostics: text)
+        }
+        if !quiet, !text.isEmpty { Terminal.warn(text) }
+        return (result.captured, recipe)
+    }
+}

@@ -1,0 +1,164 @@
+import Foundation
+
+/// What this process writes to.
+enum Terminal {
+    static let isTerminal = isatty(STDOUT_FILENO) == 1
+    private static let coloured =
+        isTerminal && ProcessInfo.processInfo.environment["NO_COLOR"] == nil && ProcessInfo.processInfo.environment["TERM"] != "dumb"
+
+    static var width: Int {
+        var size = winsize()
+        return ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 20 ? Int(size.ws_col) : 120
+    }
+
+    enum Colour: String { case red = "31", green = "32", yellow = "33", blue = "34", grey = "90", bold = "1" }
+
+    static func paint(_ text: String, _ colour: Colour?) -> String {
+        guard coloured, let colour else { return text }
+        return "\u{1B}[\(colour.rawValue)m\(text)\u{1B}[0m"
+    }
+
+    static func write(_ text: String, to handle: FileHandle = .standardOutput) { handle.write(Data(text.utf8)) }
+
+    static func say(_ line: String) { write(line + "\n") }
+
+    static func warn(_ line: String) { write(line + "\n", to: .standardError) }
+
+    /// Text from a container, made harmless for a terminal: control characters, and those that turn the reading direction,
+    /// are shown, not obeyed.
+    static func harmless(_ text: String) -> String {
+        var result = ""
+        for scalar in text.unicodeScalars {
+            switch scalar.value {
+            case 0x09: result.unicodeScalars.append(scalar)
+            case 0..<0x20, 0x7F: result += "^" + String(UnicodeScalar(UInt8(scalar.value ^ 0x40)))
+            case 0x80..<0xA0, 0x200E, 0x200F, 0x202A...0x202E, 0x2066...0x2069, 0x061C, 0xFEFF: result += "<U+\(String(scalar.value, radix: 16, uppercase: true))>"
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
+    }
+
+    static func print(json value: some Encodable) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = isTerminal ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
+        say(String(decoding: try encoder.encode(value), as: UTF8.self))
+    }
+}
+
+/// A table with aligned columns; without colours and cut lines where it is not read on a terminal.
+struct Table {
+    struct Cell {
+        let text: String
+        var colour: Terminal.Colour?
+    }
+
+    private let headers: [String]
+    private var rows: [[Cell]] = []
+
+    init(_ headers: String...) {
+        self.headers = headers
+    }
+
+    var isEmpty: Bool { rows.isEmpty }
+
+    mutating func add(_ cells: [Cell]) { rows.append(cells) }
+
+    func print() {
+        var widths = headers.map(\.count)
+        for row in rows {
+            for (index, cell) in row.enumerated() { widths[index] = max(widths[index], cell.text.count) }
+        }
+        let most = Terminal.isTerminal ? Terminal.width : .max
+        func line(_ cells: [Cell]) -> String {
+            var line = ""
+            var used = 0
+            for (index, cell) in cells.enumerated() {
+                let isLast = index == cells.count - 1
+                var text = isLast ? cell.text : cell.text + String(repeating: " ", count: widths[index] - cell.text.count + 2)
+                if used + text.count > most { text = String(text.prefix(max(0, most - used - 1))) + (most > used ? "…" : "") }
+                used += text.count
+                line += Terminal.paint(text, cell.colour)
+            }
+            return line
+        }
+        Terminal.say(line(headers.map { Cell(text: $0, colour: .grey) }))
+        for row in rows { Terminal.say(line(row)) }
+    }
+}
+
+/// Times, sizes and durations for people.
+enum Show {
+    static func ago(_ text: String?) -> String {
+        guard let seconds = seconds(since: text) else { return "-" }
+        return seconds < 0 ? "in " + span(-seconds) : span(seconds) + " ago"
+    }
+
+    static func until(_ text: String?) -> String {
+        guard let seconds = seconds(since: text) else { return "-" }
+        return seconds <= 0 ? "in " + span(-seconds) : "now"
+    }
+
+    private static func seconds(since text: String?) -> Int? {
+        guard let text, let then = try? Date(text, strategy: .iso8601.year().month().day().time(includingFractionalSeconds: true)) else { return nil }
+        return Int(Date().timeIntervalSince(then).rounded())
+    }
+
+    static func span(_ seconds: Int) -> String {
+        switch seconds {
+        case ..<120: "\(seconds)s"
+        case ..<7200: "\(seconds / 60)m"
+        case ..<172_800: "\(seconds / 3600)h"
+        default: "\(seconds / 86400)d"
+        }
+    }
+
+    static func milliseconds(_ value: Int64?) -> String {
+        guard let value else { return "-" }
+        switch value {
+        case ..<1000: return "\(value)ms"
+        case ..<60_000: return String(format: "%.1fs", Double(value) / 1000)
+        default: return span(Int(value / 1000))
+        }
+    }
+
+    static func bytes(_ value: Int64?) -> String {
+        guard let value else { return "-" }
+        switch value {
+        case ..<1024: return "\(value)B"
+        case ..<1_048_576: return "\(value / 1024)K"
+        case ..<1_073_741_824: return String(format: "%.1fM", Double(value) / 1_048_576)
+        default: return String(format: "%.1fG", Double(value) / 1_073_741_824)
+        }
+    }
+
+    /// The local date and time, to the second.
+    static func local(_ text: String?) -> String {
+        guard let text, let date = try? Date(text, strategy: .iso8601.year().month().day().time(includingFractionalSeconds: true)) else { return "-" }
+        var time = time_t(date.timeIntervalSince1970)
+        var parts = tm()
+        localtime_r(&time, &parts)
+        var buffer = [CChar](repeating: 0, count: 32)
+        strftime(&buffer, 32, "%Y-%m-%d %H:%M:%S", &parts)
+        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    static func colour(outcome: String?) -> Terminal.Colour? {
+        switch outcome {
+        case "succeeded": .green
+        case "failed", "timed-out", "oom-killed", "start-error", "lost": .red
+        case "stopped": .yellow
+        default: nil
+        }
+    }
+
+    static func colour(state: String) -> Terminal.Colour? {
+        switch state {
+        case "running": .green
+        case "backoff", "starting", "stopping", "retrying", "paused": .yellow
+        case "failed": .red
+        case "stopped", "exited": .grey
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,230 @@
+import ArgumentParser
+import CLinux
+import ControlAPI
+import ControlServer
+import EngineAPI
+import EngineNative
+import Foundation
+import Glibc
+import HistoryStore
+import Hummingbird
+import Logging
+import Planning
+import RecipeFile
+import Schedules
+import Supervision
+import SystemZones
+import WorkloadModel
+
+/// The daemon: reads its arguments, puts the parts together, and runs until it is told to leave.
+@main
+struct Daemon: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "berthd", abstract: "Keeps a recipe's services on and runs its jobs at their time.",
+        discussion: """
+            It listens on a Unix socket, RUNTIME-DIR/berth.sock, and nowhere else. Recipes come from 'berth up', from --recipe, and \
+            from /etc/berth/recipes. SIGHUP reads recipe files again; SIGTERM ends the daemon and leaves every container running.
+            """, version: BerthVersion.current)
+
+    @Option(help: "Where the history, images, volumes and logs are.") var stateDir = "/var/lib/berth"
+    @Option(help: "Where the socket and the facts of running containers are.") var runtimeDir = "/run/berth"
+    @Option(help: "A recipe to apply at start; may be given more than once.") var recipe: [String] = []
+    @Option(help: "A directory whose *.yaml recipes are applied at start.") var recipeDir = "/etc/berth/recipes"
+    @Option(help: "The berth-shim program; by default the one beside berthd.") var shim: String?
+    @Option(help: "The most bytes that a recipe may have.") var maxRecipeBytes = 1 << 20
+    @Option(help: "trace, debug, info, notice, warning or error.") var logLevel = "info"
+    @Flag(help: "On SIGTERM, stop every container and wait until all have ended.") var stopAll = false
+
+    func run() async throws {
+        let level = Logger.Level(rawValue: logLevel) ?? .info
+        LoggingSystem.bootstrap { label in
+            var handler = StreamLogHandler.standardError(label: label)
+            handler.logLevel = level
+            return handler
+        }
+        let log = Logger(label: "berthd")
+        do { try await serve(log) } catch let error as StartError {
+            FileHandle.standardError.write(Data("berthd: \(error)\n".utf8))
+            throw ExitCode(error.code)
+        } catch let error as StoreError {
+            FileHandle.standardError.write(Data("berthd: \(error)\n".utf8))
+            throw ExitCode(74)
+        }
+    }
+
+    /// Why the daemon cannot start. Exit codes are those of sysexits.h.
+    struct StartError: Error, CustomStringConvertible {
+        let description: String
+        let code: Int32
+    }
+
+    private func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
+
+    private func serve(_ log: Logger) async throws {
+        guard geteuid() == 0 else { throw StartError(description: "it must run as root: containers need namespaces, mounts and control groups", code: 77) }
+        umask(0o077)
+        let state = absolute(stateDir)
+        let runtime = absolute(runtimeDir)
+        let lock = try StateLock(directory: state)
+        defer { lock.release() }
+        do { try FileManager.default.createDirectory(atPath: runtime, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755]) } catch {
+            throw StartError(description: "the runtime directory \(runtime) cannot be made: \(error.localizedDescription)", code: 73)
+        }
+        let zones = SystemZones()
+        var limits = RecipeLimits(bytes: maxRecipeBytes)
+        // A node takes at least some bytes, so the limit on nodes follows the one on bytes.
+        limits.nodes = max(limits.nodes, maxRecipeBytes / 10)
+        let (store, loaded) = try await openHistory(state, log)
+        let engine: NativeEngine
+        do {
+            let program = shim.map(absolute) ?? BerthPaths.beside("berth-shim")
+            let name = state == "/var/lib/berth" ? "berth" : "berth-" + String(StableHash(state).value, radix: 36)
+            engine = try NativeEngine(paths: EnginePaths(state: state, runtime: runtime, shim: program), cgroupName: name, log: log)
+        } catch { throw StartError(description: error.description, code: 69) }
+        let clock = SystemClock()
+        let machine = Machine(bootID: engine.bootID, seed: .random(in: .min ... .max))
+        let supervisor = Supervisor(machine: machine, store: store, engine: engine, clock: clock, log: log)
+        let recipes = RecipeService(supervisor: supervisor, engine: engine, zones: zones, limits: limits)
+        try await supervisor.start(readBack(loaded, recipes, state: state, log))
+        for file in recipeFiles() { await applyFile(file, recipes, zones, limits, log) }
+
+        let group = getgrnam("berth").map { $0.pointee.gr_gid }
+        let version = VersionInfo(version: BerthVersion.current, pid: getpid(), stateDirectory: state, engine: engine.name)
+        let server = ControlServer(
+            supervisor: supervisor, store: store, engine: engine, recipes: recipes, version: version, group: group, log: Self.quiet(log))
+        let socket = "\(runtime)/berth.sock"
+        let serving = Task {
+            let application = server.application(socket: socket) {
+                chmod(socket, 0o660)
+                chown(socket, 0, group ?? 0)
+                log.notice("ready", metadata: ["socket": "\(socket)", "state": "\(state)", "version": "\(BerthVersion.current)"])
+            }
+            try await application.run()
+        }
+        await waitForSignals(supervisor, recipes, zones, limits, log)
+        if stopAll { await supervisor.stopAll() }
+        await supervisor.shutDown()
+        serving.cancel()
+        unlink(socket)
+        if stopAll {
+            await supervisor.waitUntilIdle()
+            engine.removeGroups()
+        }
+        try? store.close()
+        let left = await supervisor.runs.count
+        log.notice("ended", metadata: ["left running": "\(left)"])
+    }
+
+    /// The server's own lines are of no interest unless something is wrong.
+    private static func quiet(_ log: Logger) -> Logger {
+        var log = log
+        log.logLevel = .warning
+        return log
+    }
+
+    // MARK: The history
+
+    private func openHistory(_ state: String, _ log: Logger) async throws -> (HistoryStore, LoadedState) {
+        let path = "\(state)/berth.db"
+        let failure: StoreError
+        do throws(StoreError) {
+            let store = try HistoryStore(path: path, engine: "native")
+            let size = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0
+            if size < 256 << 20 { try store.check() }
+            return (store, try await store.load())
+        } catch { failure = error }
+        guard case .corrupt(let sentence) = failure else { throw StartError(description: failure.description, code: 74) }
+        // What cannot be read is put aside, not removed; the containers that run are adopted all the same.
+        let aside = "\(state)/quarantine/berth.db.corrupt-\(Int(Date().timeIntervalSince1970))"
+        try? FileManager.default.createDirectory(atPath: "\(state)/quarantine", withIntermediateDirectories: true)
+        for ending in ["", "-wal", "-shm"] { rename(path + ending, aside + ending) }
+        log.critical("the history is damaged; it was put aside, and a new one begins", metadata: ["reason": "\(sentence)", "aside": "\(aside)"])
+        let store = try HistoryStore(path: path, engine: "native")
+        return (store, try await store.load())
+    }
+
+    private func readBack(_ loaded: LoadedState, _ recipes: RecipeService, state: String, _ log: Logger) -> StoredState {
+        var stored = loaded.state
+        for row in loaded.unreadable { log.error("a row of the history cannot be read; it stays as it is", metadata: ["row": "\(row)"]) }
+        for (project, source) in loaded.recipeSources {
+            do { stored.recipes.append(try recipes.restore(source)) } catch {
+                log.critical(
+                    "a stored recipe cannot be read by this release; its workloads rest until it is applied again",
+                    metadata: ["project": "\(project)", "error": "\(error)"])
+            }
+        }
+        return stored
+    }
+
+    // MARK: Recipe files
+
+    private func recipeFiles() -> [String] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: recipeDir)) ?? []
+        return names.filter { ($0.hasSuffix(".yaml") || $0.hasSuffix(".yml")) && !$0.hasPrefix(".") }.sorted().map { "\(recipeDir)/\($0)" } + recipe
+    }
+
+    private func applyFile(_ file: String, _ recipes: RecipeService, _ zones: SystemZones, _ limits: RecipeLimits, _ log: Logger) async {
+        do {
+            let (source, recipe) = try RecipeService.load(path: file, zones: zones, limits: limits)
+            try await recipes.apply(source, recipe, explicit: false, actor: "berthd", at: SystemClock.now()) { log.info("\($0)") }
+            log.notice("recipe applied", metadata: ["file": "\(file)", "project": "\(recipe.project)"])
+        } catch {
+            log.error("a recipe was not applied; what was in force stays in force", metadata: ["file": "\(file)"])
+            FileHandle.standardError.write(Data("\(error)\n".utf8))
+        }
+    }
+
+    // MARK: Signals
+
+    private func waitForSignals(
+        _ supervisor: Supervisor, _ recipes: RecipeService, _ zones: SystemZones, _ limits: RecipeLimits, _ log: Logger
+    ) async {
+        let (signals, sink) = AsyncStream.makeStream(of: Int32.self)
+        var sources: [any DispatchSourceSignal] = []
+        for number in [SIGTERM, SIGINT, SIGHUP] {
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number)
+            source.setEventHandler { sink.yield(number) }
+            source.activate()
+            sources.append(source)
+        }
+        for await number in signals {
+            guard number == SIGHUP else { break }
+            log.notice("reading recipes again")
+            for file in recipeFiles() { await applyFile(file, recipes, zones, limits, log) }
+        }
+        for source in sources { source.cancel() }
+    }
+}
+
+/// One daemon a state directory: the lock is on the directory itself and goes with the process, whatever its end.
+struct StateLock {
+    private let fd: Int32
+
+    init(directory: String) throws {
+        do {
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch { throw Daemon.StartError(description: "the state directory \(directory) cannot be made: \(error.localizedDescription)", code: 73) }
+        fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard fd >= 0 else { throw Daemon.StartError(description: "the state directory \(directory) cannot be opened", code: 73) }
+        guard flock(fd, LOCK_EX | LOCK_NB) == 0 else {
+            let holder = (try? String(contentsOfFile: "\(directory)/berthd.pid", encoding: .utf8))?.trimmingCharacters(in: .whitespacesAndNewlines)
+            close(fd)
+            throw Daemon.StartError(
+                description: "another berthd\(holder.map { " (pid \($0))" } ?? "") has the state directory \(directory); one daemon a directory", code: 75)
+        }
+        try? "\(getpid())\n".write(toFile: "\(directory)/berthd.pid", atomically: true, encoding: .utf8)
+    }
+
+    func release() { close(fd) }
+}
+
+enum BerthPaths {
+    /// A program in the same directory as this one.
+    static func beside(_ name: String) -> String {
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let length = readlink("/proc/self/exe", &buffer, buffer.count - 1)
+        let own = String(decoding: buffer[..<max(0, length)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return URL(fileURLWithPath: own).deletingLastPathComponent().appendingPathComponent(name).path
+    }
+}
