@@ -2,12 +2,14 @@
 import PackageDescription
 
 /// Settings of every Swift target of ours. Warnings become errors in `Packaging/test.sh`, for our targets only.
-let swift: [SwiftSetting] = [
-    .swiftLanguageMode(.v6),
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-]
+let strict = Context.environment["BERTH_WARNINGS_AS_ERRORS"] == "1"
+let swift: [SwiftSetting] =
+    [
+        .swiftLanguageMode(.v6),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+    ] + (strict ? [.unsafeFlags(["-warnings-as-errors"])] : [])
 
 func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: swift)
@@ -96,8 +98,17 @@ let package = Package(
             ]),
 
         .target(
-            name: "TestKit", dependencies: ["EngineAPI", "WorkloadModel", "Schedules"], path: "Tests/TestKit",
+            name: "TestKit",
+            dependencies: ["EngineAPI", "Planning", "Supervision", "SystemZones", "WorkloadModel", "Schedules"], path: "Tests/TestKit",
             swiftSettings: swift),
-        tests("SchedulesTests", ["Schedules", "TestKit"]),
+        tests("SchedulesTests", ["Schedules", "SystemZones", "TestKit"]),
+        tests("RecipeFileTests", ["RecipeFile", "WorkloadModel", "Schedules", "SystemZones", "TestKit"]),
+        tests("PlanningTests", ["Planning", "EngineAPI", "WorkloadModel", "Schedules", "TestKit"]),
+        tests("HistoryStoreTests", ["HistoryStore", "Planning", "WorkloadModel", "Schedules", "TestKit", grdb]),
+        tests(
+            "SupervisionTests",
+            ["Supervision", "HistoryStore", "Planning", "EngineAPI", "WorkloadModel", "Schedules", "TestKit", logging]),
+        tests("EngineNativeTests", ["EngineNative", "EngineAPI", "WorkloadModel", "Schedules", "TestKit", logging]),
+        tests("EndToEndTests", ["TestKit", "ControlAPI"]),
     ]
 )

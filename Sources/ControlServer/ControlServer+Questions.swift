@@ -127,10 +127,11 @@ enum Description {
         words["user"] = container.user
         if !container.mounts.isEmpty {
             words["volumes"] = container.mounts.map { mount in
-                let source = switch mount.source {
-                case .bind(let path): path
-                case .volume(let name): name
-                }
+                let source =
+                    switch mount.source {
+                    case .bind(let path): path
+                    case .volume(let name): name
+                    }
                 return "\(source):\(mount.target)" + (mount.readOnly ? ":ro" : "")
             }.joined(separator: " ")
         }

@@ -61,7 +61,9 @@ extension Machine {
         switch job.policy.overlap {
         case .allow, .skip: skip(id, dueAt, .overlap, note: note)
         case .queue:
-            if waiting != nil { skip(id, dueAt, .overlap, note: note) } else {
+            if waiting != nil {
+                skip(id, dueAt, .overlap, note: note)
+            } else {
                 jobs[id]?.record.pending.append(PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now, queued: true))
             }
         case .replace:
@@ -89,7 +91,9 @@ extension Machine {
             changed = true
             jobs[id]?.record.pending.remove(at: index)
             if job.record.paused, next.trigger != .manual {
-                if next.trigger == .schedule, let dueAt = next.dueAt { skip(id, dueAt, .paused) } else {
+                if next.trigger == .schedule, let dueAt = next.dueAt {
+                    skip(id, dueAt, .paused)
+                } else {
                     event("dropped", "a \(next.trigger.rawValue) was dropped because the job is paused", now, workload: id)
                 }
             } else if next.trigger == .schedule, let dueAt = next.dueAt {

@@ -144,7 +144,9 @@ extension Machine {
         if job.record.bootID != bootID {
             jobs[id]?.record.bootID = bootID
             if job.policy.schedule?.runsAtBoot == true {
-                if job.record.paused { write(.due(DueRecord(workload: id, dueAt: now, result: .skipped, reason: .paused))) } else {
+                if job.record.paused {
+                    write(.due(DueRecord(workload: id, dueAt: now, result: .skipped, reason: .paused)))
+                } else {
                     jobs[id]?.record.pending.append(PendingStart(trigger: .schedule, dueAt: now, notBefore: now, queued: true))
                 }
             }

@@ -51,7 +51,7 @@ extension Machine {
             !job.active.isEmpty
             ? "running"
             : job.record.paused
-                ? "paused" : job.record.pending.contains { $0.trigger == .retry } ? "retrying" : next == nil ? "by hand" : "waiting"
+                ? "paused" : job.record.pending.contains { $0.trigger == .retry } ? "retrying" : next == nil ? "idle" : "waiting"
         let policy = job.policy.schedule?.entries.map(\.text).joined(separator: " | ") ?? "-"
         return WorkloadStatus(
             id: job.record.id, kind: .job, state: state, since: job.active.first.flatMap { runs[$0]?.startedAt }, restarts: 0, nextAt: next,

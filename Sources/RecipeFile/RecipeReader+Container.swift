@@ -8,7 +8,8 @@ extension RecipeReader {
         var spec = ContainerSpec(root: root)
         if let node = node(.entrypoint) { spec.entrypoint = command(node, "'entrypoint'") }
         if let node = node(.command) { spec.command = command(node, "'command'") }
-        if case .image = root {} else if (spec.entrypoint ?? []).isEmpty, (spec.command ?? []).isEmpty {
+        if case .image = root {
+        } else if (spec.entrypoint ?? []).isEmpty, (spec.command ?? []).isEmpty {
             error("\(what) has no 'command': without an image there is nothing to run", place)
         }
         spec.environment = environment(node(.environment), node(.envFile))
@@ -100,7 +101,9 @@ extension RecipeReader {
         case .mapping(let entries):
             for entry in entries {
                 guard checkVariable(entry.key, entry.keyPlace) else { continue }
-                if entry.value.isNull { passOn(entry.key, into: &values) } else if let text = text(entry.value) {
+                if entry.value.isNull {
+                    passOn(entry.key, into: &values)
+                } else if let text = text(entry.value) {
                     values[entry.key] = EnvironmentValue(text)
                 }
             }

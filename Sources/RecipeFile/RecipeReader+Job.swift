@@ -53,7 +53,9 @@ extension RecipeReader {
             return policy
         }
         let keys = mapping(node, "'retries'", keys: RetryKey.self)
-        if let node = keys[.max] { policy.limit = integer(node, 0...1000, "'max'").map { Int($0) } ?? 0 } else {
+        if let node = keys[.max] {
+            policy.limit = integer(node, 0...1000, "'max'").map { Int($0) } ?? 0
+        } else {
             error("'retries' needs 'max': how often a failed run is tried again", node.place)
         }
         if let node = keys[.backoff], let backoff = duration(node) { policy.backoff = backoff }

@@ -87,7 +87,9 @@ extension RecipeReader {
         } else if volumes.contains(source) {
             spec.mounts.append(VolumeMount(source: .volume(source), target: target, readOnly: readOnly))
         } else {
-            let hint = Suggestion.nearest(to: source, among: volumes).map { "did you mean '\($0)'?" } ?? "add '\(source): {}' to 'volumes:', or write './\(source)' for a folder"
+            let hint =
+                Suggestion.nearest(to: source, among: volumes).map { "did you mean '\($0)'?" }
+                ?? "add '\(source): {}' to 'volumes:', or write './\(source)' for a folder"
             error("there is no volume '\(source)'; \(hint)", place)
         }
     }

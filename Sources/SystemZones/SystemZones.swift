@@ -39,7 +39,8 @@ public final class SystemZones: Sendable {
     /// - Throws: ``Failure``
     public func zone(_ name: String) throws(Failure) -> Zone {
         if name == "UTC" { return .utc }
-        let valid = !name.isEmpty && name.utf8.count < 128 && !name.hasPrefix("/") && !name.contains("..")
+        let valid =
+            !name.isEmpty && name.utf8.count < 128 && !name.hasPrefix("/") && !name.contains("..")
             && name.utf8.allSatisfy { ($0 >= 48 && $0 <= 57) || ($0 >= 65 && $0 <= 90) || ($0 >= 97 && $0 <= 122) || [43, 45, 47, 95].contains($0) }
         guard valid else { throw .unknown(name, didYouMean: nil) }
         guard access(directory, F_OK) == 0 else { throw .noDatabase(directory) }
@@ -103,7 +104,8 @@ public final class SystemZones: Sendable {
         if let same = names.first(where: { $0.lowercased() == wanted }) { return same }
         // The city alone is what people remember.
         let city = wanted.split(separator: "/").last ?? ""
-        return names.first { $0.lowercased().split(separator: "/").last == city } ?? names.first { SystemZones.isNear(Array($0.lowercased().utf8), Array(wanted.utf8)) }
+        return names.first { $0.lowercased().split(separator: "/").last == city }
+            ?? names.first { SystemZones.isNear(Array($0.lowercased().utf8), Array(wanted.utf8)) }
     }
 
     /// One letter too many, too few, another, or two swapped.

@@ -54,7 +54,9 @@ struct ControlClient {
     func delete<Value: Decodable>(_ path: String) async throws -> Value { try await decode(await send(.DELETE, path, body: nil)) }
 
     /// The answer's body as it comes.
-    func stream(_ method: HTTPMethodName, _ path: String, _ query: [(String, String?)] = [], body: (any Encodable)? = nil, _ take: ([UInt8]) throws -> Void) async throws {
+    func stream(_ method: HTTPMethodName, _ path: String, _ query: [(String, String?)] = [], body: (any Encodable)? = nil, _ take: ([UInt8]) throws -> Void)
+        async throws
+    {
         let response = try await send(method, path + ControlClient.queryString(query), body: body)
         for try await chunk in response.body { try take(Array(chunk.readableBytesView)) }
     }
@@ -104,7 +106,8 @@ struct ControlClient {
         let status: StatusInfo = try await get(ControlPaths.status)
         let found = status.workloads.filter { "\($0.project)/\($0.name)" == name || $0.name == name }
         if found.count > 1 {
-            throw CommandFailure(description: "'\(name)' is in more than one project: write \(found.map { "\($0.project)/\($0.name)" }.joined(separator: " or "))")
+            throw CommandFailure(
+                description: "'\(name)' is in more than one project: write \(found.map { "\($0.project)/\($0.name)" }.joined(separator: " or "))")
         }
         guard let first = found.first else {
             let names = status.workloads.map { name.contains("/") ? "\($0.project)/\($0.name)" : $0.name }

@@ -7,7 +7,9 @@ import WorkloadModel
 
 /// Which recipe a verb is about.
 struct RecipeOptions: ParsableArguments {
-    @Option(name: [.short, .long], help: "The recipe; by default berth.yaml, compose.yaml or docker-compose.yml here.", completion: .file(extensions: ["yaml", "yml"]))
+    @Option(
+        name: [.short, .long], help: "The recipe; by default berth.yaml, compose.yaml or docker-compose.yml here.",
+        completion: .file(extensions: ["yaml", "yml"]))
     var file: String?
     @Option(help: "The most bytes that a recipe may have.") var maxRecipeBytes = 1 << 20
 

@@ -18,11 +18,24 @@ enum Terminal {
         return "\u{1B}[\(colour.rawValue)m\(text)\u{1B}[0m"
     }
 
-    static func write(_ text: String, to handle: FileHandle = .standardOutput) { handle.write(Data(text.utf8)) }
+    /// Writes to a stream. When nobody reads any more, as behind `head`, there is nothing left to do.
+    static func write(_ text: String, to stream: Int32 = STDOUT_FILENO) {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let written = rest.withUnsafeBytes { Foundation.write(stream, $0.baseAddress, $0.count) }
+            if written < 0, errno == EINTR { continue }
+            if written < 0, errno == EAGAIN {
+                usleep(1000)
+                continue
+            }
+            guard written > 0 else { exit(errno == EPIPE ? 0 : 1) }
+            rest = rest.dropFirst(written)
+        }
+    }
 
     static func say(_ line: String) { write(line + "\n") }
 
-    static func warn(_ line: String) { write(line + "\n", to: .standardError) }
+    static func warn(_ line: String) { write(line + "\n", to: STDERR_FILENO) }
 
     /// Text from a container, made harmless for a terminal: control characters, and those that turn the reading direction,
     /// are shown, not obeyed.
@@ -32,7 +45,8 @@ enum Terminal {
             switch scalar.value {
             case 0x09: result.unicodeScalars.append(scalar)
             case 0..<0x20, 0x7F: result += "^" + String(UnicodeScalar(UInt8(scalar.value ^ 0x40)))
-            case 0x80..<0xA0, 0x200E, 0x200F, 0x202A...0x202E, 0x2066...0x2069, 0x061C, 0xFEFF: result += "<U+\(String(scalar.value, radix: 16, uppercase: true))>"
+            case 0x80..<0xA0, 0x200E, 0x200F, 0x202A...0x202E, 0x2066...0x2069, 0x061C, 0xFEFF:
+                result += "<U+\(String(scalar.value, radix: 16, uppercase: true))>"
             default: result.unicodeScalars.append(scalar)
             }
         }

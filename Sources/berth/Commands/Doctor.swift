@@ -33,7 +33,9 @@ struct Doctor: AsyncParsableCommand {
         add("overlayfs", (Host.read("/proc/filesystems") ?? "").contains("overlay"), "there", orElse: "missing: run 'modprobe overlay'", required: true)
         add("seccomp", (Host.read("/proc/sys/kernel/seccomp/actions_avail") ?? "").contains("errno"), "there", orElse: "the kernel has no seccomp filters")
         add("time zones", FileManager.default.fileExists(atPath: "/usr/share/zoneinfo/Europe/Lisbon"), "there", orElse: "missing: apt-get install tzdata")
-        add("skopeo", Host.find("skopeo") != nil, Host.find("skopeo") ?? "", orElse: "missing, images cannot be brought in: apt-get install skopeo", required: false)
+        add(
+            "skopeo", Host.find("skopeo") != nil, Host.find("skopeo") ?? "", orElse: "missing, images cannot be brought in: apt-get install skopeo",
+            required: false)
         for (runtime, floor) in [("crun", "1.28"), ("runc", "1.3.6")] {
             if let path = Host.find(runtime) {
                 findings.append(Finding(what: runtime, level: "note", text: "\(path): not used by this release; versions below \(floor) have known escapes"))
@@ -44,9 +46,12 @@ struct Doctor: AsyncParsableCommand {
         if let status: StatusInfo = try? await ControlClient.use(connection, { try await $0.get(ControlPaths.status) }) {
             add("history", status.degraded == nil, "can be written", orElse: status.degraded ?? "")
         }
-        if connection.json { try Terminal.print(json: findings) } else {
+        if connection.json {
+            try Terminal.print(json: findings)
+        } else {
             for finding in findings {
-                let (sign, colour): (String, Terminal.Colour) = finding.level == "good" ? ("ok  ", .green) : finding.level == "bad" ? ("BAD ", .red) : ("note", .yellow)
+                let (sign, colour): (String, Terminal.Colour) =
+                    finding.level == "good" ? ("ok  ", .green) : finding.level == "bad" ? ("BAD ", .red) : ("note", .yellow)
                 Terminal.say("\(Terminal.paint(sign, colour))  \(finding.what.padded(18)) \(finding.text)")
             }
         }

@@ -7,7 +7,7 @@ struct Due: AsyncParsableCommand {
     @Flag(help: "Only those that were missed.") var missed = false
     @Flag(help: "Only those that were skipped.") var skipped = false
     @Option(help: "Only since then: a time (RFC 3339), or a span back such as 2h.") var since: String?
-    @Option(name: .shortAndLong, help: "How many.") var limit = 20
+    @Option(name: [.long, .customShort("n")], help: "How many.") var limit = 20
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {

@@ -24,7 +24,9 @@ struct Logs: AsyncParsableCommand {
             let bound = try Clock.since(since)
             try await ControlClient.use(connection) { client in
                 let id: String
-                if let run { id = run } else {
+                if let run {
+                    id = run
+                } else {
                     guard let name else { throw CommandFailure(description: "name a service or job, or a run with --run") }
                     let parts = name.split(separator: "/").map(String.init)
                     let runs: [RunInfo] = try await client.get(

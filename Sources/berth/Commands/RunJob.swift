@@ -21,7 +21,9 @@ struct RunJob: AsyncParsableCommand {
                     return
                 }
                 let run = try await end(of: id, client)
-                if connection.json { try Terminal.print(json: run) } else if run.outcome != "succeeded" {
+                if connection.json {
+                    try Terminal.print(json: run)
+                } else if run.outcome != "succeeded" {
                     Terminal.warn(Terminal.paint("\(workload.name): \(run.outcome ?? "?")\(run.reason.map { ": \(Terminal.harmless($0))" } ?? "")", .red))
                 }
                 throw ExitCode(RunJob.exitCode(run))
@@ -37,7 +39,7 @@ struct RunJob: AsyncParsableCommand {
                     let parts = line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
                     guard parts.count == 4 else { continue }
                     let text = (Terminal.isTerminal ? Terminal.harmless(parts[3]) : parts[3]) + (parts[2] == "P" ? "" : "\n")
-                    Terminal.write(text, to: parts[1] == "stdout" ? .standardOutput : .standardError)
+                    Terminal.write(text, to: parts[1] == "stdout" ? STDOUT_FILENO : STDERR_FILENO)
                 }
             }
         }

@@ -10,7 +10,7 @@ struct Runs: AsyncParsableCommand {
     @Option(help: "Only these outcomes: succeeded, failed, timed-out, oom-killed, stopped, start-error, lost.") var outcome: [String] = []
     @Flag(help: "Only runs that did not succeed.") var failed = false
     @Option(help: "Only runs since then: a time (RFC 3339), or a span back such as 2h.") var since: String?
-    @Option(name: .shortAndLong, help: "How many.") var limit = 20
+    @Option(name: [.long, .customShort("n")], help: "How many.") var limit = 20
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {

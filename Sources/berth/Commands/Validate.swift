@@ -18,7 +18,9 @@ struct Validate: AsyncParsableCommand {
             let (_, read) = try recipe.read()
             let jobs = read.workloads.count { $0.jobPolicy != nil }
             let answer = Answer(project: read.project.description, services: read.workloads.count - jobs, jobs: jobs)
-            if json { try Terminal.print(json: answer) } else {
+            if json {
+                try Terminal.print(json: answer)
+            } else {
                 Terminal.say("\(try recipe.path()): good: project \(answer.project), \(answer.services) services, \(answer.jobs) jobs")
             }
         }

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Installs what is missing, builds everything with warnings as errors, and runs every test.
+# As root, with the kernel's features there, nothing may be skipped; BERTH_ALLOW_SKIPS=1 allows it.
+set -eu
+cd "$(dirname "$0")/.."
+. Packaging/setup.sh
+berth_need busybox busybox-static umoci umoci sqlite3 sqlite3 crun crun
+berth_check_swift
+berth_install
+
+echo "== purity of layers 0 and 1"
+sh Packaging/purity.sh
+
+echo "== formatting"
+swift format lint --strict --recursive --parallel Sources Tests Package.swift
+
+echo "== building"
+export BERTH_WARNINGS_AS_ERRORS=1
+swift build --build-tests --explicit-target-dependency-import-check error
+compiler=$(command -v clang || command -v gcc || echo cc)
+make -s -C Sources/berth-shim CC="$compiler" OUT="$PWD/.build/debug/berth-shim"
+
+echo "== the shim's spec, fuzzed under sanitizers"
+sh Packaging/fuzz.sh "${BERTH_FUZZ_SECONDS:-20}"
+
+echo "== tests"
+if [ "$(id -u)" = 0 ] && [ "${BERTH_ALLOW_SKIPS:-0}" != 1 ]; then export BERTH_STRICT=1; fi
+swift test --skip-build "$@"

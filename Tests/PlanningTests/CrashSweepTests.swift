@@ -1,0 +1,85 @@
+import Planning
+import Schedules
+import TestKit
+import Testing
+import WorkloadModel
+
+/// The daemon dies before the n-th step, for every n, and comes back on the same disk and the same containers.
+@Suite struct CrashSweepTests {
+    static let start = Make.time("2026-01-01T00:00:00Z")
+
+    static func world() -> World {
+        var world = World(at: start)
+        world.script = { request, _ in
+            switch request.workload.name.description {
+            case "flaky": (.seconds(5), .exited(code: request.attempt == 1 ? 1 : 0))
+            case "long": (.seconds(150), .exited(code: 0))
+            case "web": (.seconds(86400), .exited(code: 0))
+            default: (.seconds(1), .exited(code: 0))
+            }
+        }
+        return world
+    }
+
+    static let minutely = Make.schedule("* * * * *")
+    static let recipe = Make.recipe(
+        Make.job("flaky", JobPolicy(schedule: minutely, retries: RetryPolicy(limit: 1, backoff: .seconds(3)))),
+        Make.job("long", JobPolicy(schedule: minutely, overlap: .queue)), Make.service("web", .always))
+
+    static func scenario(_ world: inout World) {
+        world.take(.apply(recipe, explicit: true, actor: "test"))
+        world.run(until: start + .seconds(130))
+        world.take(.stop(Make.id("web"), actor: "test"))
+        world.run(until: start + .seconds(250))
+    }
+
+    @Test func oneStartAndOneOutcomeWhereverItDies() {
+        var whole = Self.world()
+        Self.scenario(&whole)
+        #expect(whole.broken(accounted: Self.accounted).isEmpty)
+        #expect(whole.steps > 40)
+        for step in 0..<whole.steps {
+            for (down, newBoot) in [(Duration.zero, false), (.seconds(2), false), (.seconds(400), false), (.seconds(30), true)] {
+                var world = Self.world()
+                world.stepsUntilCrash = step
+                Self.scenario(&world)
+                world.stepsUntilCrash = nil
+                world.restart(after: down, newBoot: newBoot)
+                if world.recipes.isEmpty { world.take(.apply(Self.recipe, explicit: true, actor: "test")) }
+                world.run(until: world.now + .seconds(400))
+                let from = world.recipes.isEmpty ? [] : Self.accounted(world)
+                let broken = world.broken(accounted: from)
+                #expect(broken.isEmpty, "died before step \(step), away for \(down), new boot \(newBoot): \(broken.prefix(3))")
+                // Every run that is not going has an outcome.
+                let open = world.runs.values.filter { $0.outcome == nil && world.containers[$0.open.id] == nil }
+                #expect(open.isEmpty, "died before step \(step): \(open.map(\.open.id)) have no outcome")
+            }
+        }
+    }
+
+    static let accounted: [(WorkloadID, Timestamp, Schedule)] = [(Make.id("flaky"), start, minutely), (Make.id("long"), start, minutely)]
+
+    /// Where the recipe itself was only durable after the crash, due times count from then.
+    static func accounted(_ world: World) -> [(WorkloadID, Timestamp, Schedule)] {
+        let applied = world.events.filter { $0.kind == "applied" }.map(\.at).min() ?? start
+        return accounted.map { ($0.0, applied, $0.2) }
+    }
+
+    @Test func aStoppedServiceStaysStoppedWhereverItDies() {
+        var whole = Self.world()
+        Self.scenario(&whole)
+        for step in 0..<whole.steps {
+            var world = Self.world()
+            world.stepsUntilCrash = step
+            Self.scenario(&world)
+            world.stepsUntilCrash = nil
+            let stoppedOnDisk = world.services[Make.id("web")]?.wanted == false
+            world.restart(after: .seconds(5), newBoot: step % 2 == 0)
+            world.run(until: world.now + .seconds(60))
+            if stoppedOnDisk {
+                #expect(world.services[Make.id("web")]?.phase == .stopped, "died before step \(step)")
+                #expect(world.containers.values.allSatisfy { $0.request.workload != Make.id("web") })
+            }
+        }
+    }
+}

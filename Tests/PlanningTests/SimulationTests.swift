@@ -1,0 +1,108 @@
+import Foundation
+import Planning
+import Schedules
+import TestKit
+import Testing
+import WorkloadModel
+
+/// A year in the life of a daemon, for each seed another: jobs and services, crashes between any two steps, outages,
+/// reboots, people. What must hold is the numbered promises. `BERTH_SIM_SEEDS=10000` runs as many years; a failing seed is
+/// named and decides the same again.
+@Suite struct SimulationTests {
+    static let seeds = Int(ProcessInfo.processInfo.environment["BERTH_SIM_SEEDS"] ?? "") ?? 60
+    static let start = Make.time("2026-01-01T00:00:30Z")
+
+    struct Year {
+        var world: World
+        let jobs: [(WorkloadID, Timestamp, Schedule)]
+
+        init(seed: UInt64, breaking: ((inout World) -> Void)? = nil) {
+            var dice = Dice(seed: seed)
+            world = World(at: SimulationTests.start, seed: seed)
+            let zone = Make.zone(SimulationTests.zones.randomElement(using: &dice)!)
+            let texts = ["30 2 * * *", "0 */6 * * *", "every 5h", "15 1,3 * * *", "0 0 L * *"]
+            var workloads: [Workload] = []
+            var accounted: [(WorkloadID, Timestamp, Schedule)] = []
+            for (index, text) in texts.enumerated() {
+                let schedule = Make.schedule(text, zone: zone)
+                let policy = JobPolicy(
+                    schedule: schedule, overlap: OverlapPolicy.allCases.randomElement(using: &dice)!,
+                    missed: MissedPolicy(kind: MissedPolicy.Kind.allCases.randomElement(using: &dice)!, limit: Int.random(in: 1...8, using: &dice)),
+                    retries: RetryPolicy(limit: Int.random(in: 0...2, using: &dice), backoff: .seconds(600)),
+                    timeout: Bool.random(using: &dice) ? .seconds(3 * 3600) : nil,
+                    deadline: Bool.random(using: &dice) ? .seconds(Int64.random(in: 60...40000, using: &dice)) : nil,
+                    onLost: LostPolicy.allCases.randomElement(using: &dice)!)
+                workloads.append(Make.job("job\(index)", policy))
+                accounted.append((Make.id("job\(index)"), SimulationTests.start, schedule))
+            }
+            workloads.append(Make.service("web", .always))
+            workloads.append(Make.service("db", .onFailure(limit: 3)))
+            world.script = { request, dice in
+                let long = request.kind == .service
+                let duration = Duration.seconds(Int64.random(in: long ? 3600...2_000_000 : 1...20_000, using: &dice))
+                switch Int.random(in: 0..<10, using: &dice) {
+                case 0: return (duration, .exited(code: 1))
+                case 1: return (duration, .signaled(number: 11))
+                case 2 where !long: return (.zero, .startError("no such command"))
+                default: return (duration, .exited(code: 0))
+                }
+            }
+            jobs = accounted
+            breaking?(&world)
+            world.take(.apply(Recipe(project: Make.id("x").project, workloads: workloads.sorted { $0.id < $1.id }, volumes: [], digest: "1"), explicit: true, actor: "test"))
+            live(&dice, until: SimulationTests.start + .seconds(365 * 86400))
+        }
+
+        private mutating func live(_ dice: inout Dice, until end: Timestamp) {
+            while world.now < end {
+                world.run(until: min(end, world.now + .seconds(Int64.random(in: 600...2_000_000, using: &dice))))
+                switch Int.random(in: 0..<8, using: &dice) {
+                case 0, 1:
+                    // Dies at some step soon, or right now.
+                    world.stepsUntilCrash = Int.random(in: 0...25, using: &dice)
+                    world.run(until: min(end, world.now + .seconds(200_000)))
+                    world.stepsUntilCrash = nil
+                    world.restart(after: .seconds(Int64.random(in: 0...300_000, using: &dice)), newBoot: Int.random(in: 0..<3, using: &dice) == 0)
+                case 2: world.restart(after: .seconds(Int64.random(in: 0...100, using: &dice)))
+                case 3: world.take(.run(jobs.randomElement(using: &dice)!.0, actor: "test"))
+                case 4: world.take(Bool.random(using: &dice) ? .stop(Make.id("web"), actor: "test") : .start(Make.id("web"), actor: "test"))
+                case 5: world.take(Bool.random(using: &dice) ? .pause(jobs[0].0, actor: "test") : .resume(jobs[0].0, actor: "test"))
+                case 6: world.take(.stop(jobs.randomElement(using: &dice)!.0, actor: "test"))
+                default: world.take(.restart(Make.id("db"), actor: "test"))
+                }
+            }
+        }
+    }
+
+    static let zones = ["UTC", "Europe/Lisbon", "America/New_York", "Australia/Lord_Howe"]
+
+    @Test func everyYearKeepsThePromises() {
+        var starts = 0
+        for seed in 0..<UInt64(Self.seeds) {
+            let year = Year(seed: seed)
+            let broken = year.world.broken(accounted: year.jobs)
+            #expect(broken.isEmpty, "seed \(seed): \(broken.prefix(5).joined(separator: "; "))")
+            starts += year.world.starts.count
+            if !broken.isEmpty { break }
+        }
+        // A simulation in which nothing happens would keep every promise.
+        #expect(starts > Self.seeds * 500)
+    }
+
+    @Test(arguments: [3, 17]) func aSeedDecidesTheSameAgain(seed: UInt64) {
+        let one = Year(seed: seed).world
+        let two = Year(seed: seed).world
+        #expect(one.starts.map { "\($0.run) \($0.at)" } == two.starts.map { "\($0.run) \($0.at)" })
+        #expect(one.events == two.events)
+    }
+
+    /// The judge must be able to say no: a disk that forgets a tenth of the due rows is found out.
+    @Test func theJudgeNoticesAForgottenRow() {
+        let year = Year(seed: 1)
+        var world = year.world
+        for (id, records) in world.due {
+            if let victim = records.keys.sorted().dropFirst(records.count / 2).first { world.due[id]?[victim] = nil }
+        }
+        #expect(!world.broken(accounted: year.jobs).isEmpty)
+    }
+}

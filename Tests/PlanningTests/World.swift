@@ -1,0 +1,251 @@
+import EngineAPI
+import Planning
+import Schedules
+import TestKit
+import WorkloadModel
+
+/// The machine with a disk and containers that survive it: what is on disk and what runs, step by step, with a crash
+/// possible between any two steps.
+///
+/// The disk takes writes as the database does: all of a decision or none, and a closed run is closed.
+struct World {
+    struct StoredRun {
+        var open: OpenRun
+        var outcome: Outcome?
+        var closedTimes = 0
+    }
+
+    struct Container {
+        let request: RunRequest
+        let startedAt: Timestamp
+        var endsAt: Timestamp?
+        var status: ExitStatus?
+    }
+
+    struct Start {
+        let run: RunID
+        let workload: WorkloadID
+        let trigger: Trigger
+        let dueAt: Timestamp?
+        let attempt: Int
+        let at: Timestamp
+    }
+
+    // On disk.
+    var recipes: [ProjectName: Recipe] = [:]
+    var services: [WorkloadID: ServiceRecord] = [:]
+    var jobs: [WorkloadID: JobRecord] = [:]
+    var runs: [RunID: StoredRun] = [:]
+    var due: [WorkloadID: [Timestamp: DueRecord]] = [:]
+    var events: [EventRecord] = []
+    var storedBoot: String?
+    // In the world.
+    var containers: [RunID: Container] = [:]
+    var starts: [Start] = []
+    var now: Timestamp
+    var steady: Duration = .zero
+    var bootID = "boot-1"
+    var machine: Machine
+    var seed: UInt64
+    /// How long a command runs and how it ends.
+    var script: @Sendable (RunRequest, inout Dice) -> (Duration, ExitStatus.Ending) = { _, _ in (.seconds(1), .exited(code: 0)) }
+    var dice: Dice
+    /// Rules that were broken, as sentences.
+    var violations: [String] = []
+    /// Steps (a commit, or one effect) until the daemon dies; `nil` is never.
+    var stepsUntilCrash: Int?
+    var steps = 0
+    var crashed = false
+
+    init(at start: Timestamp, seed: UInt64 = 1) {
+        now = start
+        self.seed = seed
+        dice = Dice(seed: seed)
+        machine = Machine(bootID: "boot-1", seed: seed)
+    }
+
+    var moment: Moment { Moment(wall: now, steady: steady) }
+
+    // MARK: Steps
+
+    /// One step; false when the daemon dies before it.
+    private mutating func step() -> Bool {
+        if let left = stepsUntilCrash {
+            if left == 0 {
+                crashed = true
+                return false
+            }
+            stepsUntilCrash = left - 1
+        }
+        steps += 1
+        return true
+    }
+
+    @discardableResult
+    mutating func take(_ event: Event) -> Reply {
+        guard !crashed else { return .done }
+        let decision = machine.apply(event, at: moment)
+        // The recipe travels in the same transaction.
+        var change: (() -> (ProjectName, Recipe?))?
+        if case .apply(let recipe, _, _) = event { change = { (recipe.project, recipe) } }
+        if case .down(let project, _) = event { change = { (project, nil) } }
+        carryOut(decision, change)
+        return decision.reply
+    }
+
+    private mutating func carryOut(_ decision: Decision, _ change: (() -> (ProjectName, Recipe?))? = nil) {
+        if !decision.writes.isEmpty || change != nil {
+            guard step() else { return }
+            if let (project, recipe) = change?() { recipes[project] = recipe }
+            for write in decision.writes { perform(write) }
+        }
+        for effect in decision.effects {
+            guard !crashed, step() else { return }
+            perform(effect)
+        }
+    }
+
+    private mutating func perform(_ write: Write) {
+        switch write {
+        case .openRun(let opening):
+            let request = opening.request
+            if runs[request.id] != nil { violations.append("run \(request.id) was opened twice") }
+            runs[request.id] = StoredRun(
+                open: OpenRun(
+                    id: request.id, workload: request.workload, kind: request.kind, trigger: request.trigger, attempt: request.attempt,
+                    dueAt: request.dueAt, decidedAt: request.decidedAt, state: .starting, startedAt: nil, bootID: opening.bootID,
+                    fingerprint: opening.fingerprint))
+        case .runStarted(let id, let at, _):
+            guard let run = runs[id], run.outcome == nil else { return }
+            let open = run.open
+            runs[id]?.open = OpenRun(
+                id: id, workload: open.workload, kind: open.kind, trigger: open.trigger, attempt: open.attempt, dueAt: open.dueAt,
+                decidedAt: open.decidedAt, state: .running, startedAt: at, bootID: open.bootID, fingerprint: open.fingerprint)
+        case .closeRun(let id, let outcome, let status, _):
+            guard runs[id] != nil else {
+                violations.append("run \(id) was closed and never opened")
+                return
+            }
+            runs[id]?.closedTimes += 1
+            if runs[id]?.outcome != nil { violations.append("run \(id) was closed twice") }
+            if case .lost = status.ending, outcome != .lost { violations.append("a lost run became \(outcome)") }
+            runs[id]?.outcome = outcome
+        case .due(let record):
+            if let old = due[record.workload]?[record.dueAt] { violations.append("\(record.workload) \(record.dueAt) has two rows: \(old.result) and \(record.result)") }
+            due[record.workload, default: [:]][record.dueAt] = record
+        case .dueCaughtUp(let id, let dueAt, let run):
+            guard let old = due[id]?[dueAt] else {
+                violations.append("\(id) \(dueAt) was caught up and has no row")
+                return
+            }
+            due[id]?[dueAt] = DueRecord(
+                workload: id, dueAt: old.dueAt, firstDueAt: old.firstDueAt, result: old.result, reason: old.reason, count: old.count, runID: run,
+                note: old.note)
+        case .service(let record): services[record.id] = record
+        case .job(let record): jobs[record.id] = record
+        case .removeWorkload(let id):
+            services[id] = nil
+            jobs[id] = nil
+        case .event(let event): events.append(event)
+        case .boot(let id): storedBoot = id
+        }
+    }
+
+    private mutating func perform(_ effect: Effect) {
+        switch effect {
+        case .launch(let request):
+            guard let stored = runs[request.id] else {
+                violations.append("run \(request.id) was launched and is not on disk")
+                return
+            }
+            if stored.outcome != nil { violations.append("the finished run \(request.id) was launched") }
+            if containers[request.id] == nil {
+                let (duration, ending) = script(request, &dice)
+                if case .startError(let sentence) = ending {
+                    take(.launchFailed(request.id, sentence))
+                    return
+                }
+                if let dueAt = request.dueAt, now < dueAt { violations.append("\(request.workload) started before \(dueAt)") }
+                var container = Container(request: request, startedAt: now, endsAt: now + duration)
+                var status = ExitStatus(ending: ending, finishedAt: now + duration)
+                status.startedAt = now
+                if let timeout = request.timeout, duration > timeout {
+                    container.endsAt = now + timeout
+                    status = ExitStatus(ending: .signaled(number: 15), finishedAt: now + timeout)
+                    status.startedAt = now
+                    status.timedOut = true
+                }
+                container.status = status
+                containers[request.id] = container
+                starts.append(
+                    Start(run: request.id, workload: request.workload, trigger: request.trigger, dueAt: request.dueAt, attempt: request.attempt, at: now))
+                if services[request.workload]?.wanted == false { violations.append("the stopped service \(request.workload) was started") }
+            }
+            // The engine's answer comes as an event, after the effect.
+            take(.launched(request.id, at: containers[request.id]?.startedAt ?? now, image: nil))
+        case .stop(let id):
+            guard let container = containers[id], container.endsAt ?? now >= now else { return }
+            var status = ExitStatus(ending: .signaled(number: 15), finishedAt: now)
+            status.startedAt = container.startedAt
+            status.stopRequested = true
+            containers[id]?.endsAt = now
+            containers[id]?.status = status
+        case .settle(let id):
+            if let container = containers[id], let ends = container.endsAt, ends > now { violations.append("the live run \(id) was let go") }
+            containers[id] = nil
+        }
+    }
+
+    // MARK: Time and trouble
+
+    /// Lets ends and due times happen, in order, until `end`.
+    mutating func run(until end: Timestamp) {
+        while !crashed {
+            let ending = containers.filter { runs[$0.key]?.outcome == nil }.compactMap { id, container in container.endsAt.map { ($0, id) } }.min { $0 < $1 }
+            let next = [ending?.0, machine.nextWake].compactMap { $0 }.min() ?? end
+            guard next <= end else { break }
+            advance(to: max(next, now))
+            if let (at, id) = ending, at <= now, let status = containers[id]?.status { take(.exited(id, status)) } else { take(.tick) }
+        }
+        if !crashed { advance(to: end) }
+    }
+
+    mutating func advance(to time: Timestamp) {
+        guard time > now else { return }
+        steady += time - now
+        now = time
+    }
+
+    /// The daemon is gone for a while, and comes back.
+    mutating func restart(after down: Duration, newBoot: Bool = false) {
+        advance(to: now + down)
+        if newBoot {
+            bootID += "+"
+            steady = .zero
+            // The containers die with the host, and what the engine knew of them is gone.
+            containers = [:]
+        }
+        seed &+= 1
+        crashed = false
+        machine = Machine(bootID: bootID, seed: seed &* 7919)
+        var stored = StoredState(
+            recipes: recipes.values.sorted { $0.project < $1.project }, services: Array(services.values), jobs: Array(jobs.values),
+            openRuns: runs.values.filter { $0.outcome == nil }.map(\.open), bootID: storedBoot)
+        stored.openRuns.sort { $0.id < $1.id }
+        var observed: [RunID: ObservedRun] = [:]
+        for (id, container) in containers {
+            if let ends = container.endsAt, ends <= now, let status = container.status { observed[id] = .exited(status) } else {
+                observed[id] = .alive(startedAt: container.startedAt)
+            }
+        }
+        for run in stored.openRuns where observed[run.id] == nil && run.bootID == bootID && run.state == .starting { observed[run.id] = .notStarted }
+        carryOut(machine.restore(stored, observed: observed, at: moment))
+    }
+
+    /// Sets the wall clock; containers go on in their own time.
+    mutating func setClock(by step: Duration) {
+        now = now + step
+        for id in containers.keys { containers[id]?.endsAt = containers[id]?.endsAt.map { $0 + step } }
+        take(.tick)
+    }
+}

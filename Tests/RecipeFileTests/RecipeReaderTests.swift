@@ -1,0 +1,244 @@
+import RecipeFile
+import Schedules
+import TestKit
+import Testing
+import WorkloadModel
+
+@Suite struct RecipeReaderTests {
+    static func read(_ text: String, variables: [String: String] = [:], files: [String: String] = [:], limits: RecipeLimits = RecipeLimits()) -> RecipeReader.Result {
+        struct Missing: Error {}
+        let inputs = RecipeInputs(
+            variables: variables,
+            readFile: { path in
+                guard let text = files[path] else { throw Missing() }
+                return text
+            }, zone: { try Make.zones.zone($0) }, hostZone: .utc, limits: limits)
+        return RecipeReader.read(RecipeSource(file: "berth.yaml", baseDirectory: "/srv/shop", text: text), inputs)
+    }
+
+    static func only(_ body: String, section: String = "jobs", variables: [String: String] = [:]) throws -> Workload {
+        let text = "name: t\n\(section):\n  x:\n    rootfs: host\n    command: [run]\n" + body.split(separator: "\n").map { "    \($0)\n" }.joined()
+        let result = read(text, variables: variables)
+        #expect(result.diagnostics.filter { $0.severity == .error }.isEmpty, "\(result.diagnostics)")
+        return try #require(result.recipe?.workloads.first)
+    }
+
+    @Test func readsTheFourContainerApp() throws {
+        let result = Self.read(
+            """
+            name: shop
+            timezone: Europe/Lisbon
+            x-common: &common { rootfs: host, mem_limit: 64M }
+            services:
+              db:
+                <<: *common
+                command: serve --data "/my data"
+                volumes: ["data:/var/lib/db", "./conf:/etc/db:ro"]
+                restart: on-failure:5
+                stop_signal: SIGINT
+                stop_grace_period: 1m30s
+              web:
+                image: oci:images/web:v1
+                environment: { PORT: 8080, EMPTY: "" }
+                deploy: { resources: { limits: { memory: 512M, cpus: "1.5", pids: 200 } } }
+            jobs:
+              backup:
+                <<: *common
+                command: [pg_dump]
+                schedule: "30 2 * * *"
+                timeout: 1h
+                retries: { max: 3, backoff: 30s, factor: 2, max_backoff: 10m }
+                missed: { policy: all, window: 12h, max: 10 }
+              report:
+                rootfs: /srv/root
+                command: [report]
+                schedule: { cron: "0 9 * * MON-FRI", timezone: America/New_York, jitter: 5m, except: [2026-12-25] }
+            volumes: { data: {} }
+            """)
+        let recipe = try #require(result.recipe, "\(result.diagnostics)")
+        #expect(recipe.project.description == "shop")
+        #expect(recipe.workloads.map(\.id.name.description) == ["backup", "db", "report", "web"])
+        let db = recipe.workloads[1]
+        #expect(db.kind == .service(ServicePolicy(restart: .onFailure(limit: 5))))
+        #expect(db.container.command == ["serve", "--data", "/my data"])
+        #expect(db.container.limits.memoryBytes == 64 << 20)
+        #expect(db.container.stopSignal == 2)
+        #expect(db.container.stopGracePeriod == .seconds(90))
+        #expect(db.container.mounts == [
+            VolumeMount(source: .volume("data"), target: "/var/lib/db", readOnly: false),
+            VolumeMount(source: .bind("/srv/shop/conf"), target: "/etc/db", readOnly: true),
+        ])
+        let web = recipe.workloads[3].container
+        #expect(web.root == .image(ImageSource(transport: .oci, path: "/srv/shop/images/web", tag: "v1")))
+        #expect(web.environment["PORT"]?.revealed == "8080")
+        #expect(web.limits.cpuMillis == 1500 && web.limits.memoryBytes == 512 << 20 && web.limits.pids == 200)
+        let backup = try #require(recipe.workloads[0].jobPolicy)
+        #expect(backup.timeout == .seconds(3600))
+        #expect(backup.retries == RetryPolicy(limit: 3, backoff: .seconds(30), factor: 2, maximumBackoff: .seconds(600)))
+        #expect(backup.missed == MissedPolicy(kind: .all, window: .seconds(12 * 3600), limit: 10))
+        #expect(backup.schedule?.next(after: Make.time("2026-07-01T00:00:00Z"))?.at == Make.time("2026-07-01T01:30:00Z"))
+        let report = try #require(recipe.workloads[2].jobPolicy?.schedule)
+        #expect(report.next(after: Make.time("2026-12-24T20:00:00Z"))?.excluded == true)
+    }
+
+    /// Six mistakes, six diagnostics, each at its place.
+    @Test func reportsEveryMistakeAtOnce() {
+        let text = """
+            name: shop
+            services:
+              web:
+                comand: [serve]
+                rootfs: host
+                restart: alway
+            jobs:
+              backup:
+                rootfs: host
+                command: [dump]
+                schedule: "61 2 * * *"
+                timeout: 90
+                volumes: ["dta:/data"]
+                schedul: x
+            volumes: { data: {} }
+            """
+        let result = Self.read(text)
+        #expect(result.recipe == nil)
+        let found = result.diagnostics.map { "\($0.place.line):\($0.place.column): \($0.message)" }
+        #expect(found.count == 7, "\(found)")
+        #expect(found.contains("4:5: unknown key 'comand'; did you mean 'command'?"))
+        #expect(found.contains("6:14: 'alway' is not a restart policy; did you mean 'always'?"))
+        #expect(found.contains("11:16: '61' is not a minute: use 0 to 59"))
+        #expect(found.contains { $0.hasPrefix("12:14: the duration '90' has no unit: write 90s for seconds") })
+        #expect(found.contains("13:15: there is no volume 'dta'; did you mean 'data'?"))
+        #expect(found.contains("14:5: unknown key 'schedul'; did you mean 'schedule'?"))
+        #expect(found.contains { $0.hasPrefix("3:3: service 'web' has no 'command'") })
+        let shown = result.diagnostics[1].rendered(file: "berth.yaml", text: text)
+        #expect(shown == "berth.yaml:4:5: error: unknown key 'comand'; did you mean 'command'?\n      comand: [serve]\n      ^~~~~~")
+    }
+
+    @Test(arguments: [
+        ("restart: always", "jobs", "'restart' belongs to a service"),
+        ("schedule: '@daily'", "services", "'schedule' belongs to a job"),
+        ("ports: ['80:80']", "services", "'ports' of service 'x' is not supported yet"),
+        ("container_name: y", "services", "not supported: a container is named by"),
+        ("network_mode: bridge", "services", "is not supported yet: use none or host"),
+        ("cap_add: [NET_AMIN]", "services", "did you mean 'NET_ADMIN'?"),
+        ("mem_limit: 1", "services", "less than 4M"),
+        ("mem_limit: lots", "services", "is not a size"),
+        ("cpus: -1", "services", "must be a number above 0"),
+        ("pids_limit: 0", "services", "from 1 to"),
+        ("stop_signal: SIGTRM", "services", "did you mean 'SIGTERM'?"),
+        ("user: 'a:b:c'", "services", "is not a user"),
+        ("working_dir: tmp", "services", "must be an absolute path"),
+        ("volumes: ['/a:/proc/x']", "services", "it belongs to the sandbox"),
+        ("volumes: ['/a:/b', '/c:/b']", "services", "two mounts have the target '/b'"),
+        ("volumes: ['/a:/b/../etc']", "services", "must not hold '.' or '..'"),
+        ("volumes: ['/a:/b:z']", "services", "mount option 'z'"),
+        ("tmpfs: ['/t:sise=1M']", "services", "tmpfs option 'sise=1M'"),
+        ("ulimits: { nofil: 3 }", "services", "did you mean 'nofile'?"),
+        ("schedule: { cron: '* * * * *', every: 5m }", "jobs", "exactly one of"),
+        ("schedule: { cron: '* * * * *', timezone: Europe/Lisbn }", "jobs", "did you mean 'Europe/Lisbon'?"),
+        ("schedule: { cron: '0 3 * * *', between: '08:00-18:00' }", "jobs", "never matches"),
+        ("overlap: skipp", "jobs", "did you mean 'skip'?"),
+        ("retries: { backoff: 5s }", "jobs", "needs 'max'"),
+        ("success_codes: [0, 300]", "jobs", "from 0 to 255"),
+        ("after: { y: success }", "jobs", "'after' of job 'x' is not supported yet"),
+        ("environment: [A B=1]", "jobs", "is not a variable's name"),
+        ("env_file: missing.env", "jobs", "env_file cannot be read"),
+        ("hostname: 'a b'", "jobs", "is not a host name"),
+        ("privileged: maybe", "jobs", "neither true nor false"),
+        ("command: 'a \"b'", "jobs", "quotation mark"),
+        ("deploy: { replicas: 3 }", "services", "'replicas' is not supported yet"),
+        ("schedule: '0 0 1 1 * ${X:?set it}'", "jobs", "the variable X is not set: set it"),
+    ])
+    func refusesWithAReason(_ line: String, _ section: String, _ words: String) {
+        let command = line.hasPrefix("command") ? "" : "    command: [run]\n"
+        let result = Self.read("name: t\n\(section):\n  x:\n    rootfs: host\n\(command)    \(line)\n")
+        let errors = result.diagnostics.filter { $0.severity == .error }
+        #expect(result.recipe == nil)
+        #expect(errors.contains { $0.message.contains(words) }, "\(errors.map(\.message))")
+    }
+
+    @Test(arguments: [
+        ("name: t\nname: u\n", 2, "given twice; the first is on line 1"),
+        ("a: [1, 2\n", 2, "this is not YAML"),
+        ("- a\n", 1, "must be a mapping"),
+        ("", 1, "empty"),
+        ("name: t\n---\nname: u\n", 2, "one YAML document"),
+        ("a: *b\n", 1, "has no anchor"),
+        ("? [a]\n: b\n", 1, "a key must be a plain text"),
+        ("name: T!\nservices: {}\n", 1, "lower-case"),
+    ])
+    func refusesWhatIsNoRecipe(_ text: String, _ line: Int, _ words: String) {
+        let result = Self.read(text)
+        #expect(result.recipe == nil)
+        #expect(result.diagnostics.contains { $0.message.contains(words) && $0.place.line == line }, "\(result.diagnostics)")
+    }
+
+    /// Each of these would be millions of values, or never end.
+    @Test func refusesBombsAtOnce() {
+        var bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+        for level in 1..<12 { bomb += "a\(level): &a\(level) [\(Array(repeating: "*a\(level - 1)", count: 10).joined(separator: ", "))]\n" }
+        let clock = ContinuousClock()
+        let took = clock.measure {
+            #expect(Self.read(bomb).diagnostics.contains { $0.message.contains("more than 100000 values") })
+            #expect(Self.read("a: " + String(repeating: "[", count: 5000)).diagnostics.contains { $0.message.contains("64 levels deep") })
+            #expect(Self.read(String(repeating: "x", count: 2 << 20)).diagnostics.contains { $0.message.contains("at most") })
+            #expect(Self.read("a: &a {? *a : b}").recipe == nil)
+            #expect(Self.read("a: \u{0}").recipe == nil)
+        }
+        // Not a benchmark: without the budget this would not end within the age of the universe.
+        #expect(took < .seconds(60))
+    }
+
+    @Test func interpolatesAsComposeDoes() throws {
+        let variables = ["A": "1", "EMPTY": ""]
+        func command(_ text: String) throws -> [String]? { try Self.only("", section: "jobs", variables: variables).container.command == nil ? nil : Self.value(text, variables) }
+        #expect(try command("${A}") == ["1"])
+        #expect(try command("$A-$$A") == ["1-$A"])
+        #expect(try command("${B:-x}${EMPTY:-y}${EMPTY-z}") == ["xy"])
+        #expect(try command("${A:+set}${B:+unset}") == ["set"])
+        #expect(try command("${B:-${A}2}") == ["12"])
+    }
+
+    private static func value(_ text: String, _ variables: [String: String]) -> [String]? {
+        read("name: t\njobs: { x: { rootfs: host, command: ['\(text)'] } }", variables: variables).recipe?.workloads.first?.container.command
+    }
+
+    @Test func warnsOfAVariableThatIsNotSet() {
+        let result = Self.read("name: t\njobs: { x: { rootfs: host, command: [run, '$NOPE'] } }")
+        #expect(result.recipe != nil)
+        #expect(result.diagnostics.map(\.severity) == [.warning])
+    }
+
+    @Test func readsTheSameAgainFromWhatItCaptured() throws {
+        let text = "name: t\njobs: { x: { rootfs: host, command: [run, '$A'], env_file: a.env } }"
+        let first = Self.read(text, variables: ["A": "1", "SECRET": "s"], files: ["/srv/shop/a.env": "K=v # comment\nexport L='w x'\n"])
+        #expect(first.captured.variables == ["A": "1"])
+        let inputs = RecipeInputs(of: first.captured, zone: { try Make.zones.zone($0) }, hostZone: .utc)
+        let again = RecipeReader.read(first.captured, inputs)
+        #expect(again.recipe == first.recipe)
+        let environment = try #require(first.recipe?.workloads.first).container.environment
+        #expect(environment["K"]?.revealed == "v" && environment["L"]?.revealed == "w x")
+    }
+
+    @Test func hidesEnvironmentValues() throws {
+        let workload = try Self.only("environment: { PASSWORD: hunter2 }")
+        #expect(!"\(workload)".contains("hunter2"))
+        #expect(!String(reflecting: workload).contains("hunter2"))
+        var text = ""
+        dump(workload, to: &text)
+        #expect(!text.contains("hunter2"))
+    }
+
+    @Test func namesFollowTheFolderWhenThereIsNone() {
+        #expect(Self.read("jobs: { x: { rootfs: host, command: [run] } }").recipe?.project.description == "shop")
+    }
+
+    @Test func fingerprintsFollowTheContainer() throws {
+        let a = try Self.only("cap_add: [NET_RAW, SYS_TIME, IPC_LOCK]").container
+        let b = try Self.only("cap_add: [IPC_LOCK, NET_RAW, SYS_TIME]").container
+        let c = try Self.only("cap_add: [IPC_LOCK]").container
+        #expect(a.fingerprint == b.fingerprint)
+        #expect(a.fingerprint != c.fingerprint)
+    }
+}

@@ -1,0 +1,46 @@
+public import Schedules
+public import SystemZones
+public import WorkloadModel
+
+/// Short ways to make what tests need.
+public enum Make {
+    public static let zones = SystemZones()
+
+    public static func zone(_ name: String) -> Zone {
+        do { return try zones.zone(name) } catch { fatalError("tests need the tz database: \(error)") }
+    }
+
+    public static func time(_ text: String) -> Timestamp {
+        guard let time = Timestamp(rfc3339: text) else { fatalError("'\(text)' is not a time") }
+        return time
+    }
+
+    public static func id(_ name: String, project: String = "shop") -> WorkloadID {
+        do { return WorkloadID(project: try ProjectName(project), name: try WorkloadName(name)) } catch { fatalError("\(error)") }
+    }
+
+    public static func schedule(_ text: String, zone: Zone = .utc, _ clockChanges: ClockChangeRule = .cron, except: [ClosedRange<CivilDate>] = []) -> Schedule {
+        do {
+            let rule = try ScheduleRule(text, seed: "shop/job")
+            return Schedule([ScheduleEntry(text: text, rule: rule, zone: zone, seed: "shop/job", clockChanges: clockChanges, except: except)])
+        } catch { fatalError("'\(text)': \(error)") }
+    }
+
+    public static func job(_ name: String, _ policy: JobPolicy) -> Workload {
+        Workload(id: id(name), container: container("true"), kind: .job(policy))
+    }
+
+    public static func service(_ name: String, _ restart: RestartPolicy, command: String = "serve") -> Workload {
+        Workload(id: id(name), container: container(command), kind: .service(ServicePolicy(restart: restart)))
+    }
+
+    public static func container(_ command: String) -> ContainerSpec {
+        var container = ContainerSpec(root: .host)
+        container.command = [command]
+        return container
+    }
+
+    public static func recipe(_ workloads: Workload..., digest: String = "d") -> Recipe {
+        Recipe(project: id("x").project, workloads: workloads.sorted { $0.id < $1.id }, volumes: [], digest: digest)
+    }
+}

@@ -1,0 +1,36 @@
+public import Planning
+public import Schedules
+public import Supervision
+import Synchronization
+
+/// Time that passes when a test says so.
+public final class ManualClock: SupervisorClock {
+    public let ticks: AsyncStream<Void>
+    private let sink: AsyncStream<Void>.Continuation
+    private let now: Mutex<Moment>
+    private let wanted = Mutex<Timestamp?>(nil)
+
+    public init(_ start: Timestamp) {
+        (ticks, sink) = AsyncStream.makeStream(of: Void.self)
+        now = Mutex(Moment(wall: start, steady: .zero))
+    }
+
+    public func moment() -> Moment { now.withLock { $0 } }
+
+    public func wake(at time: Timestamp?) { wanted.withLock { $0 = time } }
+
+    /// The tick that was asked for last.
+    public var wakeTime: Timestamp? { wanted.withLock { $0 } }
+
+    /// Lets time pass, and ticks.
+    public func advance(by duration: Duration) {
+        now.withLock { $0 = Moment(wall: $0.wall + duration, steady: $0.steady + duration) }
+        sink.yield()
+    }
+
+    /// Sets the wall clock, as a person or NTP does, and ticks.
+    public func set(_ time: Timestamp) {
+        now.withLock { $0 = Moment(wall: time, steady: $0.steady) }
+        sink.yield()
+    }
+}

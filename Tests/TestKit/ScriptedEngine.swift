@@ -1,0 +1,101 @@
+public import EngineAPI
+public import Schedules
+import Synchronization
+public import WorkloadModel
+
+/// An engine that does what a test says, and remembers what it was told. Its runs outlive a supervisor, as real ones do.
+public final class ScriptedEngine: ContainerEngine {
+    public enum Call: Hashable, Sendable {
+        case launch(RunID, WorkloadID, Trigger), stop(RunID), settle(RunID)
+    }
+
+    private struct State {
+        var calls: [Call] = []
+        var requests: [RunID: RunRequest] = [:]
+        var alive: [RunID: Timestamp] = [:]
+        var ended: [RunID: ExitStatus] = [:]
+        var starts: [RunID: Int] = [:]
+        var failures: [WorkloadName: EngineError] = [:]
+        var sink: AsyncStream<EngineExit>.Continuation?
+    }
+
+    public let name = "scripted"
+    public let exits: AsyncStream<EngineExit>
+    private let state = Mutex(State())
+    private let now: @Sendable () -> Timestamp
+
+    public init(now: @escaping @Sendable () -> Timestamp) {
+        let (stream, sink) = AsyncStream.makeStream(of: EngineExit.self)
+        exits = stream
+        self.now = now
+        state.withLock { $0.sink = sink }
+    }
+
+    // MARK: What a test asks and says
+
+    public var calls: [Call] { state.withLock { $0.calls } }
+    /// How often the command of a run was started.
+    public var starts: [RunID: Int] { state.withLock { $0.starts } }
+    public func request(_ run: RunID) -> RunRequest? { state.withLock { $0.requests[run] } }
+    /// Runs that live, oldest first.
+    public func alive(of name: String) -> [RunID] {
+        state.withLock { state in state.alive.keys.filter { state.requests[$0]?.workload.name.description == name }.sorted() }
+    }
+
+    /// From now on launches of this workload fail.
+    public func fail(_ name: WorkloadName, with error: EngineError?) { state.withLock { $0.failures[name] = error } }
+
+    /// Ends a run.
+    public func end(_ run: RunID, _ ending: ExitStatus.Ending, stopRequested: Bool = false) {
+        let status = state.withLock { state -> ExitStatus? in
+            guard let startedAt = state.alive.removeValue(forKey: run) else { return nil }
+            var status = ExitStatus(ending: ending, finishedAt: now())
+            status.startedAt = startedAt
+            status.stopRequested = stopRequested
+            state.ended[run] = status
+            return status
+        }
+        if let status { state.withLock { $0.sink }?.yield(EngineExit(run: run, status: status)) }
+    }
+
+    // MARK: ContainerEngine
+
+    public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) {}
+
+    public func launch(_ run: RunRequest) async throws(EngineError) -> Launched {
+        let at = now()
+        let failure = state.withLock { state -> EngineError? in
+            state.calls.append(.launch(run.id, run.workload, run.trigger))
+            state.requests[run.id] = run
+            if let failure = state.failures[run.workload.name] { return failure }
+            if state.alive[run.id] == nil, state.ended[run.id] == nil {
+                state.alive[run.id] = at
+                state.starts[run.id, default: 0] += 1
+            }
+            return nil
+        }
+        if let failure { throw failure }
+        return Launched(at: at, image: nil)
+    }
+
+    public func stop(_ run: RunID) async {
+        state.withLock { $0.calls.append(.stop(run)) }
+        end(run, .signaled(number: 15), stopRequested: true)
+    }
+
+    public func settle(_ run: RunID) async {
+        state.withLock { state in
+            state.calls.append(.settle(run))
+            state.ended[run] = nil
+        }
+    }
+
+    public func observe() async throws(EngineError) -> [RunID: ObservedRun] {
+        state.withLock { state in
+            state.alive.mapValues { .alive(startedAt: $0) }.merging(state.ended.mapValues { .exited($0) }) { first, _ in first }
+        }
+    }
+
+    public func log(of run: RunID, workload: WorkloadID) async -> RunLog { RunLog(files: [], droppedBytes: 0, droppedLines: 0) }
+    public func forget(_ runs: [(RunID, WorkloadID)]) async {}
+}
