@@ -1,6 +1,6 @@
 internal import HeapModule
 public import Schedules
-public import WorkloadModel
+internal import WorkloadModel
 
 /// The supervisor's mind: what should be, what is, and what follows.
 ///

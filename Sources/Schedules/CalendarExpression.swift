@@ -63,14 +63,13 @@ public struct CalendarExpression: Sendable, Hashable {
     private static func weekdays(_ word: CronToken) throws(ScheduleError) -> UInt8 {
         var bits: UInt8 = 0
         for item in word.split(at: ",") where !item.text.isEmpty {
-            let text = String(item.text)
-            guard let dots = text.range(of: "..") else {
+            let ends = item.split(at: ".")
+            guard ends.count == 3, ends[1].text.isEmpty else {
                 bits |= 1 << UInt8(try weekday(item))
                 continue
             }
-            let low = try weekday(CronToken(text: item.text[..<dots.lowerBound], offset: item.offset))
-            let upper = item.text[dots.upperBound...]
-            let high = try weekday(CronToken(text: upper, offset: item.offset + text.distance(from: text.startIndex, to: dots.upperBound)))
+            let low = try weekday(ends[0])
+            let high = try weekday(ends[2])
             for day in low...(high < low ? high + 7 : high) { bits |= 1 << UInt8(day % 7) }
         }
         return bits
@@ -80,17 +79,5 @@ public struct CalendarExpression: Sendable, Hashable {
         let upper = token.text.uppercased()
         if let index = weekdayNames.firstIndex(of: upper) ?? longWeekdayNames.firstIndex(of: upper) { return index }
         throw token.error("'\(token.text)' is not a weekday: use Mon to Sun")
-    }
-}
-
-extension StringProtocol {
-    /// The first place of a short text, without Foundation.
-    fileprivate func range(of needle: String) -> Range<Index>? {
-        var start = startIndex
-        while start < endIndex {
-            if self[start...].hasPrefix(needle) { return start..<index(start, offsetBy: needle.count) }
-            start = index(after: start)
-        }
-        return nil
     }
 }

@@ -97,7 +97,7 @@ public struct CronExpression: Sendable, Hashable {
         } else if let index = field.names.firstIndex(of: token.text.uppercased()) {
             return index + field.range.lowerBound
         }
-        throw token.error("'\(token.text)' is not a \(field.name): use \(field.allowed)")
+        throw token.error("'\(token.text)' is not a valid \(field.name): use \(field.allowed)")
     }
 
     /// `H`, `H(a-b)`, each with a step: the hash picks a value, or where the steps begin.

@@ -36,16 +36,17 @@ public enum ScheduleRule: Sendable, Hashable {
             self = .cron(try CronExpression(expression, seed: seed))
             return
         }
+        guard ["every", "at", "calendar"].contains(keyword) else {
+            self = .cron(try CronExpression(text, seed: seed))
+            return
+        }
         let restOffset = words.count > 1 ? words[1].offset : text.count
         let rest = Substring(text).dropFirst(restOffset)
         do {
             switch keyword {
             case "every": self = .every(try Interval(rest))
             case "at": self = try ScheduleRule.once(rest)
-            case "calendar": self = .calendar(try CalendarExpression(rest))
-            default:
-                self = .cron(try CronExpression(text, seed: seed))
-                return
+            default: self = .calendar(try CalendarExpression(rest))
             }
         } catch {
             throw error.shifted(by: restOffset)

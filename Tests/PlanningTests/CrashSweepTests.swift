@@ -80,6 +80,7 @@ import WorkloadModel
                 #expect(world.services[Make.id("web")]?.phase == .stopped, "died before step \(step)")
                 #expect(world.containers.values.allSatisfy { $0.request.workload != Make.id("web") })
             }
+            #expect(world.violations.isEmpty, "died before step \(step): \(world.violations.prefix(3))")
         }
     }
 }

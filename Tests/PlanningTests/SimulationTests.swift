@@ -9,7 +9,7 @@ import WorkloadModel
 /// reboots, people. What must hold is the numbered promises. `BERTH_SIM_SEEDS=10000` runs as many years; a failing seed is
 /// named and decides the same again.
 @Suite struct SimulationTests {
-    static let seeds = Int(ProcessInfo.processInfo.environment["BERTH_SIM_SEEDS"] ?? "") ?? 60
+    static let seeds = Int(ProcessInfo.processInfo.environment["BERTH_SIM_SEEDS"] ?? "") ?? 30
     static let start = Make.time("2026-01-01T00:00:30Z")
 
     struct Year {

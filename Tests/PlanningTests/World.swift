@@ -200,10 +200,17 @@ struct World {
 
     /// Lets ends and due times happen, in order, until `end`.
     mutating func run(until end: Timestamp) {
+        var idle = 0
         while !crashed {
+            let before = (now, steps)
+            defer { idle = before == (now, steps) ? idle + 1 : 0 }
+            if idle > 1000 {
+                let ended = containers.filter { runs[$0.key]?.outcome == nil && ($0.value.endsAt ?? end) <= now }.keys.sorted()
+                violations.append("nothing moves at \(now): wake \(machine.nextWake.map(\.description) ?? "none"), ended \(ended)")
+                break
+            }
             let ending = containers.filter { runs[$0.key]?.outcome == nil }.compactMap { id, container in container.endsAt.map { ($0, id) } }.min { $0 < $1 }
-            let next = [ending?.0, machine.nextWake].compactMap { $0 }.min() ?? end
-            guard next <= end else { break }
+            guard let next = [ending?.0, machine.nextWake].compactMap({ $0 }).min(), next <= end else { break }
             advance(to: max(next, now))
             if let (at, id) = ending, at <= now, let status = containers[id]?.status { take(.exited(id, status)) } else { take(.tick) }
         }
@@ -245,7 +252,11 @@ struct World {
     /// Sets the wall clock; containers go on in their own time.
     mutating func setClock(by step: Duration) {
         now = now + step
-        for id in containers.keys { containers[id]?.endsAt = containers[id]?.endsAt.map { $0 + step } }
+        containers = containers.mapValues { container in
+            var container = container
+            container.endsAt = container.endsAt.map { $0 + step }
+            return container
+        }
         take(.tick)
     }
 }

@@ -1,5 +1,6 @@
 import RecipeFile
 import Schedules
+import SystemZones
 import TestKit
 import Testing
 import WorkloadModel
@@ -106,7 +107,7 @@ import WorkloadModel
         #expect(found.count == 7, "\(found)")
         #expect(found.contains("4:5: unknown key 'comand'; did you mean 'command'?"))
         #expect(found.contains("6:14: 'alway' is not a restart policy; did you mean 'always'?"))
-        #expect(found.contains("11:16: '61' is not a minute: use 0 to 59"))
+        #expect(found.contains("11:16: '61' is not a valid minute: use 0 to 59"))
         #expect(found.contains { $0.hasPrefix("12:14: the duration '90' has no unit: write 90s for seconds") })
         #expect(found.contains("13:15: there is no volume 'dta'; did you mean 'data'?"))
         #expect(found.contains("14:5: unknown key 'schedul'; did you mean 'schedule'?"))

@@ -12,7 +12,7 @@ import Testing
             switch Int.random(in: 0..<10, using: &dice) {
             case 0..<star: return "*"
             case star..<(star + 2): return "\(Int.random(in: low...high, using: &dice))"
-            case 7: return "*/\(Int.random(in: 2...9, using: &dice))"
+            case 7: return "*/\(Int.random(in: 2...6, using: &dice))"
             case 8:
                 let a = Int.random(in: low...high, using: &dice)
                 return "\(a)-\(Int.random(in: low...high, using: &dice))"

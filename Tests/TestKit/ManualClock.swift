@@ -5,13 +5,17 @@ import Synchronization
 
 /// Time that passes when a test says so.
 public final class ManualClock: SupervisorClock {
-    public let ticks: AsyncStream<Void>
-    private let sink: AsyncStream<Void>.Continuation
+    /// A new stream for each supervisor: one that is cancelled takes its stream along.
+    public var ticks: AsyncStream<Void> {
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+        sink.withLock { $0 = continuation }
+        return stream
+    }
+    private let sink = Mutex<AsyncStream<Void>.Continuation?>(nil)
     private let now: Mutex<Moment>
     private let wanted = Mutex<Timestamp?>(nil)
 
     public init(_ start: Timestamp) {
-        (ticks, sink) = AsyncStream.makeStream(of: Void.self)
         now = Mutex(Moment(wall: start, steady: .zero))
     }
 
@@ -25,12 +29,12 @@ public final class ManualClock: SupervisorClock {
     /// Lets time pass, and ticks.
     public func advance(by duration: Duration) {
         now.withLock { $0 = Moment(wall: $0.wall + duration, steady: $0.steady + duration) }
-        sink.yield()
+        _ = sink.withLock { $0?.yield() }
     }
 
     /// Sets the wall clock, as a person or NTP does, and ticks.
     public func set(_ time: Timestamp) {
         now.withLock { $0 = Moment(wall: time, steady: $0.steady) }
-        sink.yield()
+        _ = sink.withLock { $0?.yield() }
     }
 }

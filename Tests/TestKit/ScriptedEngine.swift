@@ -20,15 +20,17 @@ public final class ScriptedEngine: ContainerEngine {
     }
 
     public let name = "scripted"
-    public let exits: AsyncStream<EngineExit>
+    /// A new stream for each supervisor: one that is cancelled takes its stream along.
+    public var exits: AsyncStream<EngineExit> {
+        let (stream, sink) = AsyncStream.makeStream(of: EngineExit.self)
+        state.withLock { $0.sink = sink }
+        return stream
+    }
     private let state = Mutex(State())
     private let now: @Sendable () -> Timestamp
 
     public init(now: @escaping @Sendable () -> Timestamp) {
-        let (stream, sink) = AsyncStream.makeStream(of: EngineExit.self)
-        exits = stream
         self.now = now
-        state.withLock { $0.sink = sink }
     }
 
     // MARK: What a test asks and says

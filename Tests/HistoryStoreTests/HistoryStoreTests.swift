@@ -1,0 +1,187 @@
+import Foundation
+import GRDB
+import HistoryStore
+import Planning
+import Schedules
+import TestKit
+import Testing
+import WorkloadModel
+
+@Suite struct HistoryStoreTests {
+    /// A store in a directory of its own, removed afterwards.
+    static func with<Value>(_ body: (HistoryStore, String) async throws -> Value) async throws -> Value {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("berth-store-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let path = directory.appendingPathComponent("berth.db").path
+        let store = try HistoryStore(path: path, engine: "test")
+        let value = try await body(store, path)
+        try? store.close()
+        return value
+    }
+
+    static let now = Make.time("2026-03-29T01:02:03.456Z")
+
+    static func request(_ number: UInt32, _ name: String = "backup", at time: Timestamp = now, trigger: Trigger = .schedule) -> RunRequest {
+        RunRequest(
+            id: RunID(now: time, random: number), workload: Make.id(name), kind: .job, container: Make.container("true"), trigger: trigger,
+            attempt: 1, dueAt: time, decidedAt: time, timeout: nil, lastOutcome: nil, recipeDigest: "abc")
+    }
+
+    static func opening(_ request: RunRequest) -> Write {
+        // The machine makes openings; here one stands in for it.
+        var machine = Machine(bootID: "boot", seed: 1)
+        let recipe = Recipe(project: request.workload.project, workloads: [Workload(id: request.workload, container: request.container, kind: .job(JobPolicy()))], volumes: [], digest: "abc")
+        _ = machine.apply(.apply(recipe, explicit: true, actor: "t"), at: Moment(wall: request.decidedAt, steady: .zero))
+        let decision = machine.apply(.run(request.workload, actor: "t"), at: Moment(wall: request.decidedAt, steady: .zero))
+        return decision.writes.first { if case .openRun = $0 { true } else { false } }!
+    }
+
+    static func id(_ write: Write) -> RunID {
+        guard case .openRun(let opening) = write else { fatalError() }
+        return opening.request.id
+    }
+
+    static func status(_ ending: WorkloadModel.ExitStatus.Ending, at time: Timestamp = now) -> WorkloadModel.ExitStatus {
+        var status = WorkloadModel.ExitStatus(ending: ending, finishedAt: time + .milliseconds(1500))
+        status.startedAt = time
+        status.usage.cpuMicroseconds = 12_345
+        status.usage.memoryPeakBytes = 4096
+        return status
+    }
+
+    @Test func commitsReachTheDisk() async throws {
+        try await Self.with { store, path in
+            // Another process's view: read-only, on its own.
+            var configuration = Configuration()
+            configuration.readonly = true
+            let other = try DatabaseQueue(path: path, configuration: configuration)
+            let open = Self.opening(Self.request(1))
+            try await store.commit([open])
+            let state = try await other.read { try String.fetchOne($0, sql: "SELECT state FROM runs") }
+            #expect(state == "starting")
+        }
+    }
+
+    @Test func viewsShowTimesAsRFC3339() async throws {
+        try await Self.with { store, path in
+            let open = Self.opening(Self.request(1))
+            let id = Self.id(open)
+            try await store.commit([
+                open, .runStarted(id, at: Self.now, image: "img@sha256:1"), .closeRun(id, .failed, Self.status(.exited(code: 3)), reason: "exit code 3"),
+                .due(DueRecord(workload: Make.id("backup"), dueAt: Self.now, result: .ran, runID: id)),
+                .service(ServiceRecord(id: Make.id("web"), wanted: true, phase: .running, since: Self.now)),
+                .event(EventRecord(at: Self.now, project: Make.id("x").project, kind: "applied", actor: "uid 0", text: "t")),
+            ])
+            let queue = try DatabaseQueue(path: path)
+            let run = try queue.read { try Row.fetchOne($0, sql: "SELECT * FROM runs") }
+            let shown: [String?] = ["started_at", "duration_ms", "outcome", "exit_code", "cpu_ms", "image", "engine"].map { name in
+                run.flatMap { row in String.fromDatabaseValue(row[name]) ?? Int.fromDatabaseValue(row[name]).map { "\($0)" } }
+            }
+            #expect(shown == ["2026-03-29T01:02:03.456Z", "1500", "failed", "3", "12", "img@sha256:1", "test"])
+            let columns = ["run_id", "project", "name", "kind", "trigger", "attempt", "due_at", "started_at", "finished_at", "duration_ms", "state", "outcome", "exit_code", "signal", "oom_killed", "reason", "cpu_ms", "memory_peak_bytes", "io_read_bytes", "io_write_bytes", "log_bytes", "log_dropped_bytes", "image", "recipe_digest", "engine"]
+            #expect(run.map { Array($0.columnNames) } == columns)
+            for (view, column) in [("due_times", "due_at"), ("services", "since"), ("events", "at")] {
+                let text = try await queue.read { try String.fetchOne($0, sql: "SELECT \(column) FROM \(view)") }
+                #expect(text == "2026-03-29T01:02:03.456Z", "\(view)")
+            }
+        }
+    }
+
+    @Test func aFinishedRunIsNeverTouchedAgain() async throws {
+        try await Self.with { store, _ in
+            let open = Self.opening(Self.request(1))
+            let id = Self.id(open)
+            try await store.commit([open, .closeRun(id, .lost, Self.status(.lost("gone")), reason: "gone")])
+            try await store.commit([.runStarted(id, at: Self.now + .seconds(9), image: nil), .closeRun(id, .succeeded, Self.status(.exited(code: 0)), reason: nil)])
+            let row = try await store.runs(RunFilter()).first
+            #expect(row?.outcome == "lost" && row?.startedAt == Self.now)
+        }
+    }
+
+    @Test func aCommitIsAllOrNothing() async throws {
+        try await Self.with { store, _ in
+            let open = Self.opening(Self.request(1))
+            await #expect(throws: StoreError.self) { try await store.commit([open, open]) }
+            let rows = try await store.runs(RunFilter())
+            #expect(rows.isEmpty)
+        }
+    }
+
+    @Test func aDueTimeHasOneRow() async throws {
+        try await Self.with { store, _ in
+            let first = DueRecord(workload: Make.id("backup"), dueAt: Self.now, result: .skipped, reason: .overlap)
+            try await store.commit([.due(first)])
+            try await store.commit([.due(DueRecord(workload: Make.id("backup"), dueAt: Self.now, result: .missed, reason: .hostOff))])
+            let rows = try await store.dueTimes(project: nil, name: nil, results: [], since: nil, limit: 10)
+            #expect(rows.map(\.result) == ["skipped"])
+        }
+    }
+
+    @Test func readsBackWhatItWrote() async throws {
+        try await Self.with { store, path in
+            let service = ServiceRecord(id: Make.id("web"), wanted: false, phase: .stopped, since: Self.now, restarts: 3, failures: 2, nextStartAt: Self.now, runID: RunID(now: Self.now, random: 7))
+            let job = JobRecord(id: Make.id("backup"), paused: true, cursor: Self.now, bootID: "b", lastOutcome: .oomKilled, streak: 4, pending: [PendingStart(trigger: .retry, dueAt: Self.now, attempt: 2, notBefore: Self.now, queued: true)])
+            let open = Self.opening(Self.request(1))
+            try await store.commit([.service(service), .job(job), open, .boot("boot")], recipes: [.put(Make.id("x").project, source: "{}", digest: "d", at: Self.now)])
+            try store.close()
+            let again = try HistoryStore(path: path, engine: "test")
+            let loaded = try await again.load()
+            #expect(loaded.state.services == [service] && loaded.state.jobs == [job] && loaded.state.bootID == "boot")
+            #expect(loaded.state.openRuns.map(\.id) == [Self.id(open)] && loaded.recipeSources.map(\.source) == ["{}"])
+            try again.close()
+        }
+    }
+
+    @Test func filtersRuns() async throws {
+        try await Self.with { store, _ in
+            for number in 0..<20 {
+                let open = Self.opening(Self.request(UInt32(number), number % 2 == 0 ? "a" : "b", at: Self.now + .seconds(Int64(number))))
+                let outcome: Outcome = number % 5 == 0 ? .failed : .succeeded
+                try await store.commit([open, .closeRun(Self.id(open), outcome, Self.status(.exited(code: 0)), reason: nil)])
+            }
+            var filter = RunFilter()
+            filter.name = "a"
+            #expect(try await store.runs(filter).count == 10)
+            filter.outcomes = ["failed"]
+            #expect(try await store.runs(filter).count == 2)
+            filter = RunFilter()
+            filter.since = Self.now + .seconds(15)
+            let recent = try await store.runs(filter)
+            #expect(recent.count == 5 && recent.first!.decidedAt > recent.last!.decidedAt)
+            filter = RunFilter()
+            filter.id = String(recent[0].id.prefix(10))
+            #expect(try await store.runs(filter).map(\.id) == [recent[0].id])
+        }
+    }
+
+    @Test func prunesTheOldestOfEachJobAndNothingThatRuns() async throws {
+        try await Self.with { store, _ in
+            for number in 0..<10 {
+                let open = Self.opening(Self.request(UInt32(number), "a", at: Self.now + .seconds(Int64(number))))
+                try await store.commit(number == 0 ? [open] : [open, .closeRun(Self.id(open), .succeeded, Self.status(.exited(code: 0)), reason: nil)])
+            }
+            let gone = try await store.prune(keep: 4, before: Self.now - .seconds(10))
+            #expect(gone.count == 5)
+            let left = try await store.runs(RunFilter())
+            #expect(left.count == 5 && left.contains { $0.state == "starting" })
+        }
+    }
+
+    @Test func refusesADatabaseOfANewerRelease() async throws {
+        try await Self.with { store, path in
+            try store.close()
+            let queue = try DatabaseQueue(path: path)
+            try await queue.write { try $0.execute(sql: "INSERT INTO grdb_migrations (identifier) VALUES ('99')") }
+            try queue.close()
+            #expect { try HistoryStore(path: path, engine: "test") } throws: { if case StoreError.newerSchema = $0 { true } else { false } }
+        }
+    }
+
+    @Test func tellsAFileThatIsNoDatabase() throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("berth-\(UUID().uuidString).db").path
+        try Data(repeating: 7, count: 8192).write(to: URL(fileURLWithPath: path))
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        #expect { try HistoryStore(path: path, engine: "test") } throws: { if case StoreError.corrupt = $0 { true } else { false } }
+    }
+}

@@ -1,0 +1,143 @@
+import EngineAPI
+import Foundation
+import HistoryStore
+import Logging
+import Planning
+import Schedules
+import Supervision
+import TestKit
+import Testing
+import WorkloadModel
+
+/// The loop with a real database, a scripted engine and a manual clock.
+@Suite struct SupervisorTests {
+    static let start = Make.time("2026-01-01T00:00:00Z")
+
+    /// A daemon that can die and come back on the same store and engine.
+    final class Fixture: Sendable {
+        let directory: URL
+        let store: HistoryStore
+        let engine: ScriptedEngine
+        let clock: ManualClock
+
+        init() throws {
+            directory = FileManager.default.temporaryDirectory.appendingPathComponent("berth-supervisor-\(UUID().uuidString)")
+            try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+            store = try HistoryStore(path: directory.appendingPathComponent("berth.db").path, engine: "scripted")
+            let clock = ManualClock(SupervisorTests.start)
+            self.clock = clock
+            engine = ScriptedEngine(now: { clock.moment().wall })
+        }
+
+        deinit {
+            try? store.close()
+            try? FileManager.default.removeItem(at: directory)
+        }
+
+        func daemon(recipes: [Recipe] = [], boot: String = "boot", seed: UInt64 = 1) async throws -> Supervisor {
+            let supervisor = Supervisor(machine: Machine(bootID: boot, seed: seed), store: store, engine: engine, clock: clock, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            var state = try await store.load().state
+            state.recipes = recipes
+            try await supervisor.start(state)
+            return supervisor
+        }
+
+        /// Waits for something that follows from what was done; a failure after ten seconds.
+        func eventually(_ what: Comment, _ condition: () async throws -> Bool) async throws {
+            for _ in 0..<2000 {
+                if try await condition() { return }
+                try await Task.sleep(for: .milliseconds(5))
+            }
+            Issue.record("never: \(what)")
+        }
+
+        func runs(_ name: String) async throws -> [RunRow] {
+            var filter = RunFilter()
+            filter.name = name
+            return try await store.runs(filter)
+        }
+    }
+
+    @Test func aServiceIsStartedRestartedAndStopped() async throws {
+        let fixture = try Fixture()
+        let daemon = try await fixture.daemon()
+        await daemon.take(.apply(Make.recipe(Make.service("web", .always)), explicit: true, actor: "t"))
+        try await fixture.eventually("it runs") { fixture.engine.alive(of: "web").count == 1 }
+        let first = fixture.engine.alive(of: "web")[0]
+        fixture.engine.end(first, .exited(code: 1))
+        try await fixture.eventually("it waits for its next start") { await daemon.statuses.first?.state == "backoff" }
+        fixture.clock.advance(by: .seconds(2))
+        try await fixture.eventually("it runs again") { fixture.engine.alive(of: "web").count == 1 }
+        await daemon.take(.stop(Make.id("web"), actor: "t"))
+        try await fixture.eventually("it is stopped") { await daemon.statuses.first?.state == "stopped" }
+        fixture.clock.advance(by: .seconds(1000))
+        await daemon.take(.tick)
+        #expect(fixture.engine.alive(of: "web").isEmpty)
+        #expect(try await fixture.runs("web").map(\.outcome) == ["stopped", "failed"])
+        await daemon.shutDown()
+    }
+
+    @Test func theRowIsOnDiskBeforeTheLaunch() async throws {
+        let fixture = try Fixture()
+        let daemon = try await fixture.daemon()
+        await daemon.take(.apply(Make.recipe(Make.job("backup", JobPolicy(schedule: Make.schedule("* * * * *")))), explicit: true, actor: "t"))
+        fixture.clock.advance(by: .seconds(60))
+        try await fixture.eventually("it is launched") { !fixture.engine.alive(of: "backup").isEmpty }
+        let run = try #require(fixture.engine.alive(of: "backup").first)
+        #expect(fixture.engine.request(run)?.dueAt == Self.start + .seconds(60))
+        let rows = try await fixture.store.dueTimes(project: nil, name: "backup", results: [], since: nil, limit: 10)
+        #expect(rows.map(\.result) == ["ran"] && rows.first?.runID == run.description)
+        await daemon.shutDown()
+    }
+
+    @Test func aDaemonThatComesBackAdoptsAndBooks() async throws {
+        let fixture = try Fixture()
+        let recipe = Make.recipe(Make.service("web", .always), Make.job("long", JobPolicy()), Make.job("short", JobPolicy()))
+        let first = try await fixture.daemon()
+        await first.take(.apply(recipe, explicit: true, actor: "t"))
+        await first.take(.run(Make.id("long"), actor: "t"))
+        await first.take(.run(Make.id("short"), actor: "t"))
+        try await fixture.eventually("all run") { await first.runs.count == 3 && fixture.engine.alive(of: "short").count == 1 && fixture.engine.alive(of: "long").count == 1 }
+        try await fixture.eventually("all are on record as running") { try await fixture.store.runs(RunFilter()).allSatisfy { $0.state == "running" } }
+        await first.shutDown()
+        // While nobody listens, one ends.
+        fixture.engine.end(fixture.engine.alive(of: "short")[0], .exited(code: 7))
+        let second = try await fixture.daemon(recipes: [recipe], seed: 2)
+        try await fixture.eventually("the end is booked") { try await fixture.runs("short").first?.outcome == "failed" }
+        #expect(try await fixture.runs("short").first?.exitCode == 7)
+        #expect(fixture.engine.starts.values.allSatisfy { $0 == 1 } && fixture.engine.starts.count == 3)
+        fixture.engine.end(fixture.engine.alive(of: "long")[0], .exited(code: 42))
+        try await fixture.eventually("its code is booked") { try await fixture.runs("long").first?.exitCode == 42 }
+        await second.shutDown()
+    }
+
+    @Test func aLaunchThatFailsIsAStartErrorAndIsRetried() async throws {
+        let fixture = try Fixture()
+        fixture.engine.fail(Make.id("bad").name, with: .command("no such command"))
+        let daemon = try await fixture.daemon()
+        await daemon.take(.apply(Make.recipe(Make.job("bad", JobPolicy(retries: RetryPolicy(limit: 1, backoff: .seconds(5))))), explicit: true, actor: "t"))
+        await daemon.take(.run(Make.id("bad"), actor: "t"))
+        try await fixture.eventually("the first attempt failed") { try await fixture.runs("bad").first?.outcome == "start-error" }
+        fixture.engine.fail(Make.id("bad").name, with: nil)
+        fixture.clock.advance(by: .seconds(6))
+        try await fixture.eventually("the second attempt runs") { fixture.engine.alive(of: "bad").count == 1 }
+        #expect(try await fixture.runs("bad").map(\.trigger) == ["retry", "manual"])
+        #expect(try await fixture.runs("bad").last?.reason == "no such command")
+        await daemon.shutDown()
+    }
+
+    @Test func manyDueAtOnceShareATransactionAndAllRun() async throws {
+        let fixture = try Fixture()
+        let daemon = try await fixture.daemon()
+        let jobs = (0..<200).map { Make.job("job\($0)", JobPolicy(schedule: Make.schedule("0 1 * * *"))) }
+        await daemon.take(.apply(Recipe(project: Make.id("x").project, workloads: jobs.sorted { $0.id < $1.id }, volumes: [], digest: "d"), explicit: true, actor: "t"))
+        fixture.clock.advance(by: .seconds(3600))
+        try await fixture.eventually("all are launched") { fixture.engine.starts.count == 200 }
+        for job in jobs { for run in fixture.engine.alive(of: job.id.name.description) { fixture.engine.end(run, .exited(code: 0)) } }
+        try await fixture.eventually("all are booked") { await daemon.runs.isEmpty }
+        var filter = RunFilter()
+        filter.limit = 1000
+        #expect(try await fixture.store.runs(filter).count { $0.outcome == "succeeded" } == 200)
+        await daemon.shutDown()
+    }
+}
