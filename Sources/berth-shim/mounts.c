@@ -75,8 +75,33 @@ static int open_inside(int root, const char *path)
     return sys_openat2(root, *path ? path : ".", O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
-/* The same, made as a directory or an empty file where it is missing, with its parents. */
-static int open_target(int root, const char *path, bool file, struct error *err)
+/* Joins a link's text to the directory it lies in, as a path inside the root: ".." climbs, but not above it. */
+static int follow(const char *parent, const char *text, char *path, size_t size)
+{
+    char joined[8192];
+    if (snprintf(joined, sizeof joined, "%s/%s", text[0] == '/' ? "" : parent, text) >= (int)sizeof joined) return -1;
+    size_t used = 0;
+    for (const char *at = joined; *at;) {
+        while (*at == '/') at++;
+        size_t length = strcspn(at, "/");
+        if (length == 2 && at[0] == '.' && at[1] == '.') {
+            while (used > 0 && path[--used] != '/') {}
+        } else if (length > 0 && !(length == 1 && at[0] == '.')) {
+            if (used + length + 2 > size) return -1;
+            path[used++] = '/';
+            memcpy(path + used, at, length);
+            used += length;
+        }
+        at += length;
+    }
+    if (used == 0) path[used++] = '/';
+    path[used] = 0;
+    return 0;
+}
+
+/* The same, made as a directory or an empty file where it is missing, with its parents; a link that leads nowhere gets a
+ * target, inside the root. */
+static int open_target_at(int root, const char *path, bool file, int links, struct error *err)
 {
     int fd = open_inside(root, path);
     if (fd >= 0) return fd;
@@ -90,8 +115,16 @@ static int open_target(int root, const char *path, bool file, struct error *err)
     char name[256];
     if (snprintf(name, sizeof name, "%s", slash + 1) >= (int)sizeof name) return fail(err, ENAMETOOLONG, "cannot make %s inside the root file system", path);
     *slash = 0;
-    int directory = *parent ? open_target(root, parent, false, err) : open_inside(root, "/");
+    int directory = *parent ? open_target_at(root, parent, false, links, err) : open_inside(root, "/");
     if (directory < 0) return -1;
+    char text[4096], next[4096];
+    ssize_t length_of_link = readlinkat(directory, name, text, sizeof text - 1);
+    if (length_of_link > 0) {
+        close(directory);
+        text[length_of_link] = 0;
+        if (links == 0 || follow(parent, text, next, sizeof next) < 0) return fail(err, ELOOP, "cannot open %s inside the root file system", path);
+        return open_target_at(root, next, file, links - 1, err);
+    }
     int made;
     if (file) {
         made = openat(directory, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644);
@@ -106,6 +139,8 @@ static int open_target(int root, const char *path, bool file, struct error *err)
     if (fd < 0) return fail(err, errno, "cannot open %s inside the root file system", path);
     return fd;
 }
+
+static int open_target(int root, const char *path, bool file, struct error *err) { return open_target_at(root, path, file, 8, err); }
 
 /* A directory of the sandbox itself (/proc, /sys, /dev): a link in its place is an attack, not a layout. */
 static int open_strict(int root, const char *name, struct error *err)

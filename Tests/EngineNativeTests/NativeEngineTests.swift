@@ -1,0 +1,413 @@
+import EngineAPI
+import Foundation
+import Glibc
+import Logging
+import Schedules
+import TestKit
+import Testing
+import WorkloadModel
+
+@testable import EngineNative
+
+/// The real shim and the real kernel: what a container can do, and what it cannot.
+@Suite(.enabled(if: Requirement.root, "needs root"), .serialized)
+struct NativeEngineTests {
+    /// An engine of its own, with its own control groups, gone afterwards.
+    final class Fixture: Sendable {
+        let scratch = Scratch("engine")
+        let engine: NativeEngine
+        let groupName: String
+        let counter: Counter
+
+        actor Counter {
+            var value: UInt32 = 0
+            var ends: [RunID: WorkloadModel.ExitStatus] = [:]
+            func next() -> UInt32 {
+                value += 1
+                return value
+            }
+            func end(_ id: RunID, _ status: WorkloadModel.ExitStatus) { ends[id] = status }
+            func status(_ id: RunID) -> WorkloadModel.ExitStatus? { ends[id] }
+        }
+
+        private let listener: Task<Void, Never>
+
+        init() throws {
+            let counter = Counter()
+            self.counter = counter
+            groupName = "berth-test-\(getpid())-\(UInt32.random(in: 0...999_999))"
+            let paths = EnginePaths(state: "\(scratch.path)/state", runtime: "\(scratch.path)/run", shim: "\(Requirement.programs)/berth-shim")
+            let engine = try NativeEngine(paths: paths, cgroupName: groupName, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            self.engine = engine
+            listener = Task { for await exit in engine.exits { await counter.end(exit.run, exit.status) } }
+        }
+
+        func finish() {
+            listener.cancel()
+            engine.removeGroups()
+        }
+
+        func request(_ container: ContainerSpec, timeout: Duration? = nil) async -> RunRequest {
+            let now = WallClock.now()
+            return RunRequest(
+                id: RunID(now: now, random: await counter.next()), workload: Make.id("it"), kind: .job, container: container, trigger: .manual, attempt: 1,
+                dueAt: nil, decidedAt: now, timeout: timeout, lastOutcome: nil, recipeDigest: "d")
+        }
+
+        /// Runs a container to its end.
+        func run(_ container: ContainerSpec, timeout: Duration? = nil) async throws -> (status: WorkloadModel.ExitStatus, output: String, run: RunRequest) {
+            let request = await request(container, timeout: timeout)
+            _ = try await engine.launch(request)
+            let status = try await end(of: request.id)
+            let output = await text(request)
+            await engine.settle(request.id)
+            return (status, output, request)
+        }
+
+        func end(of id: RunID) async throws -> WorkloadModel.ExitStatus {
+            for _ in 0..<6000 {
+                if let status = await counter.status(id) { return status }
+                try await Task.sleep(for: .milliseconds(5))
+            }
+            throw Missing.end
+        }
+
+        enum Missing: Error { case end }
+
+        /// The log's lines without their frame.
+        func text(_ request: RunRequest) async -> String {
+            let log = await engine.log(of: request.id, workload: request.workload)
+            return log.files.map { (try? String(contentsOfFile: $0, encoding: .utf8)) ?? "" }.joined().split(separator: "\n").map { line in
+                line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false).last.map(String.init) ?? ""
+            }.joined(separator: "\n")
+        }
+    }
+
+    static func shell(_ script: String, _ change: (inout ContainerSpec) -> Void = { _ in }) -> ContainerSpec {
+        var container = ContainerSpec(root: .host)
+        container.command = ["sh", "-c", script]
+        change(&container)
+        return container
+    }
+
+    /// A fixture for the time of a body; afterwards nothing of it may be left.
+    static func with(_ body: (Fixture) async throws -> Void) async throws {
+        let fixture = try Fixture()
+        try await body(fixture)
+        #expect(fixture.engine.cgroups.leftovers().isEmpty, "control groups are left")
+        #expect(HostFile.names(in: "\(fixture.scratch.path)/state/scratch").isEmpty, "writable layers are left")
+        #expect(HostFile.names(in: "\(fixture.scratch.path)/run/runs").isEmpty, "run directories are left")
+        #expect(!(try String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)).contains(fixture.scratch.path), "mounts are left")
+        fixture.finish()
+    }
+
+    @Test func tellsHowItEnded() async throws {
+        try await Self.with { fixture in
+            #expect(try await fixture.run(Self.shell("exit 7")).status.ending == .exited(code: 7))
+            #expect(try await fixture.run(Self.shell("kill -11 $$", { $0.initProcess = true })).status.ending == .signaled(number: 11))
+            let (status, output, _) = try await fixture.run(Self.shell("echo out; echo err >&2; printf tail"))
+            #expect(status.ending == .exited(code: 0))
+            #expect(Set(output.split(separator: "\n")) == ["out", "err", "tail"])
+            #expect(status.usage.cpuMicroseconds > 0 && status.usage.memoryPeakBytes > 0 && status.usage.logBytes > 0)
+        }
+    }
+
+    @Test func anInitReportsTheTrueSignalAndReaps() async throws {
+        try await Self.with { fixture in
+            let killed = try await fixture.run(Self.shell("kill -9 $$", { $0.initProcess = true }))
+            #expect(killed.status.ending == .signaled(number: 9))
+            // Orphans become children of pid 1, which must wait for them.
+            let zombies = try await fixture.run(
+                Self.shell("for i in 1 2 3 4 5 6 7 8; do (sh -c 'exit 0' &) ; done; sleep 0.3; grep -l '^State:.Z' /proc/[0-9]*/status | wc -l", { $0.initProcess = true }))
+            #expect(zombies.output == "0")
+        }
+    }
+
+    @Test func hasOnlyItsThreeDescriptors() async throws {
+        try await Self.with { fixture in
+            let leak = open("/etc/passwd", O_RDONLY)
+            defer { close(leak) }
+            let (_, output, _) = try await fixture.run(Self.shell("ls /proc/$$/fd"))
+            #expect(output == "0\n1\n2")
+        }
+    }
+
+    @Test func startsWithAnEmptyEnvironment() async throws {
+        try await Self.with { fixture in
+            setenv("CANARY", "leaked", 1)
+            defer { unsetenv("CANARY") }
+            let (_, output, _) = try await fixture.run(Self.shell("env | cut -d= -f1 | sort", { $0.environment = ["OWN": EnvironmentValue("x")] }))
+            #expect(!output.contains("CANARY") && output.contains("OWN") && output.contains("BERTH_RUN_ID"))
+        }
+    }
+
+    @Test func cannotTouchTheHost() async throws {
+        try await Self.with { fixture in
+            let canary = "/root/berth-canary-\(getpid())"
+            let script = """
+                try() { if "$@" >/dev/null 2>&1; then echo "ESCAPED: $*"; fi; }
+                try mount -t tmpfs none /mnt
+                try sh -c 'echo 1 > /proc/sys/kernel/panic'
+                try sh -c 'echo b > /proc/sysrq-trigger'
+                try sh -c 'echo 1 > /sys/kernel/mm/ksm/run'
+                try mknod /tmp/disk b 254 0
+                try python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)'
+                try python3 -c 'import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)'
+                try unshare -m true
+                try unshare -U true
+                try chroot /proc/1/root /bin/ls /nowhere
+                try chmod 600 /dev/null
+                try dd if=/dev/vda of=/dev/null count=1
+                try cat /proc/kcore
+                try ls \(fixture.scratch.path)/state/logs
+                try kill -0 \(getpid())
+                try python3 -c 'import ctypes; import sys; sys.exit(0 if ctypes.CDLL(None).syscall(169, 0xfee1dead, 672274793, 0, 0) == 0 else 1)'
+                try date -s 2000-01-01
+                try sh -c 'echo 0 > /sys/fs/cgroup/memory.max'
+                echo canary > \(canary)
+                cat \(canary)
+                """
+            let (status, output, _) = try await fixture.run(Self.shell(script))
+            #expect(output == "canary", "\(output)")
+            #expect(status.ending == .exited(code: 0))
+            // What it wrote went with it.
+            #expect(!FileManager.default.fileExists(atPath: canary))
+        }
+    }
+
+    @Test func hasFewCapabilitiesNoNewPrivilegesAndAFilter() async throws {
+        try await Self.with { fixture in
+            let (_, output, _) = try await fixture.run(Self.shell("grep -E '^(CapEff|CapBnd|CapPrm|CapInh|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'"))
+            #expect(output == "CapInh:0000000000000000\nCapPrm:00000000800405fb\nCapEff:00000000800405fb\nCapBnd:00000000800405fb\nCapAmb:0000000000000000\nNoNewPrivs:1\nSeccomp:2")
+            let plain = try await fixture.run(Self.shell("grep -E '^(CapEff|CapBnd):' /proc/self/status | tr -d '\\t'; id -u; id -G", { $0.user = "1000:1001" }))
+            #expect(plain.output == "CapEff:0000000000000000\nCapBnd:00000000800405fb\n1000\n1001")
+        }
+    }
+
+    @Test func staysWithinItsMemory() async throws {
+        try await Self.with { fixture in
+            var hog = ContainerSpec(root: .host)
+            hog.command = ["python3", "-c", "x = b'x' * 200_000_000; print(len(x))"]
+            hog.limits.memoryBytes = 32 << 20
+            let (status, _, _) = try await fixture.run(hog)
+            #expect(status.outcome(successCodes: [0]) == .oomKilled)
+            #expect(status.usage.memoryPeakBytes > 24 << 20 && status.usage.memoryPeakBytes <= 33 << 20)
+            // The same end without the kernel's doing has another name.
+            let killed = try await fixture.run(Self.shell("kill -9 $$", { $0.initProcess = true }))
+            #expect(killed.status.outcome(successCodes: [0]) == .failed)
+        }
+    }
+
+    @Test func aForkBombHarmsNobody() async throws {
+        try await Self.with { fixture in
+            var bomb = Self.shell(":() { : | : & }; :; sleep 1", { $0.limits.pids = 64 })
+            bomb.command = ["bash", "-c", "b() { b | b & }; b 2>/dev/null; sleep 1; exit 0"]
+            let request = await fixture.request(bomb, timeout: .seconds(3))
+            _ = try await fixture.engine.launch(request)
+            // Another container starts and ends while the bomb goes off.
+            #expect(try await fixture.run(Self.shell("exit 0")).status.ending == .exited(code: 0))
+            _ = try await fixture.end(of: request.id)
+            await fixture.engine.settle(request.id)
+        }
+    }
+
+    @Test func burnsHalfAProcessorWhenToldTo() async throws {
+        try await Self.with { fixture in
+            let (status, _, _) = try await fixture.run(Self.shell("end=$(($(date +%s%N) + 1500000000)); while [ $(date +%s%N) -lt $end ]; do :; done", { $0.limits.cpuMillis = 500 }))
+            let took = (status.finishedAt - (status.startedAt ?? status.finishedAt)).wholeMilliseconds
+            let used = status.usage.cpuMicroseconds / 1000
+            // One period of 100 ms more or less at either end.
+            #expect(used <= took / 2 + 150, "used \(used) ms in \(took) ms")
+        }
+    }
+
+    @Test func whatIgnoresTermIsKilledAfterItsGrace() async throws {
+        try await Self.with { fixture in
+            let stubborn = Self.shell("trap '' TERM; echo ready; while :; do sleep 1; done", { $0.stopGracePeriod = .milliseconds(300) })
+            let request = await fixture.request(stubborn)
+            _ = try await fixture.engine.launch(request)
+            while await fixture.text(request) != "ready" { try await Task.sleep(for: .milliseconds(10)) }
+            await fixture.engine.stop(request.id)
+            let status = try await fixture.end(of: request.id)
+            #expect(status.killed && status.stopRequested && status.outcome(successCodes: [0]) == .stopped)
+            await fixture.engine.settle(request.id)
+        }
+    }
+
+    @Test func aTimeoutEndsTheWholeTree() async throws {
+        try await Self.with { fixture in
+            let (status, _, _) = try await fixture.run(Self.shell("sleep 100 & sleep 100 & wait", { $0.initProcess = true }), timeout: .milliseconds(300))
+            #expect(status.timedOut && status.outcome(successCodes: [0]) == .timedOut)
+        }
+    }
+
+    @Test func aCommandThatIsNotThereIsAStartError() async throws {
+        try await Self.with { fixture in
+            var container = ContainerSpec(root: .host)
+            container.command = ["no-such-program"]
+            let (status, _, _) = try await fixture.run(container)
+            #expect(status.ending == .startError("command 'no-such-program' is not in the PATH of the root file system"))
+            container.command = ["sh"]
+            container.user = "nobody-of-that-name"
+            let request = await fixture.request(container)
+            await #expect { try await fixture.engine.launch(request) } throws: { "\($0)".contains("is not in the root file system's /etc/passwd") }
+        }
+    }
+
+    @Test func aFloodOfLogIsCappedAndCounted() async throws {
+        try await Self.with { fixture in
+            // 40 MB of lines against a cap of 16 MiB: head and tail stay, and what went is told.
+            let (status, output, run) = try await fixture.run(Self.shell("seq -f 'line %.0f ........................................' 1 700000"))
+            let lines = output.split(separator: "\n")
+            #expect(lines.first == "line 1 ........................................")
+            #expect(lines.last == "line 700000 ........................................")
+            #expect(status.usage.logDroppedBytes > 0)
+            let log = await fixture.engine.log(of: run.id, workload: run.workload)
+            #expect(log.droppedBytes == status.usage.logDroppedBytes)
+            #expect(Int64(lines.count) + log.droppedLines == 700_000)
+        }
+    }
+
+    @Test func longLinesAreCutIntoPieces() async throws {
+        try await Self.with { fixture in
+            let request = await fixture.request(Self.shell("head -c 50000 /dev/zero | tr '\\0' x; echo; echo end"))
+            _ = try await fixture.engine.launch(request)
+            _ = try await fixture.end(of: request.id)
+            let log = await fixture.engine.log(of: request.id, workload: request.workload)
+            let lines = try String(contentsOfFile: log.files[0], encoding: .utf8).split(separator: "\n")
+            #expect(lines.map { $0.split(separator: " ")[2] } == ["P", "P", "P", "F", "F"])
+            #expect(lines.dropLast().map { $0.split(separator: " ")[3].count }.reduce(0, +) == 50000)
+            await fixture.engine.settle(request.id)
+        }
+    }
+
+    @Test func volumesStayAndBindsAreReadOnlyWhenAsked() async throws {
+        try await Self.with { fixture in
+            fixture.scratch.write("in/file", "given")
+            func container(_ script: String) -> ContainerSpec {
+                Self.shell(script) {
+                    $0.mounts = [
+                        VolumeMount(source: .volume("data"), target: "/data", readOnly: false),
+                        VolumeMount(source: .bind("\(fixture.scratch.path)/in"), target: "/in", readOnly: true),
+                    ]
+                    $0.temporaryFileSystems = [TemporaryFileSystem(target: "/quick", sizeBytes: 1 << 20, mode: 0o700)]
+                }
+            }
+            _ = try await fixture.run(container("cat /in/file > /data/kept; echo >> /data/kept; touch /in/no 2>/dev/null && echo WROTE; touch /quick/x"))
+            let (_, output, _) = try await fixture.run(container("cat /data/kept; ls /in /quick"))
+            #expect(output == "given\n/in:\nfile\n\n/quick:")
+        }
+    }
+
+    @Test func aReadOnlyRootIsReadOnly() async throws {
+        try await Self.with { fixture in
+            let (_, output, _) = try await fixture.run(Self.shell("touch /x 2>/dev/null && echo WROTE; echo done", { $0.readOnlyRoot = true }))
+            #expect(output == "done")
+        }
+    }
+
+    /// A root file system that turns the sandbox's own directories into links out of it.
+    @Test(arguments: ["dev", "proc", "sys"]) func aHostileRootIsRefused(name: String) async throws {
+        try await Self.with { fixture in
+            let root = "\(fixture.scratch.path)/root"
+            let target = "\(fixture.scratch.path)/victim"
+            for path in ["\(root)/bin", target] { try HostFile.makeDirectories(path, mode: 0o755) }
+            symlink("../victim", "\(root)/\(name)")
+            var container = ContainerSpec(root: .directory(root))
+            container.command = ["/bin/true"]
+            let request = await fixture.request(container)
+            await #expect { try await fixture.engine.launch(request) } throws: { "\($0)".contains("is not a directory but a link or a file: refused") }
+            #expect(HostFile.names(in: target).isEmpty)
+        }
+    }
+
+    @Test(.enabled(if: Requirement.path(of: "busybox") != nil || Requirement.strict, "needs busybox"))
+    func aLinkAsAMountTargetStaysInside() async throws {
+        try await Self.with { fixture in
+            let root = "\(fixture.scratch.path)/root"
+            try HostFile.makeDirectories("\(root)/bin", mode: 0o755)
+            try FileManager.default.copyItem(atPath: Requirement.path(of: "busybox") ?? "/bin/busybox", toPath: "\(root)/bin/sh")
+            // As the root of the container sees it, this is /escape inside.
+            symlink("/escape", "\(root)/data")
+            symlink("/proc/self/fd", "\(root)/magic")
+            var container = ContainerSpec(root: .directory(root))
+            container.command = ["/bin/sh", "-c", "echo here > /data/file; echo kept"]
+            container.mounts = [VolumeMount(source: .volume("v"), target: "/data", readOnly: false)]
+            // The link's target is made inside the root file system.
+            let made = try await fixture.run(container)
+            #expect(made.output == "kept", "\(made.status)")
+            #expect(!FileManager.default.fileExists(atPath: "/escape"))
+        }
+    }
+
+    @Test func aShimThatIsKilledIsALostRun() async throws {
+        try await Self.with { fixture in
+            let request = await fixture.request(Self.shell("sleep 0.5; exit 0"))
+            _ = try await fixture.engine.launch(request)
+            let facts = try #require(RunDirectory(path: fixture.engine.paths.run(request.id)).facts)
+            kill(facts.shim, SIGKILL)
+            // Its container lives on, and its end is an end that nobody saw.
+            let status = try await fixture.end(of: request.id)
+            guard case .lost = status.ending else {
+                Issue.record("\(status)")
+                return
+            }
+            #expect(status.outcome(successCodes: [0]) == .lost)
+            await fixture.engine.settle(request.id)
+        }
+    }
+
+    @Test func aSecondEngineAdoptsWhatTheFirstLeft() async throws {
+        try await Self.with { fixture in
+            let long = await fixture.request(Self.shell("sleep 0.7; exit 5"))
+            let short = await fixture.request(Self.shell("exit 3"))
+            _ = try await fixture.engine.launch(long)
+            _ = try await fixture.engine.launch(short)
+            _ = try await fixture.end(of: short.id)
+            let second = try NativeEngine(paths: fixture.engine.paths, cgroupName: fixture.groupName, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            let found = try await second.observe()
+            guard case .alive = found[long.id], case .exited(let status) = found[short.id] else {
+                Issue.record("\(found)")
+                return
+            }
+            #expect(status.ending == .exited(code: 3))
+            for await exit in second.exits {
+                #expect(exit.run == long.id && exit.status.ending == .exited(code: 5))
+                break
+            }
+            // A launch of what was launched before starts nothing.
+            _ = try await second.launch(long)
+            for run in [long.id, short.id] { await second.settle(run) }
+        }
+    }
+
+    @Test func strangeThingsAmongTheRunsArePutAside() async throws {
+        try await Self.with { fixture in
+            try HostFile.makeDirectories("\(fixture.scratch.path)/run/runs/not-a-run")
+            #expect(try await fixture.engine.observe().isEmpty)
+            #expect(HostFile.names(in: "\(fixture.scratch.path)/state/quarantine").count == 1)
+        }
+    }
+
+    @Test(arguments: ["", "1", "abc", "berth-exit 1\nend\n", "berth-exit 1\nhow=exited\nstatus=999\nfinished_ns=1\nend\n", "berth-exit 1\nrun=x\nhow=exited\nstatus=0\nfinished_ns=1\n"])
+    func aTornExitRecordIsALostRun(text: String) throws {
+        let scratch = Scratch("record")
+        scratch.write("exit", text)
+        let status = RunDirectory(path: scratch.path).exitStatus(now: WallClock.now())
+        guard case .lost = status?.ending else {
+            Issue.record("\(String(describing: status))")
+            return
+        }
+    }
+
+    @Test func anExitRecordThatIsALinkOrAPipeIsALostRun() {
+        for make in [{ (path: String) in _ = symlink("/etc/passwd", path) }, { (path: String) in _ = mkfifo(path, 0o600) }, { (path: String) in _ = mkdir(path, 0o700) }] {
+            let scratch = Scratch("record")
+            make("\(scratch.path)/exit")
+            guard case .lost = RunDirectory(path: scratch.path).exitStatus(now: WallClock.now())?.ending else {
+                Issue.record("it was believed")
+                return
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+import Foundation
+import Glibc
+
+/// What a test needs of the machine. Where strictness is asked for (BERTH_STRICT=1, as continuous integration does), a
+/// machine that lacks it fails the test instead of passing it over.
+public enum Requirement {
+    public static let strict = ProcessInfo.processInfo.environment["BERTH_STRICT"] == "1"
+
+    public static let root = strict || geteuid() == 0
+
+    public static func program(_ name: String) -> Bool { strict || path(of: name) != nil }
+
+    public static func path(of name: String) -> String? {
+        let path = (ProcessInfo.processInfo.environment["PATH"] ?? "") + ":/usr/sbin:/sbin"
+        return path.split(separator: ":").map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
+    }
+
+    /// The directory of berth, berthd and berth-shim: where the test bundle is.
+    public static let programs: String = {
+        // Packaging/test.sh builds the shim beside the bundle; the bundle's own path leads there.
+        let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") } ?? CommandLine.arguments[0]
+        var directory = URL(fileURLWithPath: bundle).deletingLastPathComponent()
+        while directory.path != "/", !FileManager.default.isExecutableFile(atPath: directory.appendingPathComponent("berth-shim").path) {
+            directory = directory.deletingLastPathComponent()
+        }
+        return directory.path
+    }()
+}
+
+/// A directory of its own for one test, removed at the end, on whatever the machine's disk is.
+public final class Scratch: Sendable {
+    public let path: String
+
+    public init(_ name: String = "test") {
+        path = "/tmp/berth-\(name)-\(getpid())-\(UInt32.random(in: 0...999_999))"
+        try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    public func write(_ name: String, _ text: String, mode: Int = 0o644) {
+        let file = "\(path)/\(name)"
+        try? FileManager.default.createDirectory(atPath: URL(fileURLWithPath: file).deletingLastPathComponent().path, withIntermediateDirectories: true)
+        FileManager.default.createFile(atPath: file, contents: Data(text.utf8), attributes: [.posixPermissions: mode])
+    }
+
+    public func text(_ name: String) -> String? { try? String(contentsOfFile: "\(path)/\(name)", encoding: .utf8) }
+}
