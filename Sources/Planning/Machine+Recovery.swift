@@ -18,8 +18,16 @@ extension Machine {
         if !sameBoot { write(.boot(bootID)) }
         takeUp(stored, now)
         for open in stored.openRuns.sorted(by: { $0.id < $1.id }) { takeUp(open, observed[open.id], now) }
-        // What an engine holds of runs that are closed, or that nobody knows, is let go.
-        for id in observed.keys.sorted() where runs[id] == nil { perform(.settle(id)) }
+        // What an engine holds of runs that are closed, or that nobody knows, is let go; one that lives is stopped first, as
+        // gently as any, and let go at its end.
+        for id in observed.keys.sorted() where runs[id] == nil {
+            if case .alive = observed[id] {
+                event("orphan", "a container that no recipe and no history knows is stopped", now, run: id)
+                perform(.stop(id))
+            } else {
+                perform(.settle(id))
+            }
+        }
         for id in services.keys.sorted() { reviveService(id, sameBoot: sameBoot, now) }
         for id in jobs.keys.sorted() { reviveJob(id, reason: sameBoot || stored.bootID == nil ? .daemonDown : .hostOff, now) }
         for id in jobs.keys.sorted() where jobs[id]?.removing == true && jobs[id]?.active.isEmpty == true {

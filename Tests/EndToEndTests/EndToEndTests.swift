@@ -1,0 +1,305 @@
+import Foundation
+import Glibc
+import TestKit
+import Testing
+
+/// Whole recipes under the real programs.
+@Suite(.enabled(if: Requirement.root && Requirement.program("sqlite3"), "needs root and sqlite3"), .serialized)
+struct EndToEndTests {
+    static func with(_ arguments: [String] = [], _ body: (Instance) throws -> Void) throws {
+        let instance = Instance()
+        defer { instance.finish() }
+        try instance.start(arguments)
+        try body(instance)
+    }
+
+    @Test func servicesStayOnAndJobsRunAtTheirTime() throws {
+        try Self.with { it in
+            try it.apply(
+                """
+                name: t
+                services:
+                  web: { rootfs: host, command: [sleep, "1000"], init: true, restart: always }
+                jobs:
+                  tick: { rootfs: host, command: [sh, -c, "echo due $$BERTH_DUE_AT"], schedule: every 1s }
+                  flaky: { rootfs: host, command: [sh, -c, "test $$BERTH_ATTEMPT = 2"], schedule: every 2s, retries: { max: 1, backoff: 100ms } }
+                """)
+            try it.wait("select count(*) > 2 from runs where name = 'tick' and outcome = 'succeeded'", is: "1")
+            try it.wait("select count(*) > 0 from runs where name = 'flaky' and trigger = 'retry' and outcome = 'succeeded'", is: "1")
+            #expect(it.sql("select state from services") == "running")
+            #expect(it.sql("select count(*) from due_times where result = 'ran' and run_id is null") == "0")
+            // Never early.
+            #expect(it.sql("select count(*) from runs where trigger = 'schedule' and started_at < due_at") == "0")
+            let ps = it.berth("ps")
+            #expect(ps.code == 0 && ps.output.contains("web") && ps.output.contains("running"))
+            #expect(it.berth("logs", "tick").output.hasPrefix("due 20"))
+            // What is piped is plain.
+            #expect(!ps.output.contains("\u{1B}"))
+        }
+    }
+
+    @Test func aDaemonThatIsKilledLosesNothing() throws {
+        try Self.with { it in
+            let services = (1...20).map { "  s\($0): { rootfs: host, command: [sleep, '1000'], init: true, restart: always }" }.joined(separator: "\n")
+            try it.apply(
+                """
+                name: t
+                services:
+                \(services)
+                  web: { rootfs: host, command: [sleep, "1000"], init: true, restart: always }
+                jobs:
+                  long: { rootfs: host, command: [sh, -c, "sleep 3; exit 42"] }
+                  short: { rootfs: host, command: [sh, -c, "sleep 1; exit 7"] }
+                """)
+            try it.wait("select count(*) from services where state = 'running'", is: "21")
+            #expect(it.berth("stop", "web").code == 0)
+            #expect(it.berth("run", "long").code == 0 && it.berth("run", "short").code == 0)
+            try it.wait("select count(*) from runs where kind = 'job' and state = 'running'", is: "2")
+            let before = it.sql("select group_concat(run_id) from (select run_id from services where state = 'running' order by name)")
+            it.kill()
+            sleep(2)
+            try it.start()
+            try it.wait("select outcome || exit_code from runs where name = 'short'", is: "failed7")
+            try it.wait("select outcome || exit_code from runs where name = 'long'", is: "failed42")
+            #expect(it.sql("select group_concat(run_id) from (select run_id from services where state = 'running' order by name)") == before)
+            #expect(it.sql("select count(*) from runs where kind = 'service'") == "21")
+            #expect(it.sql("select state from services where name = 'web'") == "stopped")
+            #expect(it.sql("select max(restarts) from services") == "0")
+        }
+    }
+
+    @Test func aCleanShutdownLeavesContainersAliveAndStopAllDoesNot() throws {
+        let it = Instance()
+        defer { it.finish() }
+        try it.start()
+        try it.apply("name: t\nservices: { web: { rootfs: host, command: [sleep, '1000'], init: true, restart: always } }")
+        try it.wait("select state from services", is: "running")
+        let run = it.sql("select run_id from services")
+        #expect(it.terminate() == 0)
+        try it.start(["--stop-all"])
+        #expect(it.sql("select run_id from services") == run)
+        #expect(it.terminate() == 0)
+        #expect(it.sql("select outcome from runs where run_id = '\(run)'") == "stopped")
+        // It is wanted all the same.
+        try it.start()
+        try it.wait("select count(*) from runs where state = 'running'", is: "1")
+    }
+
+    @Test func threeHundredRunsInOneSecondLeaveNothingBehind() throws {
+        try Self.with { it in
+            let due = ISO8601DateFormatter().string(from: Date(timeIntervalSinceNow: 4))
+            let jobs = (1...300).map { "  j\($0): { rootfs: host, command: ['true'], schedule: 'at \(due)' }" }.joined(separator: "\n")
+            try it.apply("name: t\njobs:\n\(jobs)\n")
+            try it.wait("select count(*) from runs where outcome = 'succeeded'", is: "300", seconds: 60)
+            #expect(it.sql("select count(*) from runs") == "300" && it.sql("select count(*) from due_times where result = 'ran'") == "300")
+            for _ in 0..<200 where !Self.names("\(it.scratch.path)/run/runs").isEmpty { usleep(50_000) }
+            #expect(Self.names("\(it.scratch.path)/run/runs").isEmpty)
+            #expect(Self.names("\(it.scratch.path)/state/scratch").isEmpty)
+            let mounts = try String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)
+            #expect(!mounts.contains(it.scratch.path))
+            #expect(!Self.groups().isEmpty)
+            for path in Self.groups() { #expect(!Self.names(path).contains { $0.count == 16 && FileManager.default.fileExists(atPath: "\(path)/\($0)/cgroup.procs") }, "\(path)") }
+            let left = Instance.run("/usr/bin/env", ["pgrep", "-P", "\(it.daemon?.processIdentifier ?? 0)"], environment: ["PATH": "/usr/bin:/bin"])
+            #expect(left.output.isEmpty)
+        }
+    }
+
+    static func names(_ path: String) -> [String] { (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] }
+
+    /// All groups that are named as ours are.
+    static func groups() -> [String] {
+        ["", "/memory", "/pids", "/unified", "/blkio"].flatMap { mount in
+            names("/sys/fs/cgroup\(mount)").filter { $0.hasPrefix("berth-") }.map { "/sys/fs/cgroup\(mount)/\($0)" }
+        }
+    }
+
+    @Test func sixMistakesAreSixDiagnosticsAndChangeNothing() throws {
+        try Self.with { it in
+            try it.apply("name: t\nservices: { web: { rootfs: host, command: [sleep, '1000'], init: true } }")
+            try it.wait("select state from services", is: "running")
+            it.scratch.write(
+                "bad.yaml",
+                """
+                name: t
+                services:
+                  web: { rootfs: host, comand: [sleep], command: [sleep, '9'], restart: alway }
+                jobs:
+                  a: { rootfs: host, command: [x], schedule: "61 * * * *" }
+                  b: { rootfs: host, command: [x], timeout: 5, overlap: maybe }
+                  c: { rootfs: host, command: [x], schedule: { cron: "* * * * *", timezone: Mars/Base } }
+                """)
+            let result = it.berth("up", "-f", "\(it.scratch.path)/bad.yaml")
+            #expect(result.code == 1)
+            #expect(result.errors.split(separator: "\n").count { $0.contains(": error: ") } == 6, "\(result.errors)")
+            #expect(result.errors.contains("did you mean 'command'?") && result.errors.contains("^~~~"))
+            #expect(it.sql("select count(*) from runs") == "1" && it.sql("select state from services") == "running")
+        }
+    }
+
+    @Test func aChangedRecipeTouchesOnlyWhatChanged() throws {
+        try Self.with { it in
+            func recipe(_ seconds: Int, _ schedule: String) -> String {
+                """
+                name: t
+                services:
+                  a: { rootfs: host, command: [sleep, "1000"], init: true }
+                  b: { rootfs: host, command: [sleep, "\(seconds)"], init: true }
+                jobs:
+                  j: { rootfs: host, command: ["true"], schedule: "\(schedule)" }
+                """
+            }
+            try it.apply(recipe(1000, "0 4 * * *"))
+            try it.wait("select count(*) from services where state = 'running'", is: "2")
+            it.scratch.write("new.yaml", recipe(2000, "0 5 * * *"))
+            let plan = it.berth("plan", "-f", "\(it.scratch.path)/new.yaml").output
+            #expect(plan.contains("04:00:00 ->") && plan.contains("restart") && plan.contains("2 of 3 would change"), "\(plan)")
+            #expect(it.sql("select count(*) from runs") == "2")
+            #expect(it.berth("up", "-f", "\(it.scratch.path)/new.yaml").code == 0)
+            try it.wait("select count(*) from services where state = 'running'", is: "2")
+            try it.wait("select group_concat(name || outcome) from (select name, outcome from runs where outcome is not null)", is: "bstopped")
+            #expect(it.sql("select count(*) from runs where name = 'a'") == "1")
+        }
+    }
+
+    @Test func recipeFilesAreReadAtStartAndOnHangUp() throws {
+        let it = Instance()
+        defer { it.finish() }
+        it.scratch.write("recipes/one.yaml", "name: t\njobs: { a: { rootfs: host, command: ['true'] } }")
+        it.scratch.write("recipes/broken.yaml", "name: u\njobs: { a: { rootfs: host, comand: ['true'] } }")
+        try it.start()
+        for _ in 0..<100 where !it.berth("ps").output.contains(" a ") { usleep(50_000) }
+        #expect(it.log_.contains("did you mean 'command'?"))
+        it.scratch.write("recipes/broken.yaml", "name: u\njobs: { c: { rootfs: host, command: ['true'] } }")
+        it.hangUp()
+        for _ in 0..<100 where !it.berth("ps").output.contains(" c ") { usleep(50_000) }
+        #expect(it.berth("ps").output.contains(" c "))
+    }
+
+    @Test func runWaitGivesTheJobsOutputAndCode() throws {
+        try Self.with { it in
+            try it.apply(
+                """
+                name: t
+                jobs:
+                  j: { rootfs: host, command: [sh, -c, "echo out; echo err >&2; exit 9"] }
+                  e: { rootfs: host, command: [printf, "\\\\033]0;owned\\\\007"] }
+                  n: { rootfs: host, command: [nonsense] }
+                """)
+            let result = it.berth("run", "j", "--wait")
+            #expect(result.code == 9 && result.output == "out\n" && result.errors.hasPrefix("err\n"))
+            #expect(it.berth("run", "n", "--wait").code == 125)
+            #expect(it.sql("select reason from runs where name = 'n'") == "command 'nonsense' is not in the PATH of the root file system")
+            #expect(it.berth("run", "nope").errors.contains("there is no service or job 'nope'"))
+            #expect(it.berth("run", "j", "--json", "--wait").output.contains("\"exit_code\":9"))
+        }
+    }
+
+    @Test func pausedDueTimesAreSkippedWithTheirReason() throws {
+        try Self.with { it in
+            try it.apply("name: t\njobs: { j: { rootfs: host, command: ['true'], schedule: every 1s } }")
+            #expect(it.berth("pause", "j").code == 0)
+            try it.wait("select count(*) > 1 from due_times where result = 'skipped' and reason = 'paused'", is: "1")
+            it.kill()
+            try it.start()
+            // A pause holds, whatever becomes of the daemon.
+            let runs = it.sql("select count(*) from runs")
+            try it.wait("select count(*) > 4 from due_times where reason in ('paused', 'daemon down')", is: "1")
+            #expect(it.sql("select count(*) from runs") == runs)
+            #expect(it.berth("resume", "j").code == 0)
+            try it.wait("select count(*) > \(runs) from runs", is: "1")
+        }
+    }
+
+    @Test func aDaemonThatWasDownAccountsForEveryDueTime() throws {
+        try Self.with { it in
+            let kinds = ["last", "skip", "all"]
+            let jobs = kinds.map { "  \($0): { rootfs: host, command: ['true'], schedule: every 1s, missed: \($0) }" }.joined(separator: "\n")
+            try it.apply("name: t\njobs:\n\(jobs)\n")
+            try it.wait("select count(*) > 2 from runs where name = 'skip' and outcome = 'succeeded'", is: "1")
+            it.kill()
+            sleep(10)
+            try it.start()
+            try it.wait("select count(*) >= 10 from runs where name = 'all' and trigger = 'catch-up' and outcome = 'succeeded'", is: "1")
+            it.kill()
+            for kind in kinds {
+                // From the first to the last due time without a hole: every second is counted once.
+                #expect(it.sql("select (max(strftime('%s', due_at)) - min(strftime('%s', first_due_at)) + 1) - sum(count) from due_times where name = '\(kind)'") == "0", "\(kind)")
+            }
+            #expect(it.sql("select count(*) from runs where name = 'skip' and trigger = 'catch-up'") == "0")
+            #expect(it.sql("select count(*) from runs where name = 'last' and trigger = 'catch-up'") == "1")
+            #expect(it.sql("select count(*) from due_times where name = 'last' and result = 'missed'") == "1")
+            #expect(it.sql("select count(*) from due_times where name = 'all' and result = 'missed' and run_id is null") == "0")
+            #expect(it.sql("select count(*) from (select name, due_at from runs where due_at is not null and trigger in ('schedule', 'catch-up') group by 1, 2 having count(*) > 1)") == "0")
+        }
+    }
+
+    @Test func everyOverlapPolicyAccountsForEveryDueTime() throws {
+        try Self.with { it in
+            let policies = ["skip", "queue", "replace", "allow"]
+            let jobs = policies.map { "  \($0): { rootfs: host, command: [sleep, '2.5'], schedule: every 1s, overlap: \($0), init: true }" }.joined(separator: "\n")
+            try it.apply("name: t\njobs:\n\(jobs)\n")
+            try it.wait("select count(*) > 7 from due_times where name = 'skip'", is: "1")
+            it.berth("pause", "skip", "queue", "replace", "allow")
+            it.berth("stop", "skip", "queue", "replace", "allow")
+            for policy in policies {
+                #expect(it.sql("select (max(strftime('%s', due_at)) - min(strftime('%s', due_at)) + 1) - count(*) from due_times where name = '\(policy)'") == "0", "\(policy)")
+                #expect(it.sql("select count(*) from due_times where name = '\(policy)' and result = 'skipped' and reason is null") == "0")
+            }
+            #expect(it.sql("select count(*) > 0 from due_times where name = 'skip' and reason = 'overlap'") == "1")
+            #expect(it.sql("select count(*) from due_times where name = 'allow' and reason = 'overlap'") == "0")
+            #expect(it.sql("select count(*) > 0 from runs where name = 'replace' and reason like 'replaced%'") == "1")
+        }
+    }
+
+    @Test func oneDaemonADirectory() throws {
+        try Self.with { it in
+            let second = Instance.run(
+                "\(Requirement.programs)/berthd", ["--state-dir", "\(it.scratch.path)/state", "--runtime-dir", "\(it.scratch.path)/other"], environment: ["PATH": "/usr/bin:/bin"])
+            #expect(second.code == 75)
+            #expect(second.errors.contains("another berthd (pid \(it.daemon?.processIdentifier ?? 0)) has the state directory"))
+        }
+    }
+
+    @Test func aDamagedHistoryIsPutAsideAndOrphansAreStopped() throws {
+        try Self.with { it in
+            try it.apply("name: t\nservices: { web: { rootfs: host, command: [sleep, '1000'], init: true } }")
+            try it.wait("select state from services", is: "running")
+            it.kill()
+            // With its log of changes the file would mend itself.
+            try? FileManager.default.removeItem(atPath: it.database + "-wal")
+            let handle = try #require(FileHandle(forWritingAtPath: it.database))
+            try handle.write(contentsOf: Data(repeating: 0x55, count: 65536))
+            try handle.close()
+            try it.start()
+            #expect(it.log_.contains("the history is damaged; it was put aside"))
+            #expect(Self.names("\(it.scratch.path)/state/quarantine").contains { $0.hasPrefix("berth.db.corrupt-") })
+            #expect(it.berth("ps").code == 0)
+            try it.wait("select count(*) from events where kind = 'orphan'", is: "1")
+            for _ in 0..<200 where !Self.names("\(it.scratch.path)/run/runs").isEmpty { usleep(50_000) }
+            #expect(Self.names("\(it.scratch.path)/run/runs").isEmpty)
+        }
+    }
+
+    @Test func anImageIsBroughtInOnceAndRun() throws {
+        guard Requirement.path(of: "umoci") != nil, Requirement.path(of: "busybox") != nil else {
+            if Requirement.strict { Issue.record("umoci and busybox are needed") }
+            return
+        }
+        try Self.with { it in
+            let build = """
+                cd \(it.scratch.path) && mkdir -p root/bin && cp $(command -v busybox) root/bin/sh && umoci init --layout image && umoci new --image image:v1 \
+                && umoci insert --image image:v1 root / && umoci config --image image:v1 --config.cmd /bin/sh --config.cmd -c --config.cmd 'echo from $WHERE' --config.env WHERE=image
+                """
+            #expect(Instance.run("/bin/sh", ["-c", build], environment: ["PATH": "/usr/sbin:/usr/bin:/bin"]).code == 0)
+            try it.apply("name: t\njobs: { j: { image: 'oci:\(it.scratch.path)/image:v1' } }")
+            let result = it.berth("run", "j", "--wait")
+            #expect(result.output == "from image\n" && result.code == 0, "\(result)")
+            #expect(it.sql("select image like 'oci:%@sha256:%' from runs") == "1")
+            #expect(!(try String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)).contains(it.scratch.path))
+            it.scratch.write("missing.yaml", "name: t\njobs: { j: { image: 'oci:\(it.scratch.path)/nothing' } }")
+            let missing = it.berth("up", "-f", "\(it.scratch.path)/missing.yaml")
+            #expect(missing.code == 1 && missing.errors.contains("nothing was changed"))
+            #expect(it.berth("run", "j", "--wait").output == "from image\n")
+        }
+    }
+}

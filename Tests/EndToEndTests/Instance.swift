@@ -1,0 +1,103 @@
+import Foundation
+import Glibc
+import TestKit
+
+/// A daemon of its own in a directory of its own, and the command line that talks to it: the programs as users run them.
+final class Instance {
+    let scratch = Scratch("e2e")
+    private(set) var daemon: Process?
+
+    var socket: String { "\(scratch.path)/run/berth.sock" }
+    var database: String { "\(scratch.path)/state/berth.db" }
+
+    struct Failure: Error, CustomStringConvertible { let description: String }
+
+    /// - Parameter recipe: applied by the daemon itself at its start
+    func start(_ arguments: [String] = []) throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "\(Requirement.programs)/berthd")
+        process.arguments = ["--state-dir", "\(scratch.path)/state", "--runtime-dir", "\(scratch.path)/run", "--recipe-dir", "\(scratch.path)/recipes"] + arguments
+        let log = "\(scratch.path)/berthd.log"
+        if !FileManager.default.fileExists(atPath: log) { scratch.write("berthd.log", "") }
+        let handle = FileHandle(forWritingAtPath: log)
+        handle?.seekToEndOfFile()
+        process.standardError = handle
+        try process.run()
+        daemon = process
+        for _ in 0..<1000 {
+            if access(socket, R_OK) == 0, berth("version", "--json").output.contains("\"berthd\"") { return }
+            if !process.isRunning { break }
+            usleep(10_000)
+        }
+        throw Failure(description: "berthd does not come up: \(log_)")
+    }
+
+    var log_: String { (try? String(contentsOfFile: "\(scratch.path)/berthd.log", encoding: .utf8)) ?? "" }
+
+    /// As a crash does: without a word.
+    func kill() {
+        guard let daemon else { return }
+        Glibc.kill(daemon.processIdentifier, SIGKILL)
+        daemon.waitUntilExit()
+        self.daemon = nil
+    }
+
+    /// As systemd does.
+    func terminate() -> Int32 {
+        guard let daemon else { return -1 }
+        Glibc.kill(daemon.processIdentifier, SIGTERM)
+        daemon.waitUntilExit()
+        self.daemon = nil
+        return daemon.terminationStatus
+    }
+
+    func hangUp() { if let daemon { Glibc.kill(daemon.processIdentifier, SIGHUP) } }
+
+    /// Runs berth.
+    @discardableResult
+    func berth(_ arguments: String...) -> (code: Int32, output: String, errors: String) {
+        Instance.run("\(Requirement.programs)/berth", arguments, environment: ["BERTH_SOCKET": socket, "PATH": "/usr/bin:/bin", "TZ": "UTC"])
+    }
+
+    static func run(_ program: String, _ arguments: [String], environment: [String: String]) -> (code: Int32, output: String, errors: String) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: program)
+        process.arguments = arguments
+        process.environment = environment
+        let scratch = Scratch("io")
+        scratch.write("out", "")
+        scratch.write("err", "")
+        process.standardOutput = FileHandle(forWritingAtPath: "\(scratch.path)/out")
+        process.standardError = FileHandle(forWritingAtPath: "\(scratch.path)/err")
+        do { try process.run() } catch { return (-1, "", "\(error)") }
+        process.waitUntilExit()
+        return (process.terminationStatus, scratch.text("out") ?? "", scratch.text("err") ?? "")
+    }
+
+    func apply(_ recipe: String) throws {
+        scratch.write("berth.yaml", recipe)
+        let result = berth("up", "-f", "\(scratch.path)/berth.yaml")
+        guard result.code == 0 else { throw Failure(description: result.errors + log_) }
+    }
+
+    /// Asks the database as a user would.
+    func sql(_ query: String) -> String {
+        Instance.run("/usr/bin/env", ["sqlite3", "file:\(database)?mode=ro", query], environment: ["PATH": "/usr/bin:/bin"]).output.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    /// Waits until the database says so.
+    func wait(_ query: String, is expected: String, seconds: Int = 30) throws {
+        for _ in 0..<(seconds * 20) {
+            if sql(query) == expected { return }
+            usleep(50_000)
+        }
+        throw Failure(description: "'\(query)' is '\(sql(query))' and not '\(expected)'\n\(log_)")
+    }
+
+    /// Ends everything that was started here.
+    func finish() {
+        if daemon == nil { try? start() }
+        for project in ["t", "u"] { berth("down", project) }
+        _ = terminate()
+    }
+}
