@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
@@ -90,12 +89,6 @@ int clinux_socket_pair(int *first, int *second)
     *first = pair[0];
     *second = pair[1];
     return 0;
-}
-
-bool clinux_attribute_is(const char *path, const char *name, char value)
-{
-    char byte;
-    return getxattr(path, name, &byte, 1) == 1 && byte == value;
 }
 
 _Static_assert(sizeof(struct clinux_credentials) == sizeof(struct ucred), "the layout of struct ucred");

@@ -1,12 +1,15 @@
-internal import CLinux
 internal import Glibc
 internal import WorkloadModel
 
 /// This host's control groups, and Berth's own place among them.
 ///
-/// On a v2 host it is one group below the one that was delegated to the daemon, or below the root. On hosts with v1
-/// controllers it is one group in each hierarchy that is used; where v2 is mounted beside them, it gives the kill switch and
-/// the processor time. Nothing outside these groups is touched.
+/// On a v2 host it is one group below the root, beside systemd's slices. Below the daemon's own unit it could not be: a unit
+/// whose group has controllers for inner groups takes no new process, so systemd could not start the daemon again while
+/// containers live (seen with systemd 252). systemd leaves groups that it did not make alone, and cannot take a controller
+/// from the root while ours uses it.
+///
+/// On hosts with v1 controllers it is one group in each hierarchy that is used; where v2 is mounted beside them, it gives
+/// the kill switch and the processor time. Nothing outside these groups is touched.
 struct CgroupHost: Sendable {
     enum Layout: String, Sendable {
         case v2, hybrid, v1
@@ -54,34 +57,13 @@ struct CgroupHost: Sendable {
     private static let used: Set<String> = ["memory", "cpu", "cpuacct", "pids", "blkio", "freezer"]
 
     private static func prepareV2(_ root: String, name: String) throws(HostFile.Failure) -> CgroupHost {
-        var base = root
-        if let own = ownGroup(), own != "/" {
-            // A service whose groups were delegated may only work below its own; its processes must leave the inner node.
-            let path = root + (own.hasSuffix("/daemon") ? String(own.dropLast(7)) : own)
-            if isDelegated(path) {
-                base = path
-                try HostFile.makeDirectory("\(path)/daemon", mode: 0o755)
-                try HostFile.put("0", to: "\(path)/daemon/cgroup.procs")
-            }
-        }
-        let group = base == root ? "\(root)/\(name)" : "\(base)/runs"
+        let group = "\(root)/\(name)"
         try HostFile.makeDirectory(group, mode: 0o755)
-        for directory in [base, group] {
+        for directory in [root, group] {
             for controller in ["memory", "cpu", "pids", "io"] { try? HostFile.put("+\(controller)", to: "\(directory)/cgroup.subtree_control") }
         }
         let enabled = (try? HostFile.text("\(group)/cgroup.subtree_control"))?.split(whereSeparator: \.isWhitespace).map(String.init) ?? []
         return CgroupHost(layout: .v2, v2: group, v1: [:], missing: ["memory", "cpu", "pids"].filter { !enabled.contains($0) })
-    }
-
-    private static func ownGroup() -> String? {
-        guard let text = try? HostFile.text("/proc/self/cgroup") else { return nil }
-        return text.split(separator: "\n").first { $0.hasPrefix("0::") }.map { String($0.dropFirst(3)) }
-    }
-
-    /// systemd marks what it delegates with an attribute.
-    private static func isDelegated(_ path: String) -> Bool {
-        let names: [String] = ["trusted.delegate", "user.delegate"]
-        return names.contains { name in clinux_attribute_is(path, name, 0x31) }
     }
 
     // MARK: Runs

@@ -102,11 +102,12 @@ struct Daemon: AsyncParsableCommand {
             try await application.run()
         }
         await waitForSignals(supervisor, recipes, zones, limits, log)
-        if stopAll { await supervisor.stopAll() }
+        let takeAlong = stopAll || HostShutdown.isUnderWay
+        if takeAlong { await supervisor.stopAll() }
         await supervisor.shutDown()
         serving.cancel()
         unlink(socket)
-        if stopAll {
+        if takeAlong {
             await supervisor.waitUntilIdle()
             engine.removeGroups()
         }
@@ -194,6 +195,23 @@ struct Daemon: AsyncParsableCommand {
             for file in recipeFiles() { await applyFile(file, recipes, zones, limits, log) }
         }
         for source in sources { source.cancel() }
+    }
+}
+
+enum HostShutdown {
+    /// Whether systemd is taking the host down: then containers do not survive, and are better stopped than killed.
+    static var isUnderWay: Bool {
+        guard FileManager.default.fileExists(atPath: "/run/systemd/system") else { return false }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/systemctl")
+        process.arguments = ["is-system-running"]
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardError = FileHandle.nullDevice
+        guard (try? process.run()) != nil else { return false }
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        return text.trimmingCharacters(in: .whitespacesAndNewlines) == "stopping"
     }
 }
 

@@ -141,6 +141,16 @@ struct NativeEngineTests {
         }
     }
 
+    /// The daemon's own protection from the kernel's choice must not be inherited.
+    @Test func isNotProtectedWhenTheHostRunsOutOfMemory() async throws {
+        try await Self.with { fixture in
+            let before = try String(contentsOfFile: "/proc/self/oom_score_adj", encoding: .utf8)
+            try HostFile.put("-500", to: "/proc/self/oom_score_adj")
+            defer { try? HostFile.put(before, to: "/proc/self/oom_score_adj") }
+            #expect(try await fixture.run(Self.shell("cat /proc/self/oom_score_adj")).output == "0")
+        }
+    }
+
     @Test func cannotTouchTheHost() async throws {
         try await Self.with { fixture in
             let canary = "/root/berth-canary-\(getpid())"

@@ -3,7 +3,6 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -25,9 +24,6 @@ int clinux_wall_timer_set(int fd, int64_t milliseconds);
 
 /* A pair of connected stream sockets, closed on exec. */
 int clinux_socket_pair(int *first, int *second);
-
-/* Whether an extended attribute of a path is the single character `value`. */
-bool clinux_attribute_is(const char *path, const char *name, char value);
 
 /* What SO_PEERCRED gives: struct ucred, which Swift does not see. */
 struct clinux_credentials {

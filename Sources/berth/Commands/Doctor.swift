@@ -30,7 +30,9 @@ struct Doctor: AsyncParsableCommand {
                 add("controller \(name)", controllers.contains(name), "there", orElse: "missing: limits of it will not hold (see the kernel's command line)")
             }
         }
-        add("overlayfs", (Host.read("/proc/filesystems") ?? "").contains("overlay"), "there", orElse: "missing: run 'modprobe overlay'", required: true)
+        let overlay = (Host.read("/proc/filesystems") ?? "").contains("overlay")
+        let module = Host.kernelModule("overlay")
+        add("overlayfs", overlay || module, overlay ? "there" : "a module that the kernel loads at the first run", orElse: "missing: install the kernel's modules")
         add("seccomp", (Host.read("/proc/sys/kernel/seccomp/actions_avail") ?? "").contains("errno"), "there", orElse: "the kernel has no seccomp filters")
         add("time zones", FileManager.default.fileExists(atPath: "/usr/share/zoneinfo/Europe/Lisbon"), "there", orElse: "missing: apt-get install tzdata")
         add(
@@ -66,6 +68,12 @@ enum Host {
         let text = (read("/proc/sys/kernel/osrelease") ?? "?").trimmingCharacters(in: .whitespacesAndNewlines)
         let numbers = text.split(separator: ".").map { Int($0.prefix { $0.isNumber }) ?? 0 }
         return ("Linux \(text)", numbers.first ?? 0, numbers.count > 1 ? numbers[1] : 0)
+    }
+
+    /// Whether a module of this name belongs to the running kernel.
+    static func kernelModule(_ name: String) -> Bool {
+        let release = (read("/proc/sys/kernel/osrelease") ?? "").trimmingCharacters(in: .whitespacesAndNewlines)
+        return (read("/lib/modules/\(release)/modules.dep") ?? "").contains("/\(name).ko")
     }
 
     static func find(_ program: String) -> String? {

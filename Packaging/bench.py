@@ -1,0 +1,253 @@
+"""Measures Berth beside crun, runc and Docker on this machine, in one go, and prints a table."""
+import json
+import os
+import platform
+import re
+import resource
+import shutil
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BIN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), ".build", "release")
+QUICK = len(sys.argv) > 1 and sys.argv[1] == "quick"
+ROWS = []
+
+
+def row(what, measure, value, goal=""):
+    ROWS.append((what, measure, value, goal))
+    print(f"  {what:4} {measure:62} {value:>24}  {goal}", flush=True)
+
+
+def sh(*words, **options):
+    return subprocess.run(words, capture_output=True, text=True, **options)
+
+
+class Berth:
+    def __init__(self, home, name):
+        self.home = os.path.join(home, name)
+        os.makedirs(self.home)
+        self.socket = os.path.join(self.home, "run", "berth.sock")
+        self.start()
+
+    def start(self):
+        self.log = open(os.path.join(self.home, "log"), "a")
+        self.process = subprocess.Popen(
+            [f"{BIN}/berthd", "--state-dir", f"{self.home}/state", "--runtime-dir", f"{self.home}/run", "--recipe-dir", f"{self.home}/none", "--stop-all",
+             "--max-recipe-bytes", "64000000"], stderr=self.log)
+        while self.run("version", "--json", check=False).stdout.find('"berthd"') < 0:
+            time.sleep(0.02)
+
+    def run(self, *words, check=True):
+        result = sh(f"{BIN}/berth", *words, env={**os.environ, "BERTH_SOCKET": self.socket})
+        if check and result.returncode != 0:
+            raise SystemExit(f"berth {words}: {result.stderr}")
+        return result
+
+    def up(self, text):
+        path = os.path.join(self.home, "berth.yaml")
+        with open(path, "w") as file:
+            file.write(text)
+        self.run("up", "-f", path, "--max-recipe-bytes", "64000000")
+
+    def query(self, sql):
+        with sqlite3.connect(f"file:{self.home}/state/berth.db?mode=ro", uri=True) as database:
+            return database.execute(sql).fetchall()
+
+    def wait(self, sql, value, seconds=300):
+        end = time.time() + seconds
+        while time.time() < end:
+            if self.query(sql)[0][0] == value:
+                return True
+            time.sleep(0.02)
+        return False
+
+    def cpu(self):
+        """Processor time of the daemon and of its ended children, in seconds."""
+        fields = open(f"/proc/{self.process.pid}/stat").read().rsplit(")", 1)[1].split()
+        return sum(int(fields[i]) for i in (11, 12, 13, 14)) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self, key="VmRSS"):
+        return int(re.search(rf"{key}:\s+(\d+)", open(f"/proc/{self.process.pid}/status").read()).group(1)) / 1024
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+
+
+def percentiles(values):
+    values = sorted(values)
+    return statistics.median(values), values[min(len(values) - 1, int(len(values) * 0.99))]
+
+
+def root_with_busybox(home):
+    root = os.path.join(home, "root")
+    os.makedirs(os.path.join(root, "bin"))
+    shutil.copy(shutil.which("busybox"), os.path.join(root, "bin", "busybox"))
+    for name in ("true", "sh", "sleep", "date", "yes", "head"):
+        os.symlink("busybox", os.path.join(root, "bin", name))
+    return root
+
+
+def peers(home, root):
+    """Whole runs of /bin/true, one after another."""
+    bundle = os.path.join(home, "bundle")
+    os.makedirs(bundle)
+    count = 20 if QUICK else 60
+    found = {}
+    for name, arguments in (("crun", []), ("runc", [])):
+        program = shutil.which(name)
+        if not program:
+            continue
+        for file in ("config.json",):
+            if os.path.exists(os.path.join(bundle, file)):
+                os.unlink(os.path.join(bundle, file))
+        sh(program, "spec", cwd=bundle)
+        with open(os.path.join(bundle, "config.json")) as file:
+            config = json.load(file)
+        config["process"].update(terminal=False, args=["/bin/true"])
+        config["root"] = {"path": root, "readonly": True}
+        with open(os.path.join(bundle, "config.json"), "w") as file:
+            json.dump(config, file)
+        # Old releases refuse hosts with both kinds of control groups; there they see the v1 kind only.
+        hide = "umount /sys/fs/cgroup/unified 2>/dev/null; exec "
+        times = []
+        script = hide + f'python3 - <<"X"\nimport subprocess, time\nfor i in range({count}):\n    t = time.monotonic()\n    r = subprocess.run(["{program}", "run", f"bench{{i}}"], cwd="{bundle}", stdin=subprocess.DEVNULL, capture_output=True)\n    assert r.returncode == 0, r.stderr\n    print(time.monotonic() - t)\nX'
+        result = sh("unshare", "--mount", "--propagation", "private", "sh", "-c", script)
+        times = [float(line) for line in result.stdout.split()]
+        if times:
+            found[name] = statistics.median(times)
+            row("", f"{name} run, whole run of /bin/true, median of {len(times)}", f"{1000 * found[name]:.1f} ms")
+        else:
+            row("", f"{name} run", "does not run here", result.stderr.strip().split("\n")[-1][:60])
+    if sh("docker", "info").returncode == 0:
+        tar = subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE)
+        sh("docker", "import", "-", "berth-bench", stdin=tar.stdout)
+        for network in ("bridge", "none"):
+            times = []
+            for _ in range(5 if QUICK else 10):
+                start = time.monotonic()
+                if sh("docker", "run", "--rm", "--network", network, "berth-bench", "/bin/true").returncode == 0:
+                    times.append(time.monotonic() - start)
+            if times:
+                found["docker " + network] = statistics.median(times)
+                row("", f"docker run --rm --network {network}, median of {len(times)}", f"{1000 * statistics.median(times):.0f} ms")
+    else:
+        row("", "docker run", "no daemon reachable")
+    return found
+
+
+def latency(home, root):
+    berth = Berth(home, "latency")
+    seconds = 15 if QUICK else 40
+    jobs = "".join(f"  j{i}: {{ rootfs: {root}, command: [date, '+%s.%N'], schedule: '* * * * * *', overlap: allow }}\n" for i in range(1))
+    # busybox's date has no nanoseconds, so the run's own start is read from the record that its shim made before the exec.
+    berth.up(f"name: b\njobs:\n{jobs}")
+    time.sleep(seconds)
+    berth.run("down", "b")
+    rows = berth.query("select strftime('%s', started_at) * 1000 + substr(started_at, 21, 3) - (strftime('%s', due_at) * 1000) from runs where trigger = 'schedule' and outcome = 'succeeded'")
+    median, p99 = percentiles([r[0] for r in rows])
+    row("P1", f"due time -> command released, {len(rows)} runs, own files, no network", f"{median:.0f} / {p99:.0f} ms", "median <= 8, p99 <= 25")
+    berth.stop()
+
+
+def throughput(home, root, docker):
+    berth = Berth(home, "throughput")
+    count = 300 if QUICK else 1000
+    due = int(time.time()) + 6
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(due))
+    berth.up("name: b\njobs:\n" + "".join(f"  j{i}: {{ rootfs: {root}, command: ['true'], schedule: 'at {at}' }}\n" for i in range(count)))
+    while time.time() < due - 0.2:
+        time.sleep(0.05)
+    before = berth.cpu()
+    good = berth.wait("select count(*) from runs where outcome = 'succeeded'", count)
+    took = time.time() - due
+    used = berth.cpu() - before
+    rate = count / took
+    ratio = f", {rate / docker:.0f} x docker" if docker else ""
+    row("P2", f"{count} jobs due in one second, all durable", f"{rate:.0f} runs/s{ratio}" if good else "not all succeeded", ">= 200/s, >= 40 x docker")
+    row("P2", "daemon's peak memory then", f"{berth.memory('VmHWM'):.0f} MB", "< 100 MB")
+    row("P3", "processor time of a whole run, daemon and shim and command", f"{1000 * used / count:.1f} ms", "<= 2 x floor (2.8 ms)")
+    berth.run("down", "b")
+    berth.stop()
+
+
+def memory(home, root):
+    berth = Berth(home, "memory")
+    berth.up("name: b\nservices:\n" + "".join(f"  s{i}: {{ rootfs: {root}, command: [sleep, '100000'] , init: true}}\n" for i in range(10)))
+    berth.wait("select count(*) from services where state = 'running'", 10)
+    time.sleep(0.5)
+    private = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if open(f"/proc/{pid}/comm").read().strip() == "berth-shim" and os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid"):
+                text = open(f"/proc/{pid}/smaps_rollup").read()
+                private.append(sum(int(n) for n in re.findall(r"Private_\w+:\s+(\d+)", text)))
+        except OSError:
+            pass
+    if private:
+        row("P4", f"the shim's private memory, median of {len(private)}", f"{statistics.median(private)} KB", "<= 500 KB")
+    run = berth.query("select run_id from services order by name limit 1")[0][0]
+    rows = []
+    for _ in range(5 if QUICK else 15):
+        shim = dict(line.split("=", 1) for line in open(f"{berth.home}/run/runs/{run}/shim").read().split("\n") if "=" in line)
+        os.kill(int(shim["container"]), signal.SIGKILL)
+        berth.wait(f"select count(*) from services where name = 's0' and run_id <> '{run}' and state = 'running'", 1)
+        run = berth.query("select run_id from services where name = 's0'")[0][0]
+        berth.run("restart", "s0")
+        run = berth.query("select run_id from services where name = 's0'")[0][0]
+        berth.wait(f"select count(*) from runs where run_id = '{run}' and state = 'running'", 1)
+    gaps = berth.query("""select (julianday(b.started_at) - julianday(a.finished_at)) * 86400000 from runs a join runs b on b.name = a.name and
+        b.run_id = (select min(run_id) from runs where name = a.name and run_id > a.run_id) where a.name = 's0' and a.outcome = 'stopped' and b.trigger = 'start'""")
+    if gaps:
+        row("P11", f"service ended -> running again, without the pause, median of {len(gaps)}", f"{statistics.median(g[0] for g in gaps):.0f} ms", "<= 15 ms")
+    berth.run("down", "b")
+    berth.up("name: c\nservices:\n" + "".join(f"  s{i}: {{ rootfs: {root}, command: [sleep, '100000'] , init: true}}\n" for i in range(100)))
+    berth.wait("select count(*) from services where state = 'running'", 100)
+    times = []
+    for _ in range(20):
+        start = time.monotonic()
+        berth.run("ps")
+        times.append(time.monotonic() - start)
+    row("P10", "berth ps with 100 workloads, median of 20", f"{1000 * statistics.median(times):.1f} ms", "<= 17 ms")
+    berth.run("down", "c")
+    berth.stop()
+
+
+def idle(home, root):
+    berth = Berth(home, "idle")
+    berth.up("name: b\njobs:\n" + "".join(f"  j{i}: {{ rootfs: {root}, command: ['true'], schedule: '{i % 60} 3 1 1 *' }}\n" for i in range(1000)))
+    time.sleep(3)
+    before, start = berth.cpu(), time.monotonic()
+    time.sleep(10 if QUICK else 30)
+    share = 100 * (berth.cpu() - before) / (time.monotonic() - start)
+    row("P5", "daemon with 1,000 jobs, idle", f"{berth.memory():.0f} MB, {share:.2f} %", "<= 40 MB, <= 0.2 %")
+    berth.stop()
+
+
+def main():
+    if os.geteuid() != 0:
+        raise SystemExit("the benchmark needs root")
+    home = tempfile.mkdtemp(prefix="berth-bench-")
+    cpu = re.search(r"model name\s*:\s*(.*)", open("/proc/cpuinfo").read())
+    print(f"{time.strftime('%Y-%m-%d %H:%M')}  {os.cpu_count()} x {cpu.group(1) if cpu else platform.machine()}, Linux {platform.release()}")
+    for name in ("crun", "runc", "docker"):
+        if shutil.which(name):
+            print("  " + sh(name, "--version").stdout.split("\n")[0])
+    try:
+        root = root_with_busybox(home)
+        found = peers(home, root)
+        latency(home, root)
+        docker = found.get("docker bridge")
+        throughput(home, root, 2 / docker if docker else None)
+        memory(home, root)
+        idle(home, root)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+main()
