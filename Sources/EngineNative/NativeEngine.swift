@@ -150,6 +150,6 @@ public final class NativeEngine: ContainerEngine {
         }
     }
 
-    /// Removes Berth's own control groups, when nothing is in them. For instances that do not come back.
+    /// Removes Berth's own control groups, when nothing is in them; the next start makes them again.
     public func removeGroups() { cgroups.removeOwn() }
 }

@@ -10,3 +10,11 @@ extension Zone {
         return (first, last)
     }
 }
+
+extension Zone {
+    /// The first instant after another, both in UTC seconds, at which clocks there are set; `nil` when they never are again.
+    public func nextChange(after utc: Int64) -> Int64? {
+        let end = end(ofSegment: segment(at: utc))
+        return end == .max ? nil : end
+    }
+}

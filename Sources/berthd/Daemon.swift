@@ -107,10 +107,8 @@ struct Daemon: AsyncParsableCommand {
         await supervisor.shutDown()
         serving.cancel()
         unlink(socket)
-        if takeAlong {
-            await supervisor.waitUntilIdle()
-            engine.removeGroups()
-        }
+        if takeAlong { await supervisor.waitUntilIdle() }
+        engine.removeGroups()
         try? store.close()
         let left = await supervisor.runs.count
         log.notice("ended", metadata: ["left running": "\(left)"])
