@@ -73,6 +73,11 @@ extension ControlServer {
             case .pause: .pause(id, actor: who)
             case .resume: .resume(id, actor: who)
             }
+        if let degraded = await supervisor.degraded {
+            // It would wait for the disk; a stop is begun all the same.
+            if action == .stop { Task { await supervisor.take(event) } }
+            throw HTTPError(.serviceUnavailable, message: "the history cannot be written\(action == .stop ? "; the stop was begun" : ""): \(degraded)")
+        }
         switch await supervisor.take(event) {
         case .refused(let sentence): throw HTTPError(.conflict, message: sentence)
         case .unknown(let id): throw HTTPError(.notFound, message: "there is no service or job '\(id)'")

@@ -54,10 +54,13 @@ struct PeerCheck: RouterMiddleware {
     }
 
     private static func isMember(_ uid: UInt32, of group: UInt32) -> Bool {
-        guard let entry = getpwuid(uid) else { return false }
+        var entry = passwd()
+        var found: UnsafeMutablePointer<passwd>?
+        var buffer = [CChar](repeating: 0, count: 16384)
+        guard getpwuid_r(uid, &entry, &buffer, buffer.count, &found) == 0, found != nil else { return false }
         var groups = [gid_t](repeating: 0, count: 256)
         var count: Int32 = 256
-        guard getgrouplist(entry.pointee.pw_name, entry.pointee.pw_gid, &groups, &count) >= 0 else { return false }
+        guard getgrouplist(entry.pw_name, entry.pw_gid, &groups, &count) >= 0 else { return false }
         return groups[..<Int(count)].contains(group)
     }
 }

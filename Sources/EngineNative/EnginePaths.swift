@@ -20,7 +20,8 @@ public struct EnginePaths: Sendable {
     var scratch: String { "\(state)/scratch" }
     var volumes: String { "\(state)/volumes" }
     var images: String { "\(state)/images" }
-    var quarantine: String { "\(state)/quarantine" }
+    /// On the same file system as the runs, so that moving there cannot fail half way.
+    var runQuarantine: String { "\(runtime)/quarantine" }
 
     func run(_ run: RunID) -> String { "\(runs)/\(run)" }
     func logs(_ workload: WorkloadID) -> String { "\(logs)/\(workload.project)/\(workload.name)" }

@@ -50,7 +50,12 @@ extension NativeEngine {
         var ours: Int32 = -1
         var theirs: Int32 = -1
         guard clinux_socket_pair(&ours, &theirs) == 0 else { throw .host("no socket for the shim: \(String(cString: strerror(errno)))") }
-        defer { close(ours) }
+        defer { if ours >= 0 { close(ours) } }
+        func abandon(_ pid: pid_t, _ pidfd: Int32) {
+            close(ours)
+            ours = -1
+            NativeEngine.end(pid, pidfd)
+        }
         var pid: pid_t = 0
         let spawned = clinux_spawn(program, "berth-shim", "run", theirs, shimErrors, &pid)
         let code = errno
@@ -66,24 +71,24 @@ extension NativeEngine {
         }
         guard NativeEngine.send(ours, spec) else {
             let sentence = NativeEngine.receive(ours).sentence
-            NativeEngine.end(pid, pidfd)
+            abandon(pid, pidfd)
             throw .sandbox(sentence ?? "the shim ended before it had read its spec")
         }
         let created = NativeEngine.receive(ours)
         guard created.kind == UInt8(ascii: "C") else {
-            NativeEngine.end(pid, pidfd)
+            abandon(pid, pidfd)
             throw .sandbox(created.sentence ?? "the shim ended while it set the sandbox up")
         }
         let now = WallClock.now()
         guard NativeEngine.send(ours, [UInt8(ascii: "G")]) else {
-            NativeEngine.end(pid, pidfd)
+            abandon(pid, pidfd)
             throw .sandbox("the shim ended before the command was released")
         }
-        // 'S' or 'E': either way the run has begun, and its end will be written down.
+        // 'S', or 'E' once the run has begun: either way its end will be written down.
         let started = NativeEngine.receive(ours)
-        if started.kind != UInt8(ascii: "S"), started.kind != UInt8(ascii: "E"), RunDirectory(path: paths.run(run)).startedAt == nil {
-            NativeEngine.end(pid, pidfd)
-            throw .sandbox("the shim ended before the command was released")
+        if started.kind != UInt8(ascii: "S"), RunDirectory(path: paths.run(run)).startedAt == nil {
+            abandon(pid, pidfd)
+            throw .sandbox(started.sentence ?? "the shim ended before the command was released")
         }
         watch(run, pidfd: pidfd, isShim: true, child: pid)
         return now
@@ -134,7 +139,7 @@ extension NativeEngine {
         spec.add(.scratch, "\(paths.scratch)/\(run.id)")
         if let group = group.v2 { spec.add(.cgroupV2, group) }
         for group in group.v1 { spec.add(.cgroupV1, group) }
-        addRoot(run, image, &spec)
+        try addRoot(run, image, &spec)
         for word in try command(container, image) { spec.add(.argument, word) }
         for variable in environment(run, image) { spec.add(.environment, variable) }
         spec.add(.workingDirectory, container.workingDirectory ?? image?.workingDirectory.flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "/")
@@ -155,12 +160,15 @@ extension NativeEngine {
         return spec.bytes
     }
 
-    private func addRoot(_ run: RunRequest, _ image: Image?, _ spec: inout LaunchSpec) {
+    private func addRoot(_ run: RunRequest, _ image: Image?, _ spec: inout LaunchSpec) throws {
         switch run.container.root {
         case .image:
             spec.add(.layersDirectory, images.layersDirectory)
             for layer in image?.layers ?? [] { spec.add(.lower, layer) }
         case .directory(let path):
+            for own in [paths.state, paths.runtime] where NativeEngine.shows(path, own) {
+                throw EngineError.sandbox("the root file system \(path) holds Berth's own files (\(own)): refused")
+            }
             spec.add(.layersDirectory, "/")
             // A mount's options end a path at ':' and ','.
             spec.add(.lower, path.map { ":,\\".contains($0) ? "\\\($0)" : "\($0)" }.joined())
@@ -203,6 +211,12 @@ extension NativeEngine {
         return values.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
     }
 
+    /// Whether a container that sees one path sees another.
+    private static func shows(_ source: String, _ own: String) -> Bool {
+        let (outer, inner) = (HostFile.real(source), HostFile.real(own))
+        return outer == inner || inner.hasPrefix(outer == "/" ? "/" : outer + "/")
+    }
+
     private func addMounts(_ run: RunRequest, _ spec: inout LaunchSpec) throws {
         let container = run.container
         if container.root != .host {
@@ -210,11 +224,17 @@ extension NativeEngine {
             let resolver = container.network == .host && HostFile.exists("/etc/resolv.conf") ? "/etc/resolv.conf" : "\(paths.etc)/resolv.conf"
             spec.addBind(resolver, "/etc/resolv.conf", [.readOnly, .file])
         }
-        for temporary in container.temporaryFileSystems {
-            spec.addTemporary(temporary.target, size: temporary.sizeBytes, mode: temporary.mode)
+        // Parents before children, whatever the recipe's order: a longer path cannot be the parent of a shorter one.
+        var temporaries = container.temporaryFileSystems.sorted { $0.target.count < $1.target.count }[...]
+        func addTemporaries(shorterThan length: Int) {
+            while let next = temporaries.first, next.target.count < length {
+                spec.addTemporary(next.target, size: next.sizeBytes, mode: next.mode)
+                temporaries.removeFirst()
+            }
         }
-        // Parents before children, whatever the recipe's order.
+        defer { addTemporaries(shorterThan: .max) }
         for mount in container.mounts.sorted(by: { $0.target.count < $1.target.count }) {
+            addTemporaries(shorterThan: mount.target.count)
             let source: String
             switch mount.source {
             case .bind(let path): source = path
@@ -224,7 +244,7 @@ extension NativeEngine {
                 try HostFile.makeDirectory(source, mode: 0o755)
             }
             guard HostFile.exists(source) else { throw EngineError.sandbox("the mount's source \(source) is not there") }
-            for own in [paths.state, paths.runtime] where source == own || own.hasPrefix(source == "/" ? "/" : source + "/") {
+            for own in [paths.state, paths.runtime] where NativeEngine.shows(source, own) {
                 throw EngineError.sandbox("the mount of \(source) would show Berth's own files to the container: refused")
             }
             var flags: LaunchSpec.MountFlags = mount.readOnly ? [.readOnly] : []
@@ -243,7 +263,7 @@ enum StopSignal {
     static func number(_ text: String) -> Int32? {
         let upper = text.uppercased()
         let bare = upper.hasPrefix("SIG") ? String(upper.dropFirst(3)) : upper
-        if bare.hasPrefix("RTMIN+") { return Int32(bare.dropFirst(6)).map { 34 + $0 } }
+        if bare.hasPrefix("RTMIN+") { return Int32(bare.dropFirst(6)).flatMap { (0...30).contains($0) ? 34 + $0 : nil } }
         return names[bare] ?? Int32(bare).flatMap { (1...64).contains($0) ? $0 : nil }
     }
 }

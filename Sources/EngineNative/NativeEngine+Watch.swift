@@ -52,7 +52,7 @@ extension NativeEngine {
         for name in HostFile.names(in: paths.runs) {
             guard let run = RunID(name) else {
                 // Nothing of ours is called that. It is put aside, not removed.
-                let target = "\(paths.quarantine)/run-\(name)-\(WallClock.now().milliseconds)"
+                let target = "\(paths.runQuarantine)/run-\(name)-\(WallClock.now().milliseconds)"
                 rename("\(paths.runs)/\(name)", target)
                 log.warning("something strange among the runs was put aside", metadata: ["path": "\(target)"])
                 continue

@@ -48,7 +48,7 @@ public final class NativeEngine: ContainerEngine {
         (exits, exitSink) = AsyncStream.makeStream(of: EngineExit.self)
         bootID = HostProcess.bootID()
         do {
-            for directory in [paths.runs, paths.logs, paths.scratch, paths.volumes, paths.images, paths.quarantine, paths.etc] {
+            for directory in [paths.runs, paths.logs, paths.scratch, paths.volumes, paths.images, paths.runQuarantine, paths.etc] {
                 try HostFile.makeDirectories(directory)
             }
             cgroups = try CgroupHost.prepare(name: cgroupName)
@@ -143,10 +143,16 @@ public final class NativeEngine: ContainerEngine {
     }
 
     public func forget(_ runs: [(RunID, WorkloadID)]) async {
-        for (run, workload) in runs {
-            for file in await log(of: run, workload: workload).files { unlink(file) }
-            unlink("\(paths.log(run, workload)).dropped")
-            rmdir(paths.logs(workload))
+        let byDirectory = Dictionary(grouping: runs) { paths.logs($0.1) }.mapValues { Set($0.map(\.0.description)) }
+        await withCheckedContinuation { continuation in
+            cleanups.addOperation {
+                for (directory, gone) in byDirectory {
+                    // A run's files begin with its id.
+                    for name in HostFile.names(in: directory) where gone.contains(String(name.prefix(16))) { unlink("\(directory)/\(name)") }
+                    rmdir(directory)
+                }
+                continuation.resume()
+            }
         }
     }
 

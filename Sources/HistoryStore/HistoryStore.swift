@@ -102,15 +102,13 @@ public final class HistoryStore: Sendable {
         case .closeRun(let id, let outcome, let status, let reason): try close(id, outcome, status, reason, db)
         case .due(let due): try insert(due, db)
         case .dueCaughtUp(let id, let dueAt, let run):
-            try db.cachedStatement(sql: "UPDATE due_rows SET run_id = ? WHERE project = ? AND name = ? AND due_ms = ?")
+            try db.cachedStatement(sql: "UPDATE due_rows SET run_id = ? WHERE project = ? AND name = ? AND due_ms >= ?4 AND first_due_ms <= ?4")
                 .execute(arguments: [run.description, id.project.description, id.name.description, dueAt.milliseconds])
         case .service(let record): try put(record, db)
         case .job(let record): try put(record, db)
-        case .removeWorkload(let id):
-            for table in ["service_rows", "job_rows"] {
-                try db.cachedStatement(sql: "DELETE FROM \(table) WHERE project = ? AND name = ?")
-                    .execute(arguments: [id.project.description, id.name.description])
-            }
+        case .removeWorkload(let id, let kind):
+            try db.cachedStatement(sql: "DELETE FROM \(kind == .service ? "service_rows" : "job_rows") WHERE project = ? AND name = ?")
+                .execute(arguments: [id.project.description, id.name.description])
         case .event(let event):
             try db.cachedStatement(sql: "INSERT INTO event_rows (at_ms, project, name, run_id, kind, actor, text) VALUES (?, ?, ?, ?, ?, ?, ?)")
                 .execute(arguments: [

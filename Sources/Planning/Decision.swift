@@ -12,7 +12,7 @@ public enum Write: Hashable, Sendable {
     case dueCaughtUp(WorkloadID, dueAt: Timestamp, RunID)
     case service(ServiceRecord)
     case job(JobRecord)
-    case removeWorkload(WorkloadID)
+    case removeWorkload(WorkloadID, WorkloadKind)
     case event(EventRecord)
     /// The boot in which the daemon last ran.
     case boot(String)

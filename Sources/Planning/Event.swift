@@ -43,6 +43,8 @@ public struct StoredState: Sendable {
     public var services: [ServiceRecord]
     public var jobs: [JobRecord]
     public var openRuns: [OpenRun]
+    /// Projects whose recipe is there and cannot be read now: nothing of theirs is stopped, started or forgotten.
+    public var unreadable: Set<ProjectName> = []
     /// The boot in which the daemon last ran, `nil` at the first start.
     public var bootID: String?
 

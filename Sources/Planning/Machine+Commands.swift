@@ -7,9 +7,12 @@ extension Machine {
         let wanted = Dictionary(uniqueKeysWithValues: recipe.workloads.map { ($0.id, $0) })
         recipes[recipe.project] = recipe
         event("applied", "recipe \(recipe.digest.prefix(12)) with \(recipe.workloads.count) workloads", now, actor: actor, project: recipe.project)
-        for id in (Array(services.keys) + Array(jobs.keys)).sorted() where id.project == recipe.project {
-            if let workload = wanted[id], (services[id] != nil) == (workload.jobPolicy == nil) { continue }
-            remove(id, reason: "the recipe no longer has it", now)
+        for id in services.keys.sorted() where id.project == recipe.project {
+            if let workload = wanted[id], workload.jobPolicy == nil { continue }
+            stopService(id, then: .remove, reason: "the recipe no longer has it", now)
+        }
+        for id in jobs.keys.sorted() where id.project == recipe.project && wanted[id]?.jobPolicy == nil {
+            removeJob(id, reason: "the recipe no longer has it", now)
         }
         for workload in recipe.workloads {
             switch workload.kind {
@@ -21,13 +24,14 @@ extension Machine {
 
     private mutating func applyService(_ workload: Workload, _ policy: ServicePolicy, _ digest: String, explicit: Bool, _ now: Timestamp) {
         let id = workload.id
-        guard var service = services[id] else {
+        guard var service = services[id] ?? restedService(workload, policy, digest) else {
             services[id] = Service(
                 workload: workload, policy: policy, record: ServiceRecord(id: id, wanted: true, phase: .starting, since: now), digest: digest)
             startService(id, trigger: .start, now)
             return
         }
         let changed = service.workload.container != workload.container || service.afterStop == .remove
+        if service.afterStop == .remove { service.afterStop = .startAgain }
         service.workload = workload
         service.policy = policy
         service.digest = digest
@@ -35,6 +39,11 @@ extension Machine {
         if explicit { service.record.wanted = true }
         services[id] = service
         if service.active != nil {
+            if explicit, service.afterStop == .stay {
+                // It was being stopped, and now somebody wants it on.
+                services[id]?.afterStop = .startAgain
+                write(.service(service.record))
+            }
             if changed, service.record.wanted { stopService(id, then: .startAgain, reason: "its recipe changed", now) }
         } else if changed || explicit, service.record.wanted, resting || changed {
             services[id]?.record.failures = 0
@@ -42,12 +51,23 @@ extension Machine {
         }
     }
 
+    /// A service whose recipe could not be read at the start, as it was left.
+    private mutating func restedService(_ workload: Workload, _ policy: ServicePolicy, _ digest: String) -> Service? {
+        guard let record = rested.services.removeValue(forKey: workload.id) else { return nil }
+        var service = Service(workload: workload, policy: policy, record: record, digest: digest)
+        service.active = runs.first { $0.value.request.workload == workload.id && $0.value.request.kind == .service }?.key
+        return service
+    }
+
     private mutating func applyJob(_ workload: Workload, _ policy: JobPolicy, _ digest: String, _ now: Timestamp) {
         let id = workload.id
         guard var job = jobs[id] else {
-            let record = JobRecord(id: id, cursor: now, bootID: bootID)
-            jobs[id] = Job(workload: workload, policy: policy, record: record, digest: digest)
+            let record = rested.jobs.removeValue(forKey: id) ?? JobRecord(id: id, cursor: now, bootID: bootID)
+            var job = Job(workload: workload, policy: policy, record: record, digest: digest)
+            job.active = runs.filter { $0.value.request.workload == id && $0.value.request.kind == .job }.keys.sorted()
+            jobs[id] = job
             write(.job(record))
+            missDueTimes(id, .daemonDown, now)
             evaluateJob(id, now)
             return
         }
@@ -73,11 +93,7 @@ extension Machine {
         write(.due(DueRecord(workload: id, dueAt: dueAt, result: .skipped, reason: .withdrawn)))
     }
 
-    private mutating func remove(_ id: WorkloadID, reason: String, _ now: Timestamp) {
-        if services[id] != nil {
-            stopService(id, then: .remove, reason: reason, now)
-            return
-        }
+    private mutating func removeJob(_ id: WorkloadID, reason: String, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
         for pending in job.record.pending where pending.trigger == .schedule {
             if let dueAt = pending.dueAt { skip(id, dueAt, withdrawn: now) }
@@ -85,7 +101,7 @@ extension Machine {
         jobs[id]?.record.pending = []
         if job.active.isEmpty {
             jobs[id] = nil
-            write(.removeWorkload(id))
+            write(.removeWorkload(id, .job))
         } else {
             jobs[id]?.removing = true
             for run in job.active { stopRun(run, reason: reason) }
@@ -99,9 +115,8 @@ extension Machine {
         }
         recipes[project] = nil
         event("down", "taken down", now, actor: actor, project: project)
-        for id in (Array(services.keys) + Array(jobs.keys)).sorted() where id.project == project {
-            remove(id, reason: "its project was taken down", now)
-        }
+        for id in services.keys.sorted() where id.project == project { stopService(id, then: .remove, reason: "its project was taken down", now) }
+        for id in jobs.keys.sorted() where id.project == project { removeJob(id, reason: "its project was taken down", now) }
     }
 
     mutating func runByHand(_ id: WorkloadID, actor: String, _ now: Timestamp) {

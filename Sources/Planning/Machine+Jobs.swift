@@ -133,7 +133,7 @@ extension Machine {
             jobs[id] = job
             if job.active.isEmpty {
                 jobs[id] = nil
-                write(.removeWorkload(id))
+                write(.removeWorkload(id, .job))
             }
             return
         }
@@ -161,26 +161,56 @@ extension Machine {
     mutating func missDueTimes(_ id: WorkloadID, _ reason: DueReason, _ now: Timestamp) {
         guard let job = jobs[id], !job.removing, let schedule = job.policy.schedule else { return }
         guard let first = schedule.next(after: job.record.cursor), first.at <= now else { return }
-        let count = schedule.count(after: job.record.cursor, through: now)
         let last = schedule.previous(before: now + .milliseconds(1)) ?? first
-        jobs[id]?.record.cursor = last.at
         let caughtUp = job.record.paused ? [] : catchUps(job.policy, schedule, after: job.record.cursor, now)
-        if job.policy.missed.kind == .all, !caughtUp.isEmpty {
-            let rest = count - Int64(caughtUp.count)
-            if rest > 0, let oldest = caughtUp.first, let before = schedule.previous(before: oldest) {
-                write(.due(DueRecord(workload: id, dueAt: before.at, firstDueAt: first.at, result: .missed, reason: reason, count: rest)))
-            }
-            for dueAt in caughtUp { write(.due(DueRecord(workload: id, dueAt: dueAt, result: .missed, reason: reason))) }
+        if job.policy.missed.kind == .all, let oldest = caughtUp.first {
+            missOneByOne(id, schedule, from: oldest, caughtUp: Set(caughtUp), reason, now)
+            missStretch(id, schedule, first: first.at, through: oldest - .seconds(1), reason)
         } else {
-            write(.due(DueRecord(workload: id, dueAt: last.at, firstDueAt: first.at, result: .missed, reason: reason, count: count)))
+            missStretch(id, schedule, first: first.at, through: last.at, reason)
         }
-        for dueAt in caughtUp {
-            // A row that stands for a stretch is keyed by its last due time; the run it gets is for the one it catches up.
-            let key = job.policy.missed.kind == .all ? dueAt : last.at
-            jobs[id]?.record.pending.append(PendingStart(trigger: .catchUp, dueAt: key, notBefore: now, queued: true))
-        }
+        jobs[id]?.record.cursor = max(last.at, now)
+        for dueAt in caughtUp { jobs[id]?.record.pending.append(PendingStart(trigger: .catchUp, dueAt: dueAt, notBefore: now, queued: true)) }
         if let record = jobs[id]?.record { write(.job(record)) }
         startPending(id, now)
+    }
+
+    /// One row for all due times from `first` on that are not later than `end`.
+    private mutating func missStretch(_ id: WorkloadID, _ schedule: Schedule, first: Timestamp, through end: Timestamp, _ reason: DueReason) {
+        guard first <= end, let last = schedule.previous(before: end + .milliseconds(1)), last.at >= first else { return }
+        let count = schedule.count(after: first - .seconds(1), through: last.at)
+        write(.due(DueRecord(workload: id, dueAt: last.at, firstDueAt: first, result: .missed, reason: reason, count: count)))
+    }
+
+    /// A row for each due time from one on: missed, and caught up, or excluded.
+    private mutating func missOneByOne(
+        _ id: WorkloadID, _ schedule: Schedule, from oldest: Timestamp, caughtUp: Set<Timestamp>, _ reason: DueReason, _ now: Timestamp
+    ) {
+        var after = oldest - .seconds(1)
+        while let due = schedule.next(after: after), due.at <= now {
+            if due.excluded, !caughtUp.contains(due.at) { skip(id, due.at, .excluded) } else {
+                write(.due(DueRecord(workload: id, dueAt: due.at, result: .missed, reason: reason)))
+            }
+            after = due.at
+        }
+    }
+
+    /// Due times that waited, for their jitter or for another run, and were waited for too long: they are missed ones.
+    mutating func missPending(_ id: WorkloadID, _ reason: DueReason, _ now: Timestamp) {
+        guard let job = jobs[id] else { return }
+        let late = job.record.pending.filter { $0.trigger == .schedule && max($0.notBefore, $0.dueAt ?? now) < now - Machine.lateTolerance }
+        guard !late.isEmpty else { return }
+        jobs[id]?.record.pending.removeAll { late.contains($0) }
+        for (index, start) in late.enumerated() {
+            guard let dueAt = start.dueAt else { continue }
+            write(.due(DueRecord(workload: id, dueAt: dueAt, result: .missed, reason: reason)))
+            let inTime = job.policy.deadline.map { now - dueAt <= $0 } ?? true
+            let wanted = job.policy.missed.kind == .all || job.policy.missed.kind == .last && index == late.count - 1
+            let window = job.policy.missed.window ?? (job.policy.missed.kind == .last ? job.policy.schedule.map { Machine.lastWindow($0, dueAt) } : nil)
+            guard wanted, inTime, !job.record.paused, window.map({ now - dueAt <= $0 }) ?? true else { continue }
+            jobs[id]?.record.pending.append(PendingStart(trigger: .catchUp, dueAt: dueAt, notBefore: now, queued: true))
+        }
+        if let record = jobs[id]?.record { write(.job(record)) }
     }
 
     /// The missed due times that are to be run after all, ascending.

@@ -17,7 +17,7 @@ extension Machine {
         let sameBoot = stored.bootID == bootID
         if !sameBoot { write(.boot(bootID)) }
         takeUp(stored, now)
-        for open in stored.openRuns.sorted(by: { $0.id < $1.id }) { takeUp(open, observed[open.id], now) }
+        for open in stored.openRuns.sorted(by: { $0.id < $1.id }) { takeUp(open, observed[open.id], rests: stored.unreadable.contains(open.workload.project), now) }
         // What an engine holds of runs that are closed, or that nobody knows, is let go; one that lives is stopped first, as
         // gently as any, and let go at its end.
         for id in observed.keys.sorted() where runs[id] == nil {
@@ -32,7 +32,7 @@ extension Machine {
         for id in jobs.keys.sorted() { reviveJob(id, reason: sameBoot || stored.bootID == nil ? .daemonDown : .hostOff, now) }
         for id in jobs.keys.sorted() where jobs[id]?.removing == true && jobs[id]?.active.isEmpty == true {
             jobs[id] = nil
-            write(.removeWorkload(id))
+            write(.removeWorkload(id, .job))
         }
         return decision
     }
@@ -51,16 +51,14 @@ extension Machine {
                 jobs[id] = Job(workload: workload, policy: policy, record: record, digest: digest)
             }
         }
-        // Records without a recipe: their removal was under way.
-        for id in serviceRecords.keys.sorted() where services[id] == nil && !stored.openRuns.contains(where: { $0.workload == id }) {
-            write(.removeWorkload(id))
-        }
-        for id in jobRecords.keys.sorted() where jobs[id] == nil && !stored.openRuns.contains(where: { $0.workload == id }) {
-            write(.removeWorkload(id))
-        }
+        // Records without a recipe: their removal was under way, unless it is there and only cannot be read.
+        for (id, record) in serviceRecords where services[id] == nil && stored.unreadable.contains(id.project) { rested.services[id] = record }
+        for (id, record) in jobRecords where jobs[id] == nil && stored.unreadable.contains(id.project) { rested.jobs[id] = record }
+        for id in serviceRecords.keys.sorted() where services[id] == nil && rested.services[id] == nil { write(.removeWorkload(id, .service)) }
+        for id in jobRecords.keys.sorted() where jobs[id] == nil && rested.jobs[id] == nil { write(.removeWorkload(id, .job)) }
     }
 
-    private mutating func takeUp(_ open: OpenRun, _ found: ObservedRun?, _ now: Timestamp) {
+    private mutating func takeUp(_ open: OpenRun, _ found: ObservedRun?, rests: Bool, _ now: Timestamp) {
         let workload = services[open.workload]?.workload ?? jobs[open.workload]?.workload
         let digest = services[open.workload]?.digest ?? jobs[open.workload]?.digest ?? ""
         // The container's own spec is not stored; a run that is adopted needs none, and one that is launched anew gets the
@@ -70,9 +68,9 @@ extension Machine {
             trigger: open.trigger, attempt: open.attempt, dueAt: open.dueAt, decidedAt: open.decidedAt,
             timeout: jobs[open.workload]?.policy.timeout, lastOutcome: jobs[open.workload]?.record.lastOutcome, recipeDigest: digest)
         runs[open.id] = ActiveRun(request: request, startedAt: open.startedAt)
-        attach(open.id, to: open.workload)
+        attach(open.id, open.kind, to: open.workload)
         switch found {
-        case .alive(let startedAt): adopt(open, startedAt: startedAt, known: workload != nil, now)
+        case .alive(let startedAt): adopt(open, startedAt: startedAt, known: workload != nil || rests, now)
         case .exited(let status): ended(open.id, status, now)
         case .notStarted: launchAgain(open, request, workload, now)
         case nil:
@@ -83,8 +81,11 @@ extension Machine {
         }
     }
 
-    private mutating func attach(_ run: RunID, to id: WorkloadID) {
-        if services[id] != nil { services[id]?.active = run } else { jobs[id]?.active.append(run) }
+    private mutating func attach(_ run: RunID, _ kind: WorkloadKind, to id: WorkloadID) {
+        switch kind {
+        case .service: services[id]?.active = run
+        case .job: jobs[id]?.active.append(run)
+        }
     }
 
     private mutating func adopt(_ open: OpenRun, startedAt: Timestamp, known: Bool, _ now: Timestamp) {
@@ -94,7 +95,7 @@ extension Machine {
         }
         if !known {
             stopRun(open.id, reason: "the recipe no longer has it")
-        } else if let service = services[open.workload] {
+        } else if open.kind == .service, let service = services[open.workload] {
             if !service.record.wanted {
                 stopService(open.workload, then: .stay, reason: "it was stopped while the daemon was away", now)
             } else if service.workload.container.fingerprint != open.fingerprint {
@@ -164,6 +165,7 @@ extension Machine {
             event("clock-set", "the clock is far behind what it was; due times count from now", now, workload: id)
             jobs[id]?.record.cursor = now
         }
+        missPending(id, reason, now)
         missDueTimes(id, reason, now)
         evaluateJob(id, now)
     }

@@ -44,7 +44,10 @@ extension Machine {
         switch afterStop {
         case .remove:
             services[id] = nil
-            write(.removeWorkload(id))
+            write(.removeWorkload(id, .service))
+        case _ where status.leftProcesses:
+            // A second one beside what could not be killed would do harm: a person must look.
+            rest(id, .failed, now)
         case .startAgain: startService(id, trigger: .start, now)
         case .stay: rest(id, .stopped, now)
         case nil: continueByPolicy(id, outcome, status, now)
@@ -108,13 +111,14 @@ extension Machine {
             switch then {
             case .remove:
                 services[id] = nil
-                write(.removeWorkload(id))
+                write(.removeWorkload(id, .service))
             case .startAgain: startService(id, trigger: .start, now)
             case .stay: rest(id, .stopped, now)
             }
             return
         }
-        service.afterStop = then
+        // What is going for good is not kept by a command that comes late.
+        service.afterStop = service.afterStop == .remove ? .remove : then
         service.record.phase = .stopping
         service.record.since = now
         service.record.nextStartAt = nil

@@ -54,6 +54,8 @@ public struct Machine: Sendable {
     var services: [WorkloadID: Service] = [:]
     var runs: [RunID: ActiveRun] = [:]
     var recipes: [ProjectName: Recipe] = [:]
+    /// Records of projects whose recipe could not be read: they rest until it is applied again.
+    var rested: (services: [WorkloadID: ServiceRecord], jobs: [WorkloadID: JobRecord]) = ([:], [:])
     var wakes = Heap<Wake>()
     var dice: Dice
     let bootID: String
@@ -83,6 +85,8 @@ public struct Machine: Sendable {
         decision = Decision()
         let now = moment.wall
         watchClock(moment)
+        // What is due is due under the recipe that was in force, whatever the event changes.
+        wakeDue(now)
         switch event {
         case .tick: break
         case .launched(let run, let at, let image): launched(run, at: at, image: image)
@@ -139,7 +143,7 @@ public struct Machine: Sendable {
 
     private mutating func clockWentBack(job id: WorkloadID, by back: Duration, _ now: Timestamp) {
         guard var job = jobs[id] else { return }
-        for index in job.record.pending.indices where job.record.pending[index].trigger != .schedule {
+        for index in job.record.pending.indices where job.record.pending[index].trigger != .schedule || back > Machine.correction {
             job.record.pending[index].notBefore = max(now, job.record.pending[index].notBefore - back)
         }
         // A small step back runs nothing twice: the cursor stays ahead. A large one is a correction: nothing waits for years.
@@ -228,13 +232,16 @@ public struct Machine: Sendable {
     mutating func ended(_ id: RunID, _ status: ExitStatus, _ now: Timestamp) {
         perform(.settle(id))
         guard let run = runs.removeValue(forKey: id) else { return }
-        let codes = jobs[run.request.workload]?.policy.successCodes ?? [0]
+        let codes = run.request.kind == .job ? jobs[run.request.workload]?.policy.successCodes ?? [0] : [0]
         var status = status
         if status.startedAt == nil { status.startedAt = run.startedAt }
         var outcome = status.outcome(successCodes: codes)
         // A container that could not be started because it was being stopped is stopped, not broken.
         if run.stopReason != nil, outcome == .failed { outcome = .stopped }
         write(.closeRun(id, outcome, status, reason: Machine.reason(status, outcome, stopReason: run.stopReason)))
+        if status.leftProcesses {
+            event("stop-failed", "processes of it could not be killed and are left in its control group", now, workload: run.request.workload, run: id)
+        }
         switch run.request.kind {
         case .job: jobEnded(run, id, outcome, status, now)
         case .service: serviceEnded(run, id, outcome, status, now)
@@ -242,7 +249,8 @@ public struct Machine: Sendable {
     }
 
     private static func reason(_ status: ExitStatus, _ outcome: Outcome, stopReason: String?) -> String? {
-        switch (outcome, status.ending) {
+        if status.leftProcesses { return "stop failed: processes of it could not be killed" }
+        return switch (outcome, status.ending) {
         case (_, .startError(let sentence)), (_, .lost(let sentence)): sentence
         case (.timedOut, _): "its timeout ran out" + (status.killed ? "; it did not react to the stop signal and was killed" : "")
         case (.oomKilled, _): "the kernel killed it for want of memory"

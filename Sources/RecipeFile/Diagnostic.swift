@@ -45,7 +45,7 @@ extension Diagnostic {
     ///   - text: the recipe's text, for the line; control characters in it are shown as spaces
     public func rendered(file: String, text: String) -> String {
         var lines = ["\(file):\(place.line):\(place.column): \(severity.rawValue): \(message)"]
-        let source = text.split(separator: "\n", omittingEmptySubsequences: false)
+        let source = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
         if place.line >= 1, place.line <= source.count {
             let line = String(source[place.line - 1].map { $0.isWhitespace || $0.unicodeScalars.contains { $0.value < 0x20 } ? " " : $0 })
             let room = max(1, min(place.length, line.count - place.column + 1))

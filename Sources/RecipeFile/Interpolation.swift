@@ -24,6 +24,13 @@ struct Interpolation {
         let message: String
     }
 
+    /// How deep defaults may hold variables.
+    private static let mostLevels = 16
+    private var level = 0
+
+    /// A variable that something other than the text itself depends on.
+    mutating func use(_ name: String) { used.insert(name) }
+
     private mutating func expand(_ rest: inout Substring, until end: Character?) throws(Problem) -> String {
         var result = ""
         while let character = rest.first {
@@ -65,6 +72,9 @@ struct Interpolation {
         guard ["-", "?", "+"].contains(mark) else {
             throw Problem(message: "'${\(name)' is followed by '\(colon ? ":" : "")\(mark)': use :- for a default, :? for an error, :+ for another value")
         }
+        level += 1
+        defer { level -= 1 }
+        guard level <= Interpolation.mostLevels else { throw Problem(message: "defaults are nested more than \(Interpolation.mostLevels) levels deep") }
         let alternative = try expand(&rest, until: "}")
         rest.removeFirst()
         let given = variables[name].flatMap { colon && $0.isEmpty ? nil : $0 }

@@ -27,6 +27,7 @@ extension RecipeReader {
         }
         if let node = node(.volumes) { readMounts(node, into: &spec) }
         if let node = node(.tmpfs) { readTmpfs(node, into: &spec) }
+        if let node = node(.volumes) ?? node(.tmpfs) { checkTargets(spec, node.place) }
         if let node = node(.readOnly) { spec.readOnlyRoot = bool(node) ?? false }
         if let node = node(.initProcess) { spec.initProcess = bool(node) ?? false }
         if let node = node(.stopSignal) { spec.stopSignal = signal(node) }

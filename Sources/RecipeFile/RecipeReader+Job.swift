@@ -74,6 +74,7 @@ extension RecipeReader {
         if let node = keys[.policy] { policy.kind = choice(node, "'policy'", MissedPolicy.Kind.self) ?? .last }
         if let node = keys[.window] { policy.window = positive(node, "'window'") }
         if let node = keys[.max] { policy.limit = integer(node, 1...100, "'max'").map { Int($0) } ?? 100 }
+        if let node = keys[.max], policy.kind != .all { error("'max' goes with 'policy: all'", node.place) }
         return policy
     }
 

@@ -8,6 +8,10 @@ extension RecipeReader {
             error("a text is expected here; this is \(node.kindName)", node.place)
             return nil
         }
+        if raw.utf8.contains(0) {
+            error("a text must not hold a NUL character", node.place)
+            return nil
+        }
         guard raw.contains("$") else { return raw }
         do {
             let expanded = try interpolation.expand(raw)
@@ -120,9 +124,12 @@ extension RecipeReader {
     }
 
     /// A path on the host: absolute, or relative to the recipe's folder.
-    func hostPath(_ text: String) -> String {
+    mutating func hostPath(_ text: String) -> String {
         if text.hasPrefix("/") { return HostPath.normalized(text) }
-        if text == "~" || text.hasPrefix("~/"), let home = inputs.variables["HOME"] { return HostPath.normalized(home + text.dropFirst()) }
+        if text == "~" || text.hasPrefix("~/"), let home = inputs.variables["HOME"] {
+            interpolation.use("HOME")
+            return HostPath.normalized(home + text.dropFirst())
+        }
         return HostPath.normalized(source.baseDirectory + "/" + text)
     }
 }

@@ -22,9 +22,13 @@ extension RecipeReader {
         for item in items {
             if case .mapping = item.content { readLongMount(item, into: &spec) } else { readShortMount(item, into: &spec) }
         }
+    }
+
+    /// Whatever kinds they are: one would hide the other.
+    mutating func checkTargets(_ spec: ContainerSpec, _ place: Place) {
         var seen: Set<String> = []
         for target in spec.mounts.map(\.target) + spec.temporaryFileSystems.map(\.target) where !seen.insert(target).inserted {
-            error("two mounts have the target '\(target)'", node.place)
+            error("two mounts have the target '\(target)'", place)
         }
     }
 
@@ -65,12 +69,18 @@ extension RecipeReader {
             if let options = keys[.tmpfs] {
                 let values = mapping(options, "'tmpfs'", keys: MountTmpfsKey.self)
                 if let node = values[.size] { size = bytes(node, "'size'") }
-                if let node = values[.mode], let text = text(node), let number = UInt32(text, radix: 8), number <= 0o7777 { mode = number }
+                if let node = values[.mode], let text = text(node) {
+                    if let number = UInt32(text.hasPrefix("0o") ? String(text.dropFirst(2)) : text, radix: 8), number <= 0o7777 { mode = number } else {
+                        error("'\(text)' is not a mode: write it in octal, as 1777", node.place)
+                    }
+                }
             }
+            for key in [MountKey.source, .readOnly] where keys[key] != nil { error("a tmpfs has no '\(key.rawValue)'", keys[key]!.place) }
             guard let path = mountTarget(target, targetNode.place) else { return }
             spec.temporaryFileSystems.append(TemporaryFileSystem(target: path, sizeBytes: size, mode: mode))
             return
         }
+        if let options = keys[.tmpfs] { error("'tmpfs' belongs to a volume of type tmpfs", options.place) }
         guard let sourceNode = keys[.source], let source = text(sourceNode) else {
             error("a \(type.rawValue) needs a 'source'", node.place)
             return

@@ -21,6 +21,7 @@ public struct RecipeReader {
     let inputs: RecipeInputs
     var interpolation: Interpolation
     var diagnostics: [Diagnostic] = []
+    private var known: Set<Diagnostic> = []
     var files: [String: String] = [:]
     var project: ProjectName?
     var projectText = ""
@@ -203,15 +204,21 @@ public struct RecipeReader {
     }
 
     mutating func error(_ message: String, _ place: Place) {
-        let diagnostic = Diagnostic(.error, message, at: place)
-        // An anchor's value is read once for each alias; its mistake is one mistake.
-        if !diagnostics.contains(diagnostic) { diagnostics.append(diagnostic) }
+        add(Diagnostic(.error, message, at: place))
     }
 
     mutating func warning(_ message: String, _ place: Place) {
-        let diagnostic = Diagnostic(.warning, message, at: place)
-        if !diagnostics.contains(diagnostic) { diagnostics.append(diagnostic) }
+        add(Diagnostic(.warning, message, at: place))
     }
+
+    /// An anchor's value is read once for each alias, and its mistake is one mistake. Beyond a hundred, one more says so.
+    private mutating func add(_ diagnostic: Diagnostic) {
+        guard known.insert(diagnostic).inserted, diagnostics.count <= RecipeReader.mostDiagnostics else { return }
+        let isLast = diagnostics.count == RecipeReader.mostDiagnostics
+        diagnostics.append(isLast ? Diagnostic(.error, "there are more mistakes than these \(RecipeReader.mostDiagnostics)", at: diagnostic.place) : diagnostic)
+    }
+
+    static let mostDiagnostics = 100
 
     mutating func zone(named name: String, _ place: Place) -> Zone? {
         do { return try inputs.zone(name) } catch {

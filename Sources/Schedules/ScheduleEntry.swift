@@ -97,7 +97,7 @@ public struct ScheduleEntry: Sendable, Hashable {
                 }
             guard let found else { return nil }
             if let between, !between.contains(CivilTime(localSeconds: found + Int64(zone.offset(at: found))).secondOfDay) {
-                from = found
+                from = min(found, between.previousEnd(before: found, zone: zone))
                 continue
             }
             return dueTime(found, moved: [])

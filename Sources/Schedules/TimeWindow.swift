@@ -21,6 +21,16 @@ public struct TimeWindow: Sendable, Hashable {
         start < end ? (start..<end).contains(secondOfDay) : secondOfDay >= start || secondOfDay < end
     }
 
+    /// The last instant at or before another at which the window closes.
+    func previousEnd(before utc: Int64, zone: Zone) -> Int64 {
+        let day = (utc + Int64(zone.offset(at: utc))).floorDivided(by: 86400)
+        for step in -1..<4 {
+            let closes = zone.firstInstant(of: CivilTime(localSeconds: (day - Int64(step)) * 86400 + Int64(end)))
+            if closes <= utc { return closes }
+        }
+        return utc - 86400
+    }
+
     /// The first instant after another at which the window opens.
     func nextStart(after utc: Int64, zone: Zone) -> Int64 {
         let day = (utc + Int64(zone.offset(at: utc))).floorDivided(by: 86400)

@@ -21,6 +21,9 @@ public actor Supervisor {
     private var endWaiters: [RunID: [CheckedContinuation<Void, Never>]] = [:]
     private var idleWaiters: [CheckedContinuation<Void, Never>] = []
     private var working: Set<RunID> = []
+    /// Runs whose end is decided and not durable yet.
+    private var closing: Set<RunID> = []
+    private var pruning: Task<Void, Never>?
     private var lastPrune: Timestamp?
     /// Why nothing can be launched; `nil` when all is well.
     public private(set) var degraded: String?
@@ -65,13 +68,15 @@ public actor Supervisor {
     public func shutDown() async {
         for listener in listeners { listener.cancel() }
         listeners = []
-        await pump?.value
+        // What cannot be written now will not be in time; nothing was done about it, so nothing is lost.
+        while pump != nil, degraded == nil { try? await Task.sleep(for: .milliseconds(20)) }
     }
 
     /// Stops every run and waits until all have ended.
     public func stopAll() async {
-        await take(.stopAll)
-        for run in runs { await waitForEnd(of: run) }
+        let stopping = Task { _ = await take(.stopAll) }
+        while !machine.activeRuns.isEmpty, degraded == nil { try? await Task.sleep(for: .milliseconds(20)) }
+        if degraded == nil { await stopping.value } else { stopping.cancel() }
     }
 
     private func tick() async {
@@ -79,10 +84,13 @@ public actor Supervisor {
         let now = clock.moment().wall
         guard lastPrune.map({ now - $0 > .seconds(3600) }) ?? true else { return }
         lastPrune = now
-        do {
-            let forgotten = try await store.prune(keep: 10_000, before: now - .seconds(90 * 86400))
-            if !forgotten.isEmpty { await engine.forget(forgotten) }
-        } catch { log.error("the history cannot be pruned", metadata: ["error": "\(error)"]) }
+        // Beside the loop: it may take its time, and no due time waits for it.
+        pruning = Task { [store, engine, log] in
+            do {
+                let forgotten = try await store.prune(keep: 10_000, before: now - .seconds(90 * 86400))
+                if !forgotten.isEmpty { await engine.forget(forgotten) }
+            } catch { log.error("the history cannot be pruned", metadata: ["error": "\(error)"]) }
+        }
     }
 
     // MARK: Events
@@ -98,6 +106,8 @@ public actor Supervisor {
     private func carryOut(_ decision: Decision, recipes: [HistoryStore.RecipeChange] = []) async {
         clock.wake(at: machine.nextWake)
         guard !decision.isEmpty || !recipes.isEmpty else { return }
+        for case .closeRun(let run, _, _, _) in decision.writes { closing.insert(run) }
+        if degraded != nil { stopNow(decision.effects) }
         await withCheckedContinuation { continuation in
             queue.append(Item(writes: decision.writes, recipes: recipes, effects: decision.effects, waiter: continuation))
             if pump == nil { pump = Task { await runPump() } }
@@ -133,12 +143,18 @@ public actor Supervisor {
             } catch {
                 if degraded == nil { log.error("the history cannot be written; nothing is launched until it can", metadata: ["error": "\(error)"]) }
                 degraded = "\(error)"
+                for item in batch { stopNow(item.effects) }
                 try? await Task.sleep(for: .seconds(1))
             }
         }
     }
 
     // MARK: Effects
+
+    /// A stop needs no row to be safe, and may be what makes room again. It is begun once more when the row is there.
+    private func stopNow(_ effects: [Effect]) {
+        for effect in effects { if case .stop = effect { perform(effect) } }
+    }
 
     private func perform(_ effect: Effect) {
         switch effect {
@@ -181,12 +197,13 @@ public actor Supervisor {
     // MARK: Waiting
 
     private func ended(_ run: RunID) {
+        closing.remove(run)
         for waiter in endWaiters.removeValue(forKey: run) ?? [] { waiter.resume() }
     }
 
     /// Returns once the end of a run is durable; at once when it is not running.
     public func waitForEnd(of run: RunID) async {
-        guard machine.isActive(run) else { return }
+        guard isRunning(run) else { return }
         await withCheckedContinuation { endWaiters[run, default: []].append($0) }
     }
 
@@ -200,7 +217,8 @@ public actor Supervisor {
 
     public var statuses: [WorkloadStatus] { machine.statuses }
     public var runs: [RunID] { machine.activeRuns }
-    public func isRunning(_ run: RunID) -> Bool { machine.isActive(run) }
+    /// Whether its end is still to come, or not durable yet.
+    public func isRunning(_ run: RunID) -> Bool { machine.isActive(run) || closing.contains(run) }
     public var projects: [ProjectName] { machine.projects }
     public func recipe(of project: ProjectName) -> Recipe? { machine.recipe(of: project) }
     public func workload(_ id: WorkloadID) -> Workload? { machine.workload(id) }

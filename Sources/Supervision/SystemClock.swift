@@ -20,7 +20,7 @@ public final class SystemClock: SupervisorClock {
         (ticks, sink) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         timer = clinux_wall_timer()
         precondition(timer >= 0, "the kernel gives no timer")
-        arm()
+        arm(nil)
         // A thread of its own: it sleeps in the kernel, which a task must not.
         let thread = Thread { [self] in run() }
         thread.name = "berth.clock"
@@ -43,17 +43,17 @@ public final class SystemClock: SupervisorClock {
     }
 
     public func wake(at time: Timestamp?) {
-        let changed = wanted.withLock { wanted in
-            defer { wanted = time }
-            return wanted != time
+        wanted.withLock { wanted in
+            guard wanted != time else { return }
+            wanted = time
+            arm(time)
         }
-        if changed { arm() }
     }
 
-    private func arm() {
-        let heartbeat = moment().wall + SystemClock.heartbeat
-        let next = wanted.withLock { $0.map { min($0, heartbeat) } ?? heartbeat }
-        _ = clinux_wall_timer_set(timer, next.milliseconds)
+    /// Under the lock: two threads that set the timer one after the other must set it in the order in which they decided.
+    private func arm(_ time: Timestamp?) {
+        let heartbeat = SystemClock.now() + SystemClock.heartbeat
+        _ = clinux_wall_timer_set(timer, (time.map { min($0, heartbeat) } ?? heartbeat).milliseconds)
     }
 
     private func run() -> Never {
@@ -62,10 +62,12 @@ public final class SystemClock: SupervisorClock {
             // It returns when the time has come, and also, with an error, when the clock was set.
             let got = read(timer, &expirations, 8)
             if got < 0, errno == EINTR { continue }
+            // Before the tick is passed on: what is asked for because of it must not be taken for what just expired.
+            wanted.withLock { wanted in
+                if let time = wanted, time <= SystemClock.now() { wanted = nil }
+                arm(wanted)
+            }
             sink.yield()
-            let now = moment().wall
-            wanted.withLock { wanted in if let time = wanted, time <= now { wanted = nil } }
-            arm()
         }
     }
 }

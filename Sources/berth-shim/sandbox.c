@@ -192,7 +192,10 @@ static int set_up(const struct spec *spec, const struct sandbox_pipes *pipes, st
     struct user user;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return fail(err, errno, "cannot tie the container's life to the shim's");
     /* The daemon is protected from the kernel's choice when the host's memory runs out; its containers are not. */
-    if (write_small("/proc/self", "oom_score_adj", "0") < 0) return fail(err, errno, "cannot reset oom_score_adj");
+    char protection[16];
+    if (read_small("/proc/self", "oom_score_adj", protection, sizeof protection) > 0 && protection[0] == '-' &&
+        write_small("/proc/self", "oom_score_adj", "0") < 0)
+        return fail(err, errno, "cannot reset oom_score_adj");
     if (cgroup_join_v1(spec, err) < 0) return -1;
     if (unshare(CLONE_NEWCGROUP) < 0) return fail(err, errno, "cannot make a cgroup namespace");
     if (!spec->host_network && loopback_up(err) < 0) return -1;

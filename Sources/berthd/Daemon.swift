@@ -65,11 +65,14 @@ struct Daemon: AsyncParsableCommand {
         umask(0o077)
         let state = absolute(stateDir)
         let runtime = absolute(runtimeDir)
-        let lock = try StateLock(directory: state)
+        let lock = try StateLock(directory: state, pidFile: true)
         defer { lock.release() }
         do { try FileManager.default.createDirectory(atPath: runtime, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755]) } catch {
             throw StartError(description: "the runtime directory \(runtime) cannot be made: \(error.localizedDescription)", code: 73)
         }
+        // Another daemon's containers would look like orphans to this one.
+        let runtimeLock = try StateLock(directory: runtime)
+        defer { runtimeLock.release() }
         let zones = SystemZones()
         var limits = RecipeLimits(bytes: maxRecipeBytes)
         // A node takes at least some bytes, so the limit on nodes follows the one on bytes.
@@ -133,7 +136,8 @@ struct Daemon: AsyncParsableCommand {
             return (store, try await store.load())
         } catch { failure = error }
         guard case .corrupt(let sentence) = failure else { throw StartError(description: failure.description, code: 74) }
-        // What cannot be read is put aside, not removed; the containers that run are adopted all the same.
+        // What cannot be read is put aside, not removed. Containers that the new history does not know are stopped: started
+        // again from recipe files they would run twice, on the same volumes.
         let aside = "\(state)/quarantine/berth.db.corrupt-\(Int(Date().timeIntervalSince1970))"
         try? FileManager.default.createDirectory(atPath: "\(state)/quarantine", withIntermediateDirectories: true)
         for ending in ["", "-wal", "-shm"] { rename(path + ending, aside + ending) }
@@ -147,8 +151,9 @@ struct Daemon: AsyncParsableCommand {
         for row in loaded.unreadable { log.error("a row of the history cannot be read; it stays as it is", metadata: ["row": "\(row)"]) }
         for (project, source) in loaded.recipeSources {
             do { stored.recipes.append(try recipes.restore(source)) } catch {
+                if let name = try? ProjectName(project) { stored.unreadable.insert(name) }
                 log.critical(
-                    "a stored recipe cannot be read by this release; its workloads rest until it is applied again",
+                    "a stored recipe cannot be read now; its containers run on, and nothing of it is started until it is applied again",
                     metadata: ["project": "\(project)", "error": "\(error)"])
             }
         }
@@ -213,23 +218,24 @@ enum HostShutdown {
     }
 }
 
-/// One daemon a state directory: the lock is on the directory itself and goes with the process, whatever its end.
+/// One daemon a state directory, and one a runtime directory: the lock is on the directory itself and goes with the process,
+/// whatever its end.
 struct StateLock {
     private let fd: Int32
 
-    init(directory: String) throws {
+    init(directory: String, pidFile: Bool = false) throws {
         do {
             try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        } catch { throw Daemon.StartError(description: "the state directory \(directory) cannot be made: \(error.localizedDescription)", code: 73) }
+        } catch { throw Daemon.StartError(description: "the directory \(directory) cannot be made: \(error.localizedDescription)", code: 73) }
         fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard fd >= 0 else { throw Daemon.StartError(description: "the state directory \(directory) cannot be opened", code: 73) }
+        guard fd >= 0 else { throw Daemon.StartError(description: "the directory \(directory) cannot be opened", code: 73) }
         guard flock(fd, LOCK_EX | LOCK_NB) == 0 else {
             let holder = (try? String(contentsOfFile: "\(directory)/berthd.pid", encoding: .utf8))?.trimmingCharacters(in: .whitespacesAndNewlines)
             close(fd)
             throw Daemon.StartError(
-                description: "another berthd\(holder.map { " (pid \($0))" } ?? "") has the state directory \(directory); one daemon a directory", code: 75)
+                description: "another berthd\(holder.map { " (pid \($0))" } ?? "") has the directory \(directory); one daemon a directory", code: 75)
         }
-        try? "\(getpid())\n".write(toFile: "\(directory)/berthd.pid", atomically: true, encoding: .utf8)
+        if pidFile { try? "\(getpid())\n".write(toFile: "\(directory)/berthd.pid", atomically: true, encoding: .utf8) }
     }
 
     func release() { close(fd) }

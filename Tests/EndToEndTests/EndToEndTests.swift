@@ -256,7 +256,13 @@ struct EndToEndTests {
             let second = Instance.run(
                 "\(Requirement.programs)/berthd", ["--state-dir", "\(it.scratch.path)/state", "--runtime-dir", "\(it.scratch.path)/other"], environment: ["PATH": "/usr/bin:/bin"])
             #expect(second.code == 75)
-            #expect(second.errors.contains("another berthd (pid \(it.daemon?.processIdentifier ?? 0)) has the state directory"))
+            #expect(second.errors.contains("another berthd (pid \(it.daemon?.processIdentifier ?? 0)) has the directory"))
+            // Nor may two share a runtime directory: the second would take the first one's containers for orphans.
+            try it.apply("name: t\nservices: { web: { rootfs: host, command: [sleep, '1000'], init: true } }")
+            let third = Instance.run(
+                "\(Requirement.programs)/berthd", ["--state-dir", "\(it.scratch.path)/other-state", "--runtime-dir", "\(it.scratch.path)/run"], environment: ["PATH": "/usr/bin:/bin"])
+            #expect(third.code == 75)
+            #expect(it.berth("ps").output.contains("running"))
         }
     }
 

@@ -62,6 +62,8 @@ struct World {
         self.seed = seed
         dice = Dice(seed: seed)
         machine = Machine(bootID: "boot-1", seed: seed)
+        // As a first start writes it.
+        storedBoot = bootID
     }
 
     var moment: Moment { Moment(wall: now, steady: steady) }
@@ -134,18 +136,17 @@ struct World {
             if let old = due[record.workload]?[record.dueAt] { violations.append("\(record.workload) \(record.dueAt) has two rows: \(old.result) and \(record.result)") }
             due[record.workload, default: [:]][record.dueAt] = record
         case .dueCaughtUp(let id, let dueAt, let run):
-            guard let old = due[id]?[dueAt] else {
+            guard let old = due[id]?.values.first(where: { $0.firstDueAt <= dueAt && $0.dueAt >= dueAt }) else {
                 violations.append("\(id) \(dueAt) was caught up and has no row")
                 return
             }
-            due[id]?[dueAt] = DueRecord(
+            due[id]?[old.dueAt] = DueRecord(
                 workload: id, dueAt: old.dueAt, firstDueAt: old.firstDueAt, result: old.result, reason: old.reason, count: old.count, runID: run,
                 note: old.note)
         case .service(let record): services[record.id] = record
         case .job(let record): jobs[record.id] = record
-        case .removeWorkload(let id):
-            services[id] = nil
-            jobs[id] = nil
+        case .removeWorkload(let id, let kind):
+            if kind == .service { services[id] = nil } else { jobs[id] = nil }
         case .event(let event): events.append(event)
         case .boot(let id): storedBoot = id
         }

@@ -135,6 +135,10 @@ import WorkloadModel
         ("volumes: ['/a:/b/../etc']", "services", "must not hold '.' or '..'"),
         ("volumes: ['/a:/b:z']", "services", "mount option 'z'"),
         ("tmpfs: ['/t:sise=1M']", "services", "tmpfs option 'sise=1M'"),
+        ("tmpfs: [/t, /t]", "services", "two mounts have the target '/t'"),
+        ("volumes: [{ type: tmpfs, target: /t, tmpfs: { mode: rwx } }]", "services", "is not a mode"),
+        ("volumes: [{ type: tmpfs, target: /t, source: /x }]", "services", "a tmpfs has no 'source'"),
+        ("missed: { max: 3 }", "jobs", "goes with 'policy: all'"),
         ("ulimits: { nofil: 3 }", "services", "did you mean 'nofile'?"),
         ("schedule: { cron: '* * * * *', every: 5m }", "jobs", "exactly one of"),
         ("schedule: { cron: '* * * * *', timezone: Europe/Lisbn }", "jobs", "did you mean 'Europe/Lisbon'?"),
@@ -189,6 +193,28 @@ import WorkloadModel
         }
         // Not a benchmark: without the budget this would not end within the age of the universe.
         #expect(took < .seconds(60))
+    }
+
+    @Test func staysStandingOnHostileText() {
+        let deep = String(repeating: "${A:-", count: 100_000) + String(repeating: "}", count: 100_000)
+        #expect(Self.read("name: t\njobs: { x: { rootfs: host, command: [run, '\(deep)'] } }").diagnostics.contains { $0.message.contains("levels deep") })
+        let many = Self.read("name: t\njobs:\n" + (0..<5000).map { "  x\($0): { nonsense: 1 }\n" }.joined())
+        #expect(many.recipe == nil && many.diagnostics.count == 101 && many.diagnostics.contains { $0.message.contains("more mistakes") })
+        #expect(Self.read("name: t\njobs: { x: { rootfs: host, command: [run, \"a\\0b\"] } }").recipe == nil)
+    }
+
+    @Test func homeTravelsWithTheRecipe() {
+        let text = "name: t\njobs: { x: { rootfs: host, command: [run], volumes: ['~/data:/data'] } }"
+        let first = Self.read(text, variables: ["HOME": "/home/ana"])
+        #expect(first.recipe?.workloads.first?.container.mounts.first?.source == .bind("/home/ana/data"))
+        let again = RecipeReader.read(first.captured, RecipeInputs(of: first.captured, zone: { try Make.zones.zone($0) }, hostZone: .utc))
+        #expect(again.recipe == first.recipe)
+    }
+
+    @Test func showsLinesOfFilesFromOtherSystems() {
+        let text = "name: t\r\njobs:\r\n  x: { rootfs: host, comand: [run], command: [run] }\r\n"
+        let shown = Self.read(text).diagnostics.first?.rendered(file: "f", text: text) ?? ""
+        #expect(shown.contains("\n    x: { rootfs") || shown.contains("x: { rootfs: host, comand"))
     }
 
     @Test func interpolatesAsComposeDoes() throws {

@@ -1,0 +1,200 @@
+import EngineAPI
+import Planning
+import Schedules
+import TestKit
+import Testing
+import WorkloadModel
+
+/// Single decisions of the machine, each of them once decided wrongly or easily so.
+@Suite struct MachineTests {
+    static let start = Make.time("2026-01-01T00:00:00Z")
+
+    static func rows(_ world: World, _ name: String) -> [String] {
+        (world.due[Make.id(name)] ?? [:]).values.sorted { $0.dueAt < $1.dueAt }.map { "\($0.dueAt.description.prefix(16)) \($0.result)\($0.reason.map { " \($0.rawValue)" } ?? "") \($0.count)" }
+    }
+
+    @Test func aRecipeThatCannotBeReadNowStopsAndForgetsNothing() {
+        var world = World(at: Self.start)
+        world.script = { _, _ in (.seconds(100_000), .exited(code: 0)) }
+        let recipe = Make.recipe(Make.service("web", .always), Make.service("db", .always), Make.job("j", JobPolicy(schedule: Make.schedule("0 * * * *"))))
+        world.take(.apply(recipe, explicit: true, actor: "t"))
+        world.take(.stop(Make.id("db"), actor: "t"))
+        world.take(.pause(Make.id("j"), actor: "t"))
+        world.run(until: Self.start + .seconds(60))
+        // The daemon comes back and cannot read the recipe.
+        var machine = Machine(bootID: "boot-1", seed: 9)
+        var stored = StoredState(services: Array(world.services.values), jobs: Array(world.jobs.values), openRuns: world.runs.values.filter { $0.outcome == nil }.map(\.open), bootID: "boot-1")
+        stored.unreadable = [recipe.project]
+        let observed = world.containers.mapValues { ObservedRun.alive(startedAt: $0.startedAt) }
+        let decision = machine.restore(stored, observed: observed, at: world.moment)
+        #expect(decision.effects.isEmpty, "\(decision.effects)")
+        #expect(!decision.writes.contains { if case .removeWorkload = $0 { true } else { false } })
+        // Applied again, everything is as it was left.
+        let again = machine.apply(.apply(recipe, explicit: false, actor: "t"), at: world.moment)
+        #expect(again.effects.isEmpty, "\(again.effects)")
+        #expect(machine.statuses.map(\.state) == ["stopped", "paused", "running"])
+    }
+
+    @Test func upDuringAStopStartsTheServiceAgain() {
+        var world = World(at: Self.start)
+        world.script = { _, _ in (.seconds(100_000), .exited(code: 0)) }
+        let recipe = Make.recipe(Make.service("web", .always))
+        world.take(.apply(recipe, explicit: true, actor: "t"))
+        world.take(.stop(Make.id("web"), actor: "t"))
+        world.take(.apply(recipe, explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(10))
+        #expect(world.services[Make.id("web")]?.phase == .running && world.services[Make.id("web")]?.wanted == true)
+        #expect(world.starts.count == 2)
+    }
+
+    @Test func aCommandDuringDownKeepsNothing() {
+        for command in [Event.stop(Make.id("web"), actor: "t"), .restart(Make.id("web"), actor: "t")] {
+            var world = World(at: Self.start)
+            world.script = { _, _ in (.seconds(100_000), .exited(code: 0)) }
+            world.take(.apply(Make.recipe(Make.service("web", .always)), explicit: true, actor: "t"))
+            world.take(.down(Make.id("web").project, actor: "t"))
+            world.take(command)
+            world.run(until: Self.start + .seconds(10))
+            #expect(world.services.isEmpty && world.starts.count == 1)
+        }
+    }
+
+    @Test func aServiceThatBecomesAJobKeepsTheJobsRecord() {
+        var world = World(at: Self.start)
+        world.script = { _, _ in (.seconds(100_000), .exited(code: 0)) }
+        world.take(.apply(Make.recipe(Make.service("x", .always)), explicit: true, actor: "t"))
+        world.take(.apply(Make.recipe(Make.job("x", JobPolicy(schedule: Make.schedule("0 2 * * *")))), explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(10))
+        #expect(world.services.isEmpty && world.jobs[Make.id("x")] != nil)
+        // Down over the due time, with nothing written about the job in between.
+        world.restart(after: .seconds(3 * 3600))
+        #expect(Self.rows(world, "x") == ["2026-01-01T02:00 missed daemon down 1"])
+    }
+
+    @Test func aStartThatWaitedForItsJitterOverAnOutageIsMissed() {
+        for (kind, catchUps) in [(MissedPolicy.Kind.skip, 0), (.last, 1)] {
+            var world = World(at: Self.start)
+            let schedule = Schedule([ScheduleEntry(text: "0 2 * * *", rule: try! ScheduleRule("0 2 * * *", seed: "x"), zone: .utc, seed: "x", jitter: .seconds(3000))])
+            world.take(.apply(Make.recipe(Make.job("x", JobPolicy(schedule: schedule, missed: MissedPolicy(kind: kind)))), explicit: true, actor: "t"))
+            world.run(until: Make.time("2026-01-01T02:00:00Z"))
+            #expect(world.jobs[Make.id("x")]?.pending.count == 1 && world.starts.isEmpty)
+            world.restart(after: .seconds(10 * 3600))
+            #expect(Self.rows(world, "x") == ["2026-01-01T02:00 missed daemon down 1"])
+            #expect(world.starts.map(\.trigger) == Array(repeating: .catchUp, count: catchUps))
+        }
+    }
+
+    @Test func excludedDaysWithinAnOutageHaveTheirRows() {
+        let christmas = CivilDate("2026-12-25")!
+        let schedule = Make.schedule("0 2 * * *", except: [christmas...christmas])
+        var world = World(at: Make.time("2026-12-23T12:00:00Z"))
+        world.take(.apply(Make.recipe(Make.job("x", JobPolicy(schedule: schedule, missed: MissedPolicy(kind: .all)))), explicit: true, actor: "t"))
+        world.restart(after: .seconds(3 * 86400))
+        #expect(Self.rows(world, "x") == ["2026-12-24T02:00 missed daemon down 1", "2026-12-25T02:00 skipped excluded 1", "2026-12-26T02:00 missed daemon down 1"])
+        world.run(until: world.now + .seconds(60))
+        #expect(world.starts.compactMap(\.dueAt).map { "\($0)".prefix(10) } == ["2026-12-24", "2026-12-26"])
+        // With `last`, the run is for the last day that is not excluded.
+        var last = World(at: Make.time("2026-12-23T12:00:00Z"))
+        last.take(.apply(Make.recipe(Make.job("x", JobPolicy(schedule: schedule, missed: MissedPolicy(kind: .last, window: .seconds(90 * 3600))))), explicit: true, actor: "t"))
+        last.restart(after: .seconds(2 * 86400))
+        #expect(last.starts.compactMap(\.dueAt).map { "\($0)".prefix(10) } == ["2026-12-24"])
+        #expect(last.due[Make.id("x")]?.values.compactMap(\.runID).count == 1)
+    }
+
+    @Test func aWindowedScheduleIsCaughtUpAtOnceAfterALongOutage() {
+        let entry = ScheduleEntry(text: "every 1s", rule: try! ScheduleRule("every 1s", seed: "x"), zone: .utc, seed: "x", between: try! TimeWindow("08:00-18:00"))
+        var world = World(at: Make.time("2026-01-01T17:00:00Z"))
+        world.take(.apply(Make.recipe(Make.job("x", JobPolicy(schedule: Schedule([entry])))), explicit: true, actor: "t"))
+        world.restart(after: .seconds(14 * 3600 + 1800))
+        #expect(Self.rows(world, "x") == ["2026-01-01T17:59 missed daemon down 3599"])
+    }
+
+    @Test func aLongOutageIsOneRow() {
+        var world = World(at: Self.start)
+        world.take(.apply(Make.recipe(Make.job("x", JobPolicy(schedule: Make.schedule("* * * * * *"), missed: MissedPolicy(kind: .skip)))), explicit: true, actor: "t"))
+        world.restart(after: .seconds(400 * 86400), newBoot: true)
+        #expect(Self.rows(world, "x").map { $0.hasSuffix("missed host off \(400 * 86400)") } == [true])
+    }
+
+    @Test func theClockSetForwardIsLikeAnOutageAndBackRunsNothingTwice() {
+        var world = World(at: Self.start)
+        world.take(.apply(Make.recipe(Make.job("x", JobPolicy(schedule: Make.schedule("*/10 * * * *")))), explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(605))
+        world.setClock(by: .seconds(3600))
+        world.run(until: world.now + .seconds(5))
+        #expect(Self.rows(world, "x") == ["2026-01-01T00:10 ran 1", "2026-01-01T01:10 missed clock jump 6"])
+        #expect(world.starts.map(\.trigger) == [.schedule, .catchUp])
+        world.setClock(by: .seconds(-3000))
+        world.run(until: world.now + .seconds(2000))
+        #expect(world.starts.count == 2)
+        world.run(until: Make.time("2026-01-01T01:20:05Z"))
+        #expect(world.starts.count == 3)
+        // Ten years ahead, and corrected: nothing waits for ten years.
+        world.setClock(by: .seconds(3650 * 86400))
+        world.run(until: world.now + .seconds(5))
+        let before = world.starts.count
+        world.setClock(by: .seconds(-3650 * 86400))
+        world.run(until: world.now + .seconds(1300))
+        #expect(world.starts.count >= before + 2)
+    }
+
+    @Test func pausesGrowAndAreForgottenAfterTenMinutesUp() {
+        var world = World(at: Self.start)
+        world.script = { request, _ in (request.attempt == 6 ? .seconds(700) : .seconds(1), .exited(code: 1)) }
+        world.take(.apply(Make.recipe(Make.service("web", .always)), explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(60))
+        let gaps = zip(world.starts, world.starts.dropFirst()).map { ($1.at - $0.at).wholeMilliseconds - 1000 }
+        for (gap, expected) in zip(gaps, [1000, 2000, 4000, 8000, 16000]) { #expect((Int64(expected)...Int64(expected * 11 / 10)).contains(gap), "\(gaps)") }
+        world.run(until: Self.start + .seconds(60 + 705))
+        let after = world.starts[6].at - world.starts[5].at
+        #expect((700_999...702_100).contains(after.wholeMilliseconds), "\(after)")
+    }
+
+    @Test func onFailureGivesUpAfterItsLimit() {
+        var world = World(at: Self.start)
+        world.script = { _, _ in (.seconds(1), .exited(code: 1)) }
+        world.take(.apply(Make.recipe(Make.service("web", .onFailure(limit: 2))), explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(1000))
+        #expect(world.services[Make.id("web")]?.phase == .failed && world.starts.count == 3)
+        world.restart(after: .seconds(5), newBoot: true)
+        world.run(until: world.now + .seconds(100))
+        #expect(world.starts.count == 3)
+    }
+
+    @Test(arguments: [
+        (RestartPolicy.no, 0, "exited", 1), (.no, 1, "exited", 1), (.onFailure(limit: nil), 0, "exited", 1), (.onFailure(limit: nil), 1, "again", 2),
+        (.always, 0, "again", 2), (.unlessStopped, 1, "again", 2),
+    ] as [(RestartPolicy, Int32, String, Int)])
+    func restartPolicies(_ policy: RestartPolicy, _ code: Int32, _ state: String, _ starts: Int) {
+        var world = World(at: Self.start)
+        world.script = { request, _ in (request.trigger == .start ? .seconds(1) : .seconds(1000), .exited(code: code)) }
+        world.take(.apply(Make.recipe(Make.service("web", policy)), explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(30))
+        #expect(world.starts.count == starts)
+        #expect(world.services[Make.id("web")]?.phase.rawValue == (state == "again" ? "running" : state))
+    }
+
+    @Test func whatCouldNotBeKilledIsNotStartedBeside() {
+        var world = World(at: Self.start)
+        world.script = { _, _ in (.seconds(1000), .exited(code: 0)) }
+        world.take(.apply(Make.recipe(Make.service("web", .always)), explicit: true, actor: "t"))
+        let run = world.starts[0].run
+        var status = WorkloadModel.ExitStatus(ending: .signaled(number: 9), finishedAt: world.now)
+        status.leftProcesses = true
+        world.take(.exited(run, status))
+        world.run(until: Self.start + .seconds(500))
+        #expect(world.starts.count == 1 && world.services[Make.id("web")]?.phase == .failed)
+        #expect(world.events.contains { $0.kind == "stop-failed" })
+    }
+
+    @Test func retriesWaitLongerEachTimeAndStopAtTheirLimit() {
+        var world = World(at: Self.start)
+        world.script = { _, _ in (.seconds(1), .exited(code: 1)) }
+        let retries = RetryPolicy(limit: 3, backoff: .seconds(10), factor: 3, maximumBackoff: .seconds(60))
+        world.take(.apply(Make.recipe(Make.job("x", JobPolicy(retries: retries))), explicit: true, actor: "t"))
+        world.take(.run(Make.id("x"), actor: "t"))
+        world.run(until: Self.start + .seconds(1000))
+        #expect(world.starts.map(\.attempt) == [1, 2, 3, 4])
+        #expect(zip(world.starts, world.starts.dropFirst()).map { ($1.at - $0.at).wholeMilliseconds } == [11000, 31000, 61000])
+    }
+}
