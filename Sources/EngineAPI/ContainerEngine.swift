@@ -19,6 +19,10 @@ public protocol ContainerEngine: Sendable {
     /// - Throws: ``EngineError``; then nothing of the command ran, and nothing is left behind
     func launch(_ run: RunRequest) async throws(EngineError) -> Launched
 
+    /// Launches are likely within some tens of milliseconds: what can be made ready for them, without starting anything, may
+    /// be made ready now. May do nothing.
+    func expectLaunches() async
+
     /// Begins the stop sequence: stop signal, grace, kill. Its end is reported as an exit. Unknown runs are passed over.
     func stop(_ run: RunID) async
 

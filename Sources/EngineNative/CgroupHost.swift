@@ -22,6 +22,8 @@ struct CgroupHost: Sendable {
     let v1: [String: String]
     /// Controllers that limits need and that are not there.
     let missing: [String]
+    /// The daemon's own group in one of the v1 hierarchies.
+    let ownV1: String?
 
     /// One run's groups.
     struct Group: Sendable {
@@ -51,7 +53,8 @@ struct CgroupHost: Sendable {
         }
         if let unified { try HostFile.makeDirectory("\(unified)/\(name)", mode: 0o755) }
         let missing = ["memory", "cpu", "pids"].filter { controllers[$0] == nil }
-        return CgroupHost(layout: unified == nil ? .v1 : .hybrid, v2: unified.map { "\($0)/\(name)" }, v1: v1, missing: missing)
+        let own = controllers["pids"].flatMap { mount in ownGroup(of: "pids").map { mount + $0 } }
+        return CgroupHost(layout: unified == nil ? .v1 : .hybrid, v2: unified.map { "\($0)/\(name)" }, v1: v1, missing: missing, ownV1: own)
     }
 
     private static let used: Set<String> = ["memory", "cpu", "cpuacct", "pids", "blkio", "freezer"]
@@ -63,7 +66,19 @@ struct CgroupHost: Sendable {
             for controller in ["memory", "cpu", "pids", "io"] { try? HostFile.put("+\(controller)", to: "\(directory)/cgroup.subtree_control") }
         }
         let enabled = (try? HostFile.text("\(group)/cgroup.subtree_control"))?.split(whereSeparator: \.isWhitespace).map(String.init) ?? []
-        return CgroupHost(layout: .v2, v2: group, v1: [:], missing: ["memory", "cpu", "pids"].filter { !enabled.contains($0) })
+        return CgroupHost(
+            layout: .v2, v2: group, v1: [:], missing: ["memory", "cpu", "pids"].filter { !enabled.contains($0) },
+            ownV1: nil)
+    }
+
+    /// This process's group in the hierarchy of a v1 controller, as a path below its mount.
+    private static func ownGroup(of controller: String) -> String? {
+        guard let text = try? HostFile.text("/proc/self/cgroup") else { return nil }
+        for line in text.split(separator: "\n") {
+            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+            if fields.count == 3, fields[1].split(separator: ",").contains(controller[...]) { return String(fields[2]) }
+        }
+        return nil
     }
 
     // MARK: Runs
@@ -110,6 +125,16 @@ struct CgroupHost: Sendable {
             try HostFile.put("100000", to: "\(path)/cpu.cfs_period_us")
             try HostFile.put("\(max(1000, cpu * 100))", to: "\(path)/cpu.cfs_quota_us")
         default: break
+        }
+    }
+
+    /// Where processes have to move into v1 groups, the first move after a pause waits for every processor to notice, some ten
+    /// milliseconds, and those right after it do not. So the daemon moves itself to where it is, a few times.
+    func warmUp() {
+        guard layout != .v2, let path = ownV1 else { return }
+        for _ in 0..<10 {
+            try? HostFile.put("0", to: "\(path)/cgroup.procs")
+            usleep(2000)
         }
     }
 

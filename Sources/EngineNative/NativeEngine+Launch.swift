@@ -8,6 +8,8 @@ internal import Schedules
 public import WorkloadModel
 
 extension NativeEngine {
+    public func expectLaunches() async { launches.addOperation { [cgroups] in cgroups.warmUp() } }
+
     public func launch(_ run: RunRequest) async throws(EngineError) -> Launched {
         let container = run.container
         let image: Image? = if case .image(let source) = container.root { try images.image(source) } else { nil }

@@ -188,7 +188,9 @@ extension Machine {
     ) {
         var after = oldest - .seconds(1)
         while let due = schedule.next(after: after), due.at <= now {
-            if due.excluded, !caughtUp.contains(due.at) { skip(id, due.at, .excluded) } else {
+            if due.excluded, !caughtUp.contains(due.at) {
+                skip(id, due.at, .excluded)
+            } else {
                 write(.due(DueRecord(workload: id, dueAt: due.at, result: .missed, reason: reason)))
             }
             after = due.at

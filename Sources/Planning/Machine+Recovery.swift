@@ -17,7 +17,9 @@ extension Machine {
         let sameBoot = stored.bootID == bootID
         if !sameBoot { write(.boot(bootID)) }
         takeUp(stored, now)
-        for open in stored.openRuns.sorted(by: { $0.id < $1.id }) { takeUp(open, observed[open.id], rests: stored.unreadable.contains(open.workload.project), now) }
+        for open in stored.openRuns.sorted(by: { $0.id < $1.id }) {
+            takeUp(open, observed[open.id], rests: stored.unreadable.contains(open.workload.project), now)
+        }
         // What an engine holds of runs that are closed, or that nobody knows, is let go; one that lives is stopped first, as
         // gently as any, and let go at its end.
         for id in observed.keys.sorted() where runs[id] == nil {

@@ -70,7 +70,9 @@ extension RecipeReader {
                 let values = mapping(options, "'tmpfs'", keys: MountTmpfsKey.self)
                 if let node = values[.size] { size = bytes(node, "'size'") }
                 if let node = values[.mode], let text = text(node) {
-                    if let number = UInt32(text.hasPrefix("0o") ? String(text.dropFirst(2)) : text, radix: 8), number <= 0o7777 { mode = number } else {
+                    if let number = UInt32(text.hasPrefix("0o") ? String(text.dropFirst(2)) : text, radix: 8), number <= 0o7777 {
+                        mode = number
+                    } else {
                         error("'\(text)' is not a mode: write it in octal, as 1777", node.place)
                     }
                 }

@@ -24,6 +24,8 @@ public actor Supervisor {
     /// Runs whose end is decided and not durable yet.
     private var closing: Set<RunID> = []
     private var pruning: Task<Void, Never>?
+    /// The due time that the engine was told of.
+    private var noticed: Timestamp?
     private var lastPrune: Timestamp?
     /// Why nothing can be launched; `nil` when all is well.
     public private(set) var degraded: String?
@@ -103,8 +105,29 @@ public actor Supervisor {
         return decision.reply
     }
 
+    /// How long before something is due the engine is told.
+    static let notice = Duration.milliseconds(20)
+
+    /// Wakes a little before the next due time, and then at it.
+    private func setAlarm() {
+        guard let next = machine.nextWake else {
+            clock.wake(at: nil)
+            return
+        }
+        let now = clock.moment().wall
+        if next - now > Supervisor.notice {
+            noticed = nil
+            clock.wake(at: next - Supervisor.notice)
+            return
+        }
+        clock.wake(at: next)
+        guard noticed != next, next > now else { return }
+        noticed = next
+        Task { [engine] in await engine.expectLaunches() }
+    }
+
     private func carryOut(_ decision: Decision, recipes: [HistoryStore.RecipeChange] = []) async {
-        clock.wake(at: machine.nextWake)
+        setAlarm()
         guard !decision.isEmpty || !recipes.isEmpty else { return }
         for case .closeRun(let run, _, _, _) in decision.writes { closing.insert(run) }
         if degraded != nil { stopNow(decision.effects) }

@@ -14,7 +14,8 @@ extension ContainerSpec {
         // fingerprint of containers that do not use them.
         let own = ContainerSpec.keys(plain)
         let silent = ContainerSpec.keys(ContainerSpec(root: plain.root))
-        let body = own.filter { $0.key == "root" || silent[$0.key] != $0.value }.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: "|")
+        let body = own.filter { $0.key == "root" || silent[$0.key] != $0.value }.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(
+            separator: "|")
         let added = addedCapabilities.map(\.rawValue).sorted().joined(separator: ",")
         let dropped = droppedCapabilities.map(\.rawValue).sorted().joined(separator: ",")
         let hash = StableHash("\(body)|\(added)|\(dropped)").value

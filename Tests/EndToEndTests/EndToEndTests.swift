@@ -98,7 +98,9 @@ struct EndToEndTests {
             let mounts = try String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)
             #expect(!mounts.contains(it.scratch.path))
             #expect(!Self.groups().isEmpty)
-            for path in Self.groups() { #expect(!Self.names(path).contains { $0.count == 16 && FileManager.default.fileExists(atPath: "\(path)/\($0)/cgroup.procs") }, "\(path)") }
+            for path in Self.groups() {
+                #expect(!Self.names(path).contains { $0.count == 16 && FileManager.default.fileExists(atPath: "\(path)/\($0)/cgroup.procs") }, "\(path)")
+            }
             let left = Instance.run("/usr/bin/env", ["pgrep", "-P", "\(it.daemon?.processIdentifier ?? 0)"], environment: ["PATH": "/usr/bin:/bin"])
             #expect(left.output.isEmpty)
         }
@@ -223,26 +225,34 @@ struct EndToEndTests {
             it.kill()
             for kind in kinds {
                 // From the first to the last due time without a hole: every second is counted once.
-                #expect(it.sql("select (max(strftime('%s', due_at)) - min(strftime('%s', first_due_at)) + 1) - sum(count) from due_times where name = '\(kind)'") == "0", "\(kind)")
+                #expect(
+                    it.sql("select (max(strftime('%s', due_at)) - min(strftime('%s', first_due_at)) + 1) - sum(count) from due_times where name = '\(kind)'")
+                        == "0", "\(kind)")
             }
             #expect(it.sql("select count(*) from runs where name = 'skip' and trigger = 'catch-up'") == "0")
             #expect(it.sql("select count(*) from runs where name = 'last' and trigger = 'catch-up'") == "1")
             #expect(it.sql("select count(*) from due_times where name = 'last' and result = 'missed'") == "1")
             #expect(it.sql("select count(*) from due_times where name = 'all' and result = 'missed' and run_id is null") == "0")
-            #expect(it.sql("select count(*) from (select name, due_at from runs where due_at is not null and trigger in ('schedule', 'catch-up') group by 1, 2 having count(*) > 1)") == "0")
+            #expect(
+                it.sql(
+                    "select count(*) from (select name, due_at from runs where due_at is not null and trigger in ('schedule', 'catch-up') group by 1, 2 having count(*) > 1)"
+                ) == "0")
         }
     }
 
     @Test func everyOverlapPolicyAccountsForEveryDueTime() throws {
         try Self.with { it in
             let policies = ["skip", "queue", "replace", "allow"]
-            let jobs = policies.map { "  \($0): { rootfs: host, command: [sleep, '2.5'], schedule: every 1s, overlap: \($0), init: true }" }.joined(separator: "\n")
+            let jobs = policies.map { "  \($0): { rootfs: host, command: [sleep, '2.5'], schedule: every 1s, overlap: \($0), init: true }" }.joined(
+                separator: "\n")
             try it.apply("name: t\njobs:\n\(jobs)\n")
             try it.wait("select count(*) > 7 from due_times where name = 'skip'", is: "1")
             it.berth("pause", "skip", "queue", "replace", "allow")
             it.berth("stop", "skip", "queue", "replace", "allow")
             for policy in policies {
-                #expect(it.sql("select (max(strftime('%s', due_at)) - min(strftime('%s', due_at)) + 1) - count(*) from due_times where name = '\(policy)'") == "0", "\(policy)")
+                #expect(
+                    it.sql("select (max(strftime('%s', due_at)) - min(strftime('%s', due_at)) + 1) - count(*) from due_times where name = '\(policy)'") == "0",
+                    "\(policy)")
                 #expect(it.sql("select count(*) from due_times where name = '\(policy)' and result = 'skipped' and reason is null") == "0")
             }
             #expect(it.sql("select count(*) > 0 from due_times where name = 'skip' and reason = 'overlap'") == "1")
@@ -254,13 +264,15 @@ struct EndToEndTests {
     @Test func oneDaemonADirectory() throws {
         try Self.with { it in
             let second = Instance.run(
-                "\(Requirement.programs)/berthd", ["--state-dir", "\(it.scratch.path)/state", "--runtime-dir", "\(it.scratch.path)/other"], environment: ["PATH": "/usr/bin:/bin"])
+                "\(Requirement.programs)/berthd", ["--state-dir", "\(it.scratch.path)/state", "--runtime-dir", "\(it.scratch.path)/other"],
+                environment: ["PATH": "/usr/bin:/bin"])
             #expect(second.code == 75)
             #expect(second.errors.contains("another berthd (pid \(it.daemon?.processIdentifier ?? 0)) has the directory"))
             // Nor may two share a runtime directory: the second would take the first one's containers for orphans.
             try it.apply("name: t\nservices: { web: { rootfs: host, command: [sleep, '1000'], init: true } }")
             let third = Instance.run(
-                "\(Requirement.programs)/berthd", ["--state-dir", "\(it.scratch.path)/other-state", "--runtime-dir", "\(it.scratch.path)/run"], environment: ["PATH": "/usr/bin:/bin"])
+                "\(Requirement.programs)/berthd", ["--state-dir", "\(it.scratch.path)/other-state", "--runtime-dir", "\(it.scratch.path)/run"],
+                environment: ["PATH": "/usr/bin:/bin"])
             #expect(third.code == 75)
             #expect(it.berth("ps").output.contains("running"))
         }

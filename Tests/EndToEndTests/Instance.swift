@@ -16,7 +16,8 @@ final class Instance {
     func start(_ arguments: [String] = []) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "\(Requirement.programs)/berthd")
-        process.arguments = ["--state-dir", "\(scratch.path)/state", "--runtime-dir", "\(scratch.path)/run", "--recipe-dir", "\(scratch.path)/recipes"] + arguments
+        process.arguments =
+            ["--state-dir", "\(scratch.path)/state", "--runtime-dir", "\(scratch.path)/run", "--recipe-dir", "\(scratch.path)/recipes"] + arguments
         let log = "\(scratch.path)/berthd.log"
         if !FileManager.default.fileExists(atPath: log) { scratch.write("berthd.log", "") }
         let handle = FileHandle(forWritingAtPath: log)
@@ -82,7 +83,8 @@ final class Instance {
 
     /// Asks the database as a user would.
     func sql(_ query: String) -> String {
-        Instance.run("/usr/bin/env", ["sqlite3", "file:\(database)?mode=ro", query], environment: ["PATH": "/usr/bin:/bin"]).output.trimmingCharacters(in: .whitespacesAndNewlines)
+        Instance.run("/usr/bin/env", ["sqlite3", "file:\(database)?mode=ro", query], environment: ["PATH": "/usr/bin:/bin"]).output.trimmingCharacters(
+            in: .whitespacesAndNewlines)
     }
 
     /// Waits until the database says so.

@@ -118,7 +118,9 @@ struct NativeEngineTests {
             #expect(killed.status.ending == .signaled(number: 9))
             // Orphans become children of pid 1, which must wait for them.
             let zombies = try await fixture.run(
-                Self.shell("for i in 1 2 3 4 5 6 7 8; do (sh -c 'exit 0' &) ; done; sleep 0.3; grep -l '^State:.Z' /proc/[0-9]*/status | wc -l", { $0.initProcess = true }))
+                Self.shell(
+                    "for i in 1 2 3 4 5 6 7 8; do (sh -c 'exit 0' &) ; done; sleep 0.3; grep -l '^State:.Z' /proc/[0-9]*/status | wc -l",
+                    { $0.initProcess = true }))
             #expect(zombies.output == "0")
         }
     }
@@ -188,9 +190,14 @@ struct NativeEngineTests {
 
     @Test func hasFewCapabilitiesNoNewPrivilegesAndAFilter() async throws {
         try await Self.with { fixture in
-            let (_, output, _) = try await fixture.run(Self.shell("grep -E '^(CapEff|CapBnd|CapPrm|CapInh|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'"))
-            #expect(output == "CapInh:0000000000000000\nCapPrm:00000000800405fb\nCapEff:00000000800405fb\nCapBnd:00000000800405fb\nCapAmb:0000000000000000\nNoNewPrivs:1\nSeccomp:2")
-            let plain = try await fixture.run(Self.shell("grep -E '^(CapEff|CapBnd):' /proc/self/status | tr -d '\\t'; id -u; id -G", { $0.user = "1000:1001" }))
+            let (_, output, _) = try await fixture.run(
+                Self.shell("grep -E '^(CapEff|CapBnd|CapPrm|CapInh|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'"))
+            #expect(
+                output
+                    == "CapInh:0000000000000000\nCapPrm:00000000800405fb\nCapEff:00000000800405fb\nCapBnd:00000000800405fb\nCapAmb:0000000000000000\nNoNewPrivs:1\nSeccomp:2"
+            )
+            let plain = try await fixture.run(
+                Self.shell("grep -E '^(CapEff|CapBnd):' /proc/self/status | tr -d '\\t'; id -u; id -G", { $0.user = "1000:1001" }))
             #expect(plain.output == "CapEff:0000000000000000\nCapBnd:00000000800405fb\n1000\n1001")
         }
     }
@@ -224,7 +231,8 @@ struct NativeEngineTests {
 
     @Test func burnsHalfAProcessorWhenToldTo() async throws {
         try await Self.with { fixture in
-            let (status, _, _) = try await fixture.run(Self.shell("end=$(($(date +%s%N) + 1500000000)); while [ $(date +%s%N) -lt $end ]; do :; done", { $0.limits.cpuMillis = 500 }))
+            let (status, _, _) = try await fixture.run(
+                Self.shell("end=$(($(date +%s%N) + 1500000000)); while [ $(date +%s%N) -lt $end ]; do :; done", { $0.limits.cpuMillis = 500 }))
             let took = (status.finishedAt - (status.startedAt ?? status.finishedAt)).wholeMilliseconds
             let used = status.usage.cpuMicroseconds / 1000
             // One period of 100 ms more or less at either end.
@@ -375,7 +383,8 @@ struct NativeEngineTests {
             _ = try await fixture.engine.launch(long)
             _ = try await fixture.engine.launch(short)
             _ = try await fixture.end(of: short.id)
-            let second = try NativeEngine(paths: fixture.engine.paths, cgroupName: fixture.groupName, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            let second = try NativeEngine(
+                paths: fixture.engine.paths, cgroupName: fixture.groupName, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             let found = try await second.observe()
             guard case .alive = found[long.id], case .exited(let status) = found[short.id] else {
                 Issue.record("\(found)")
@@ -392,7 +401,9 @@ struct NativeEngineTests {
         }
     }
 
-    @Test(arguments: [("SIGTERM", 15), ("15", 15), ("SIGRTMIN+3", 37), ("SIGRTMIN+2147483647", nil), ("SIGRTMIN+-100", nil), ("99", nil), ("", nil)] as [(String, Int32?)])
+    @Test(
+        arguments: [("SIGTERM", 15), ("15", 15), ("SIGRTMIN+3", 37), ("SIGRTMIN+2147483647", nil), ("SIGRTMIN+-100", nil), ("99", nil), ("", nil)]
+            as [(String, Int32?)])
     func readsAnImagesStopSignalWithCare(_ text: String, _ number: Int32?) {
         #expect(StopSignal.number(text) == number)
     }
@@ -414,7 +425,10 @@ struct NativeEngineTests {
         }
     }
 
-    @Test(arguments: ["", "1", "abc", "berth-exit 1\nend\n", "berth-exit 1\nhow=exited\nstatus=999\nfinished_ns=1\nend\n", "berth-exit 1\nrun=x\nhow=exited\nstatus=0\nfinished_ns=1\n"])
+    @Test(arguments: [
+        "", "1", "abc", "berth-exit 1\nend\n", "berth-exit 1\nhow=exited\nstatus=999\nfinished_ns=1\nend\n",
+        "berth-exit 1\nrun=x\nhow=exited\nstatus=0\nfinished_ns=1\n",
+    ])
     func aTornExitRecordIsALostRun(text: String) throws {
         let scratch = Scratch("record")
         scratch.write("exit", text)
@@ -426,7 +440,9 @@ struct NativeEngineTests {
     }
 
     @Test func anExitRecordThatIsALinkOrAPipeIsALostRun() {
-        for make in [{ (path: String) in _ = symlink("/etc/passwd", path) }, { (path: String) in _ = mkfifo(path, 0o600) }, { (path: String) in _ = mkdir(path, 0o700) }] {
+        for make in [
+            { (path: String) in _ = symlink("/etc/passwd", path) }, { (path: String) in _ = mkfifo(path, 0o600) }, { (path: String) in _ = mkdir(path, 0o700) },
+        ] {
             let scratch = Scratch("record")
             make("\(scratch.path)/exit")
             guard case .lost = RunDirectory(path: scratch.path).exitStatus(now: WallClock.now())?.ending else {

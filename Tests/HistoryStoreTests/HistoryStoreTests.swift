@@ -31,7 +31,9 @@ import WorkloadModel
     static func opening(_ request: RunRequest) -> Write {
         // The machine makes openings; here one stands in for it.
         var machine = Machine(bootID: "boot", seed: 1)
-        let recipe = Recipe(project: request.workload.project, workloads: [Workload(id: request.workload, container: request.container, kind: .job(JobPolicy()))], volumes: [], digest: "abc")
+        let recipe = Recipe(
+            project: request.workload.project, workloads: [Workload(id: request.workload, container: request.container, kind: .job(JobPolicy()))], volumes: [],
+            digest: "abc")
         _ = machine.apply(.apply(recipe, explicit: true, actor: "t"), at: Moment(wall: request.decidedAt, steady: .zero))
         let decision = machine.apply(.run(request.workload, actor: "t"), at: Moment(wall: request.decidedAt, steady: .zero))
         return decision.writes.first { if case .openRun = $0 { true } else { false } }!
@@ -79,7 +81,11 @@ import WorkloadModel
                 run.flatMap { row in String.fromDatabaseValue(row[name]) ?? Int.fromDatabaseValue(row[name]).map { "\($0)" } }
             }
             #expect(shown == ["2026-03-29T01:02:03.456Z", "1500", "failed", "3", "12", "img@sha256:1", "test"])
-            let columns = ["run_id", "project", "name", "kind", "trigger", "attempt", "due_at", "started_at", "finished_at", "duration_ms", "state", "outcome", "exit_code", "signal", "oom_killed", "reason", "cpu_ms", "memory_peak_bytes", "io_read_bytes", "io_write_bytes", "log_bytes", "log_dropped_bytes", "image", "recipe_digest", "engine"]
+            let columns = [
+                "run_id", "project", "name", "kind", "trigger", "attempt", "due_at", "started_at", "finished_at", "duration_ms", "state", "outcome",
+                "exit_code", "signal", "oom_killed", "reason", "cpu_ms", "memory_peak_bytes", "io_read_bytes", "io_write_bytes", "log_bytes",
+                "log_dropped_bytes", "image", "recipe_digest", "engine",
+            ]
             #expect(run.map { Array($0.columnNames) } == columns)
             for (view, column) in [("due_times", "due_at"), ("services", "since"), ("events", "at")] {
                 let text = try await queue.read { try String.fetchOne($0, sql: "SELECT \(column) FROM \(view)") }
@@ -93,7 +99,9 @@ import WorkloadModel
             let open = Self.opening(Self.request(1))
             let id = Self.id(open)
             try await store.commit([open, .closeRun(id, .lost, Self.status(.lost("gone")), reason: "gone")])
-            try await store.commit([.runStarted(id, at: Self.now + .seconds(9), image: nil), .closeRun(id, .succeeded, Self.status(.exited(code: 0)), reason: nil)])
+            try await store.commit([
+                .runStarted(id, at: Self.now + .seconds(9), image: nil), .closeRun(id, .succeeded, Self.status(.exited(code: 0)), reason: nil),
+            ])
             let row = try await store.runs(RunFilter()).first
             #expect(row?.outcome == "lost" && row?.startedAt == Self.now)
         }
@@ -120,10 +128,15 @@ import WorkloadModel
 
     @Test func readsBackWhatItWrote() async throws {
         try await Self.with { store, path in
-            let service = ServiceRecord(id: Make.id("web"), wanted: false, phase: .stopped, since: Self.now, restarts: 3, failures: 2, nextStartAt: Self.now, runID: RunID(now: Self.now, random: 7))
-            let job = JobRecord(id: Make.id("backup"), paused: true, cursor: Self.now, bootID: "b", lastOutcome: .oomKilled, streak: 4, pending: [PendingStart(trigger: .retry, dueAt: Self.now, attempt: 2, notBefore: Self.now, queued: true)])
+            let service = ServiceRecord(
+                id: Make.id("web"), wanted: false, phase: .stopped, since: Self.now, restarts: 3, failures: 2, nextStartAt: Self.now,
+                runID: RunID(now: Self.now, random: 7))
+            let job = JobRecord(
+                id: Make.id("backup"), paused: true, cursor: Self.now, bootID: "b", lastOutcome: .oomKilled, streak: 4,
+                pending: [PendingStart(trigger: .retry, dueAt: Self.now, attempt: 2, notBefore: Self.now, queued: true)])
             let open = Self.opening(Self.request(1))
-            try await store.commit([.service(service), .job(job), open, .boot("boot")], recipes: [.put(Make.id("x").project, source: "{}", digest: "d", at: Self.now)])
+            try await store.commit(
+                [.service(service), .job(job), open, .boot("boot")], recipes: [.put(Make.id("x").project, source: "{}", digest: "d", at: Self.now)])
             try store.close()
             let again = try HistoryStore(path: path, engine: "test")
             let loaded = try await again.load()

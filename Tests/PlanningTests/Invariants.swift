@@ -37,7 +37,9 @@ extension World {
                     found.append("\(id) \(record.dueAt) ran as no run")
                     continue
                 }
-                if stored.open.dueAt != record.dueAt { found.append("\(id) \(record.dueAt) ran as the run of \(stored.open.dueAt.map(\.description) ?? "none")") }
+                if stored.open.dueAt != record.dueAt {
+                    found.append("\(id) \(record.dueAt) ran as the run of \(stored.open.dueAt.map(\.description) ?? "none")")
+                }
             }
         }
         return found

@@ -10,7 +10,9 @@ import WorkloadModel
     static let start = Make.time("2026-01-01T00:00:00Z")
 
     static func rows(_ world: World, _ name: String) -> [String] {
-        (world.due[Make.id(name)] ?? [:]).values.sorted { $0.dueAt < $1.dueAt }.map { "\($0.dueAt.description.prefix(16)) \($0.result)\($0.reason.map { " \($0.rawValue)" } ?? "") \($0.count)" }
+        (world.due[Make.id(name)] ?? [:]).values.sorted { $0.dueAt < $1.dueAt }.map {
+            "\($0.dueAt.description.prefix(16)) \($0.result)\($0.reason.map { " \($0.rawValue)" } ?? "") \($0.count)"
+        }
     }
 
     @Test func aRecipeThatCannotBeReadNowStopsAndForgetsNothing() {
@@ -23,7 +25,9 @@ import WorkloadModel
         world.run(until: Self.start + .seconds(60))
         // The daemon comes back and cannot read the recipe.
         var machine = Machine(bootID: "boot-1", seed: 9)
-        var stored = StoredState(services: Array(world.services.values), jobs: Array(world.jobs.values), openRuns: world.runs.values.filter { $0.outcome == nil }.map(\.open), bootID: "boot-1")
+        var stored = StoredState(
+            services: Array(world.services.values), jobs: Array(world.jobs.values), openRuns: world.runs.values.filter { $0.outcome == nil }.map(\.open),
+            bootID: "boot-1")
         stored.unreadable = [recipe.project]
         let observed = world.containers.mapValues { ObservedRun.alive(startedAt: $0.startedAt) }
         let decision = machine.restore(stored, observed: observed, at: world.moment)
@@ -74,7 +78,9 @@ import WorkloadModel
     @Test func aStartThatWaitedForItsJitterOverAnOutageIsMissed() {
         for (kind, catchUps) in [(MissedPolicy.Kind.skip, 0), (.last, 1)] {
             var world = World(at: Self.start)
-            let schedule = Schedule([ScheduleEntry(text: "0 2 * * *", rule: try! ScheduleRule("0 2 * * *", seed: "x"), zone: .utc, seed: "x", jitter: .seconds(3000))])
+            let schedule = Schedule([
+                ScheduleEntry(text: "0 2 * * *", rule: try! ScheduleRule("0 2 * * *", seed: "x"), zone: .utc, seed: "x", jitter: .seconds(3000))
+            ])
             world.take(.apply(Make.recipe(Make.job("x", JobPolicy(schedule: schedule, missed: MissedPolicy(kind: kind)))), explicit: true, actor: "t"))
             world.run(until: Make.time("2026-01-01T02:00:00Z"))
             #expect(world.jobs[Make.id("x")]?.pending.count == 1 && world.starts.isEmpty)
@@ -90,19 +96,24 @@ import WorkloadModel
         var world = World(at: Make.time("2026-12-23T12:00:00Z"))
         world.take(.apply(Make.recipe(Make.job("x", JobPolicy(schedule: schedule, missed: MissedPolicy(kind: .all)))), explicit: true, actor: "t"))
         world.restart(after: .seconds(3 * 86400))
-        #expect(Self.rows(world, "x") == ["2026-12-24T02:00 missed daemon down 1", "2026-12-25T02:00 skipped excluded 1", "2026-12-26T02:00 missed daemon down 1"])
+        #expect(
+            Self.rows(world, "x") == ["2026-12-24T02:00 missed daemon down 1", "2026-12-25T02:00 skipped excluded 1", "2026-12-26T02:00 missed daemon down 1"])
         world.run(until: world.now + .seconds(60))
         #expect(world.starts.compactMap(\.dueAt).map { "\($0)".prefix(10) } == ["2026-12-24", "2026-12-26"])
         // With `last`, the run is for the last day that is not excluded.
         var last = World(at: Make.time("2026-12-23T12:00:00Z"))
-        last.take(.apply(Make.recipe(Make.job("x", JobPolicy(schedule: schedule, missed: MissedPolicy(kind: .last, window: .seconds(90 * 3600))))), explicit: true, actor: "t"))
+        last.take(
+            .apply(
+                Make.recipe(Make.job("x", JobPolicy(schedule: schedule, missed: MissedPolicy(kind: .last, window: .seconds(90 * 3600))))), explicit: true,
+                actor: "t"))
         last.restart(after: .seconds(2 * 86400))
         #expect(last.starts.compactMap(\.dueAt).map { "\($0)".prefix(10) } == ["2026-12-24"])
         #expect(last.due[Make.id("x")]?.values.compactMap(\.runID).count == 1)
     }
 
     @Test func aWindowedScheduleIsCaughtUpAtOnceAfterALongOutage() {
-        let entry = ScheduleEntry(text: "every 1s", rule: try! ScheduleRule("every 1s", seed: "x"), zone: .utc, seed: "x", between: try! TimeWindow("08:00-18:00"))
+        let entry = ScheduleEntry(
+            text: "every 1s", rule: try! ScheduleRule("every 1s", seed: "x"), zone: .utc, seed: "x", between: try! TimeWindow("08:00-18:00"))
         var world = World(at: Make.time("2026-01-01T17:00:00Z"))
         world.take(.apply(Make.recipe(Make.job("x", JobPolicy(schedule: Schedule([entry])))), explicit: true, actor: "t"))
         world.restart(after: .seconds(14 * 3600 + 1800))
@@ -111,7 +122,9 @@ import WorkloadModel
 
     @Test func aLongOutageIsOneRow() {
         var world = World(at: Self.start)
-        world.take(.apply(Make.recipe(Make.job("x", JobPolicy(schedule: Make.schedule("* * * * * *"), missed: MissedPolicy(kind: .skip)))), explicit: true, actor: "t"))
+        world.take(
+            .apply(Make.recipe(Make.job("x", JobPolicy(schedule: Make.schedule("* * * * * *"), missed: MissedPolicy(kind: .skip)))), explicit: true, actor: "t")
+        )
         world.restart(after: .seconds(400 * 86400), newBoot: true)
         #expect(Self.rows(world, "x").map { $0.hasSuffix("missed host off \(400 * 86400)") } == [true])
     }
@@ -161,10 +174,11 @@ import WorkloadModel
         #expect(world.starts.count == 3)
     }
 
-    @Test(arguments: [
-        (RestartPolicy.no, 0, "exited", 1), (.no, 1, "exited", 1), (.onFailure(limit: nil), 0, "exited", 1), (.onFailure(limit: nil), 1, "again", 2),
-        (.always, 0, "again", 2), (.unlessStopped, 1, "again", 2),
-    ] as [(RestartPolicy, Int32, String, Int)])
+    @Test(
+        arguments: [
+            (RestartPolicy.no, 0, "exited", 1), (.no, 1, "exited", 1), (.onFailure(limit: nil), 0, "exited", 1), (.onFailure(limit: nil), 1, "again", 2),
+            (.always, 0, "again", 2), (.unlessStopped, 1, "again", 2),
+        ] as [(RestartPolicy, Int32, String, Int)])
     func restartPolicies(_ policy: RestartPolicy, _ code: Int32, _ state: String, _ starts: Int) {
         var world = World(at: Self.start)
         world.script = { request, _ in (request.trigger == .start ? .seconds(1) : .seconds(1000), .exited(code: code)) }

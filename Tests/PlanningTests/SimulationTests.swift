@@ -49,7 +49,10 @@ import WorkloadModel
             }
             jobs = accounted
             breaking?(&world)
-            world.take(.apply(Recipe(project: Make.id("x").project, workloads: workloads.sorted { $0.id < $1.id }, volumes: [], digest: "1"), explicit: true, actor: "test"))
+            world.take(
+                .apply(
+                    Recipe(project: Make.id("x").project, workloads: workloads.sorted { $0.id < $1.id }, volumes: [], digest: "1"), explicit: true,
+                    actor: "test"))
             live(&dice, until: SimulationTests.start + .seconds(365 * 86400))
         }
 

@@ -133,7 +133,9 @@ struct World {
             if case .lost = status.ending, outcome != .lost { violations.append("a lost run became \(outcome)") }
             runs[id]?.outcome = outcome
         case .due(let record):
-            if let old = due[record.workload]?[record.dueAt] { violations.append("\(record.workload) \(record.dueAt) has two rows: \(old.result) and \(record.result)") }
+            if let old = due[record.workload]?[record.dueAt] {
+                violations.append("\(record.workload) \(record.dueAt) has two rows: \(old.result) and \(record.result)")
+            }
             due[record.workload, default: [:]][record.dueAt] = record
         case .dueCaughtUp(let id, let dueAt, let run):
             guard let old = due[id]?.values.first(where: { $0.firstDueAt <= dueAt && $0.dueAt >= dueAt }) else {
@@ -242,7 +244,9 @@ struct World {
         stored.openRuns.sort { $0.id < $1.id }
         var observed: [RunID: ObservedRun] = [:]
         for (id, container) in containers {
-            if let ends = container.endsAt, ends <= now, let status = container.status { observed[id] = .exited(status) } else {
+            if let ends = container.endsAt, ends <= now, let status = container.status {
+                observed[id] = .exited(status)
+            } else {
                 observed[id] = .alive(startedAt: container.startedAt)
             }
         }

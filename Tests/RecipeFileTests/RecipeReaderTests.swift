@@ -6,7 +6,9 @@ import Testing
 import WorkloadModel
 
 @Suite struct RecipeReaderTests {
-    static func read(_ text: String, variables: [String: String] = [:], files: [String: String] = [:], limits: RecipeLimits = RecipeLimits()) -> RecipeReader.Result {
+    static func read(_ text: String, variables: [String: String] = [:], files: [String: String] = [:], limits: RecipeLimits = RecipeLimits())
+        -> RecipeReader.Result
+    {
         struct Missing: Error {}
         let inputs = RecipeInputs(
             variables: variables,
@@ -65,10 +67,11 @@ import WorkloadModel
         #expect(db.container.limits.memoryBytes == 64 << 20)
         #expect(db.container.stopSignal == 2)
         #expect(db.container.stopGracePeriod == .seconds(90))
-        #expect(db.container.mounts == [
-            VolumeMount(source: .volume("data"), target: "/var/lib/db", readOnly: false),
-            VolumeMount(source: .bind("/srv/shop/conf"), target: "/etc/db", readOnly: true),
-        ])
+        #expect(
+            db.container.mounts == [
+                VolumeMount(source: .volume("data"), target: "/var/lib/db", readOnly: false),
+                VolumeMount(source: .bind("/srv/shop/conf"), target: "/etc/db", readOnly: true),
+            ])
         let web = recipe.workloads[3].container
         #expect(web.root == .image(ImageSource(transport: .oci, path: "/srv/shop/images/web", tag: "v1")))
         #expect(web.environment["PORT"]?.revealed == "8080")
@@ -219,7 +222,9 @@ import WorkloadModel
 
     @Test func interpolatesAsComposeDoes() throws {
         let variables = ["A": "1", "EMPTY": ""]
-        func command(_ text: String) throws -> [String]? { try Self.only("", section: "jobs", variables: variables).container.command == nil ? nil : Self.value(text, variables) }
+        func command(_ text: String) throws -> [String]? {
+            try Self.only("", section: "jobs", variables: variables).container.command == nil ? nil : Self.value(text, variables)
+        }
         #expect(try command("${A}") == ["1"])
         #expect(try command("$A-$$A") == ["1-$A"])
         #expect(try command("${B:-x}${EMPTY:-y}${EMPTY-z}") == ["xy"])

@@ -77,7 +77,9 @@ struct OracleTests {
             let realTime = fields[0].hasPrefix("*") || fields[1].hasPrefix("*")
             let end = question.start / 60 * 60 + Int64(days) * 86400
             let own = Self.own(question, through: end)
-            if !realTime || own.map(String.init).joined(separator: " ") != answer { unexplained.append("\(question.expression) in \(question.zone) from \(question.start)") }
+            if !realTime || own.map(String.init).joined(separator: " ") != answer {
+                unexplained.append("\(question.expression) in \(question.zone) from \(question.start)")
+            }
         }
         print("oracle: \(questions.count) questions, \(compared) instants compared, \(different.count) differences, \(unexplained.count) unexplained")
         #expect(compared > questions.count * 20)

@@ -5,7 +5,10 @@ import Testing
 
 /// What holds for every schedule in every zone, on expressions and instants from seeds.
 @Suite struct SchedulePropertyTests {
-    static let zoneNames = ["UTC", "America/New_York", "Europe/London", "Australia/Lord_Howe", "Antarctica/Troll", "Pacific/Apia", "Europe/Dublin", "Africa/Casablanca", "Asia/Kathmandu", "America/Sao_Paulo"]
+    static let zoneNames = [
+        "UTC", "America/New_York", "Europe/London", "Australia/Lord_Howe", "Antarctica/Troll", "Pacific/Apia", "Europe/Dublin", "Africa/Casablanca",
+        "Asia/Kathmandu", "America/Sao_Paulo",
+    ]
 
     static func expression(_ dice: inout Dice) -> String {
         func field(_ low: Int, _ high: Int, star: Int) -> String {

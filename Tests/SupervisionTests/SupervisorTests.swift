@@ -35,7 +35,9 @@ import WorkloadModel
         }
 
         func daemon(recipes: [Recipe] = [], boot: String = "boot", seed: UInt64 = 1) async throws -> Supervisor {
-            let supervisor = Supervisor(machine: Machine(bootID: boot, seed: seed), store: store, engine: engine, clock: clock, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            let supervisor = Supervisor(
+                machine: Machine(bootID: boot, seed: seed), store: store, engine: engine, clock: clock,
+                log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             var state = try await store.load().state
             state.recipes = recipes
             try await supervisor.start(state)
@@ -97,7 +99,9 @@ import WorkloadModel
         await first.take(.apply(recipe, explicit: true, actor: "t"))
         await first.take(.run(Make.id("long"), actor: "t"))
         await first.take(.run(Make.id("short"), actor: "t"))
-        try await fixture.eventually("all run") { await first.runs.count == 3 && fixture.engine.alive(of: "short").count == 1 && fixture.engine.alive(of: "long").count == 1 }
+        try await fixture.eventually("all run") {
+            await first.runs.count == 3 && fixture.engine.alive(of: "short").count == 1 && fixture.engine.alive(of: "long").count == 1
+        }
         try await fixture.eventually("all are on record as running") { try await fixture.store.runs(RunFilter()).allSatisfy { $0.state == "running" } }
         await first.shutDown()
         // While nobody listens, one ends.
@@ -130,7 +134,8 @@ import WorkloadModel
         let fixture = try Fixture()
         let daemon = try await fixture.daemon()
         let jobs = (0..<200).map { Make.job("job\($0)", JobPolicy(schedule: Make.schedule("0 1 * * *"))) }
-        await daemon.take(.apply(Recipe(project: Make.id("x").project, workloads: jobs.sorted { $0.id < $1.id }, volumes: [], digest: "d"), explicit: true, actor: "t"))
+        await daemon.take(
+            .apply(Recipe(project: Make.id("x").project, workloads: jobs.sorted { $0.id < $1.id }, volumes: [], digest: "d"), explicit: true, actor: "t"))
         fixture.clock.advance(by: .seconds(3600))
         try await fixture.eventually("all are launched") { fixture.engine.starts.count == 200 }
         for job in jobs { for run in fixture.engine.alive(of: job.id.name.description) { fixture.engine.end(run, .exited(code: 0)) } }

@@ -80,6 +80,8 @@ public final class ScriptedEngine: ContainerEngine {
         return Launched(at: at, image: nil)
     }
 
+    public func expectLaunches() async {}
+
     public func stop(_ run: RunID) async {
         state.withLock { $0.calls.append(.stop(run)) }
         end(run, .signaled(number: 15), stopRequested: true)

@@ -32,7 +32,9 @@ struct Doctor: AsyncParsableCommand {
         }
         let overlay = (Host.read("/proc/filesystems") ?? "").contains("overlay")
         let module = Host.kernelModule("overlay")
-        add("overlayfs", overlay || module, overlay ? "there" : "a module that the kernel loads at the first run", orElse: "missing: install the kernel's modules")
+        add(
+            "overlayfs", overlay || module, overlay ? "there" : "a module that the kernel loads at the first run",
+            orElse: "missing: install the kernel's modules")
         add("seccomp", (Host.read("/proc/sys/kernel/seccomp/actions_avail") ?? "").contains("errno"), "there", orElse: "the kernel has no seccomp filters")
         add("time zones", FileManager.default.fileExists(atPath: "/usr/share/zoneinfo/Europe/Lisbon"), "there", orElse: "missing: apt-get install tzdata")
         add(
