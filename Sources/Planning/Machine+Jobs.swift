@@ -98,6 +98,8 @@ extension Machine {
                 }
             } else if next.trigger == .schedule, let dueAt = next.dueAt {
                 startScheduled(id, dueAt, now)
+            } else if next.trigger == .catchUp, let dueAt = next.dueAt, let deadline = job.policy.deadline, now - dueAt > deadline {
+                event("dropped", "the catch-up of \(dueAt) waited past its deadline", now, workload: id)
             } else {
                 let run = launchJob(id, next, now)
                 if next.trigger == .catchUp, let dueAt = next.dueAt { write(.dueCaughtUp(id, dueAt: dueAt, run)) }

@@ -8,8 +8,13 @@ extension World {
     ///
     /// - Parameter accounted: jobs, each with the first instant from which its due times count and its schedule, when it
     ///   was never changed and the clock never set
-    func broken(accounted: [(WorkloadID, Timestamp, Schedule)]) -> [String] {
+    func broken(accounted: [(WorkloadID, Timestamp, Schedule)], deadlines: [WorkloadID: Duration] = [:]) -> [String] {
         var found = violations
+        // A run for a due time starts within its job's deadline, or not at all.
+        for start in starts where start.trigger == .schedule || start.trigger == .catchUp {
+            guard let dueAt = start.dueAt, let deadline = deadlines[start.workload], start.at - dueAt > deadline else { continue }
+            found.append("\(start.workload) \(dueAt) started \(DurationText.print(start.at - dueAt)) late, past its deadline")
+        }
         // 2. User code starts at most once for a due time; a rerun is the one exception, and at most one.
         var byDue: [String: [Start]] = [:]
         for start in starts {

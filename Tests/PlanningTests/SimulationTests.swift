@@ -15,8 +15,9 @@ import WorkloadModel
     struct Year {
         var world: World
         let jobs: [(WorkloadID, Timestamp, Schedule)]
+        let deadlines: [WorkloadID: Duration]
 
-        init(seed: UInt64, breaking: ((inout World) -> Void)? = nil) {
+        init(seed: UInt64) {
             var dice = Dice(seed: seed)
             world = World(at: SimulationTests.start, seed: seed)
             let zone = Make.zone(SimulationTests.zones.randomElement(using: &dice)!)
@@ -48,7 +49,8 @@ import WorkloadModel
                 }
             }
             jobs = accounted
-            breaking?(&world)
+            deadlines = Dictionary(
+                uniqueKeysWithValues: workloads.compactMap { workload in workload.jobPolicy?.deadline.map { (workload.id, $0) } })
             world.take(
                 .apply(
                     Recipe(project: Make.id("x").project, workloads: workloads.sorted { $0.id < $1.id }, volumes: [], digest: "1"), explicit: true,
@@ -83,7 +85,7 @@ import WorkloadModel
         var starts = 0
         for seed in 0..<UInt64(Self.seeds) {
             let year = Year(seed: seed)
-            let broken = year.world.broken(accounted: year.jobs)
+            let broken = year.world.broken(accounted: year.jobs, deadlines: year.deadlines)
             #expect(broken.isEmpty, "seed \(seed): \(broken.prefix(5).joined(separator: "; "))")
             starts += year.world.starts.count
             if !broken.isEmpty { break }
