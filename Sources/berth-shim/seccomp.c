@@ -27,9 +27,9 @@
     "landlock_restrict_self lchown lchown32 lgetxattr link linkat listen listxattr llistxattr _llseek lremovexattr lseek lsetxattr lstat " \
     "lstat64 madvise map_shadow_stack membarrier memfd_create memfd_secret mincore mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap " \
     "mmap2 mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink " \
-    "mremap mseal msgctl msgget msgrcv msgsnd msync munlock munlockall munmap name_to_handle_at nanosleep newfstatat _newselect open " \
+    "mremap mseal msgctl msgget msgrcv msgsnd msync munlock munlockall munmap nanosleep newfstatat _newselect open " \
     "openat openat2 pause pidfd_open pidfd_send_signal pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll ppoll_time64 prctl " \
-    "pread64 preadv preadv2 prlimit64 process_mrelease process_vm_readv process_vm_writev pselect6 pselect6_time64 ptrace pwrite64 " \
+    "pread64 preadv preadv2 prlimit64 process_mrelease pselect6 pselect6_time64 ptrace pwrite64 " \
     "pwritev pwritev2 read readahead readlink readlinkat readv recv recvfrom recvmmsg recvmmsg_time64 recvmsg remap_file_pages " \
     "removexattr rename renameat renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo " \
     "rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo sched_getaffinity sched_getattr sched_getparam " \
@@ -46,14 +46,14 @@
 
 /* Calls that a capability brings with it. */
 static const struct { int capability; const char *names; } by_capability[] = {
-    { CAP_DAC_READ_SEARCH, "open_by_handle_at" },
+    { CAP_DAC_READ_SEARCH, "open_by_handle_at name_to_handle_at" },
     { CAP_SYS_ADMIN, "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr move_mount open_tree "
                      "perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare" },
     { CAP_SYS_BOOT, "reboot" },
     { CAP_SYS_CHROOT, "chroot" },
     { CAP_SYS_MODULE, "delete_module init_module finit_module" },
     { CAP_SYS_PACCT, "acct" },
-    { CAP_SYS_PTRACE, "kcmp pidfd_getfd process_madvise" },
+    { CAP_SYS_PTRACE, "kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev" },
     { CAP_SYS_RAWIO, "iopl ioperm" },
     { CAP_SYS_TIME, "settimeofday stime clock_settime clock_settime64" },
     { CAP_SYS_TTY_CONFIG, "vhangup" },
