@@ -12,8 +12,13 @@ enum HostFile {
         var isMissing: Bool { code == ENOENT }
     }
 
+    /// With exactly this mode, whatever the process's mask is; one that is there stays as it is.
     static func makeDirectory(_ path: String, mode: mode_t = 0o700) throws(Failure) {
-        if mkdir(path, mode) != 0, errno != EEXIST { throw Failure(path: path, action: "make", code: errno) }
+        if mkdir(path, mode) == 0 {
+            chmod(path, mode)
+        } else if errno != EEXIST {
+            throw Failure(path: path, action: "make", code: errno)
+        }
     }
 
     static func makeDirectories(_ path: String, mode: mode_t = 0o700) throws(Failure) {
@@ -37,6 +42,7 @@ enum HostFile {
         let temporary = path + ".new"
         let fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
         guard fd >= 0 else { throw Failure(path: path, action: "make", code: errno) }
+        fchmod(fd, mode)
         let written = write(fd, text, text.utf8.count)
         let code = errno
         let synced = fsync(fd)

@@ -70,7 +70,9 @@ final class ImageStore: Sendable {
     /// skopeo, in a mount namespace of its own so that nothing it mounts stays behind.
     private func copy(_ source: ImageSource) async throws(EngineError) {
         let target = "containers-storage:[overlay@\(directory)+\(runDirectory)]\(ImageStore.name(source))"
-        let arguments = ["--mount", "--propagation", "private", "skopeo", "copy", "--insecure-policy", "--quiet", source.description, target]
+        // Directories that a layer only implies are made under the mask; they are for the image's users, not for ours.
+        let skopeo = ["sh", "-c", "umask 022; exec skopeo \"$@\"", "skopeo", "copy", "--insecure-policy", "--quiet", source.description, target]
+        let arguments = ["--mount", "--propagation", "private"] + skopeo
         do {
             let result = try await run(
                 .name("unshare"), arguments: Arguments(arguments), output: .discarded, error: .string(limit: 65536))

@@ -350,6 +350,8 @@ int run(int control)
     size_t size;
     prctl(PR_SET_NAME, "berth-shim");
     setsid();
+    /* The daemon's own mask is tight; what is made inside a container is for all its users. Our own files say their modes. */
+    umask(022);
     if (chdir("/") < 0 || spec_read(control, &bytes, &size, &err) < 0 || spec_parse(&shim.spec, bytes, size, &err) < 0) {
         tell(&shim, 'E', err.text);
         return 1;

@@ -205,8 +205,9 @@ static int set_up(const struct spec *spec, const struct sandbox_pipes *pipes, st
     if (limit_resources(spec, err) < 0 || set_streams(pipes, err) < 0 || seal_descriptors(err) < 0) return -1;
     umask(022);
     setsid();
-    if (drop_privileges(spec, &user, err) < 0) return -1;
+    /* Still as root: a directory that is missing is made, wherever it is. */
     if (enter_working_dir(spec, err) < 0) return -1;
+    if (drop_privileges(spec, &user, err) < 0) return -1;
     if (!(entry->environment = make_environment(spec, &user))) return fail(err, ENOMEM, "cannot make the environment");
     return filter_syscalls(spec, err);
 }

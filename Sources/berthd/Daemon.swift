@@ -117,10 +117,10 @@ struct Daemon: AsyncParsableCommand {
         log.notice("ended", metadata: ["left running": "\(left)"])
     }
 
-    /// The server's own lines are of no interest unless something is wrong.
+    /// The server's own lines, such as that a client left, are of no interest; failures are answered to whoever asked.
     private static func quiet(_ log: Logger) -> Logger {
         var log = log
-        log.logLevel = .warning
+        log.logLevel = .critical
         return log
     }
 

@@ -314,6 +314,17 @@ struct EndToEndTests {
             #expect(result.output == "from image\n" && result.code == 0, "\(result)")
             #expect(it.sql("select image like 'oci:%@sha256:%' from runs") == "1")
             #expect(!(try String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)).contains(it.scratch.path))
+            // A user who is not root can enter the root, read the names of hosts, and find a new volume open to look at.
+            try it.apply(
+                """
+                name: t
+                volumes: { v: {} }
+                jobs: { j: { image: 'oci:\(it.scratch.path)/image:v1', user: "1000", working_dir: /made/for/it, volumes: ["v:/v"],
+                    command: [/bin/sh, -c, "read line < /etc/hosts; echo $$line; cd /v && pwd"] } }
+                """)
+            let user = it.berth("run", "j", "--wait")
+            #expect(user.output == "127.0.0.1\tlocalhost\n/v\n" || user.output == "127.0.0.1 localhost\n/v\n", "\(user)")
+            try it.apply("name: t\njobs: { j: { image: 'oci:\(it.scratch.path)/image:v1' } }")
             it.scratch.write("missing.yaml", "name: t\njobs: { j: { image: 'oci:\(it.scratch.path)/nothing' } }")
             let missing = it.berth("up", "-f", "\(it.scratch.path)/missing.yaml")
             #expect(missing.code == 1 && missing.errors.contains("nothing was changed"))

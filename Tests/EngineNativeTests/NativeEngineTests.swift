@@ -355,6 +355,20 @@ struct NativeEngineTests {
         }
     }
 
+    @Test func aWorkingDirectoryIsMadeWhoeverTheUserIs() async throws {
+        try await Self.with { fixture in
+            let container = Self.shell("pwd; id -u") {
+                $0.workingDirectory = "/work/here"
+                $0.user = "1000"
+            }
+            let (_, output, _) = try await fixture.run(container)
+            #expect(output == "/work/here\n1000")
+            let escape = Self.shell("pwd") { $0.workingDirectory = "/proc/self/fd/3" }
+            let request = await fixture.request(escape)
+            await #expect { try await fixture.engine.launch(request) } throws: { "\($0)".contains("working directory") }
+        }
+    }
+
     @Test func aReadOnlyRootIsReadOnly() async throws {
         try await Self.with { fixture in
             let (_, output, _) = try await fixture.run(Self.shell("touch /x 2>/dev/null && echo WROTE; echo done", { $0.readOnlyRoot = true }))
