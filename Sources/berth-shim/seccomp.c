@@ -1,5 +1,6 @@
-/* The system calls of a container: an allow-list no wider than Docker's and Podman's default profile (the profile of
- * containers/common and moby, read for which calls they permit), compiled once by libseccomp and kept by the daemon. */
+/* The system calls of a container: an allow-list after the default profiles of Docker and Podman. Compared call by call with
+ * Docker 20.10 it allows more only of newer, harmless calls (protection keys, landlock, cachestat, fchmodat2, futex calls),
+ * and less (io_uring). Compiled once by libseccomp, and kept by the daemon. */
 #define _GNU_SOURCE
 #include "shim.h"
 
