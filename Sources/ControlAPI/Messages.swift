@@ -107,12 +107,14 @@ public struct RunInfo: Codable, Sendable {
     public var image: String?
     public var recipe_digest: String
     public var engine: String
+    public var caused_by: String?
+    public var changes: String?
 
     public init(
         run_id: String, project: String, name: String, kind: String, trigger: String, attempt: Int, due_at: String?, started_at: String?,
         finished_at: String?, duration_ms: Int64?, state: String, outcome: String?, exit_code: Int?, signal: Int?, oom_killed: Bool,
         reason: String?, cpu_ms: Int64?, memory_peak_bytes: Int64?, io_read_bytes: Int64?, io_write_bytes: Int64?, log_bytes: Int64?,
-        log_dropped_bytes: Int64?, image: String?, recipe_digest: String, engine: String
+        log_dropped_bytes: Int64?, image: String?, recipe_digest: String, engine: String, caused_by: String? = nil, changes: String? = nil
     ) {
         self.run_id = run_id
         self.project = project
@@ -139,6 +141,8 @@ public struct RunInfo: Codable, Sendable {
         self.image = image
         self.recipe_digest = recipe_digest
         self.engine = engine
+        self.caused_by = caused_by
+        self.changes = changes
     }
 }
 

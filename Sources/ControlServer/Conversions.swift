@@ -25,7 +25,8 @@ extension RunInfo {
             duration_ms: duration, state: row.state, outcome: row.outcome, exit_code: row.exitCode, signal: row.signal,
             oom_killed: row.oomKilled, reason: row.reason, cpu_ms: row.cpuMicroseconds.map { $0 / 1000 },
             memory_peak_bytes: row.memoryPeakBytes, io_read_bytes: row.ioReadBytes, io_write_bytes: row.ioWriteBytes, log_bytes: row.logBytes,
-            log_dropped_bytes: row.logDroppedBytes, image: row.image, recipe_digest: row.recipeDigest, engine: row.engine)
+            log_dropped_bytes: row.logDroppedBytes, image: row.image, recipe_digest: row.recipeDigest, engine: row.engine, caused_by: row.causedBy,
+            changes: row.changes)
     }
 }
 

@@ -137,6 +137,7 @@ extension NativeEngine {
         spec.add(.runID, run.id.description)
         spec.add(.runDirectory, paths.run(run.id))
         spec.add(.logBase, paths.log(run.id, run.workload))
+        if let cap = container.logBytes { spec.add(.logCap, UInt64(cap)) }
         spec.add(.bootID, bootID)
         spec.add(.scratch, "\(paths.scratch)/\(run.id)")
         if let group = group.v2 { spec.add(.cgroupV2, group) }
@@ -209,6 +210,10 @@ extension NativeEngine {
             values["BERTH_JOB"] = run.workload.name.description
             values["BERTH_DUE_AT"] = run.dueAt?.description
             values["BERTH_LAST_OUTCOME"] = run.lastOutcome?.rawValue
+            if let last = run.arrivals.last {
+                values["BERTH_CAUSED_BY"] = last.run.description
+                values["BERTH_AFTER"] = run.arrivals.map { "\($0.job)=\($0.outcome.rawValue)" }.joined(separator: ",")
+            }
         }
         return values.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
     }

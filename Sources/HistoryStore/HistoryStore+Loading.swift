@@ -45,6 +45,10 @@ func timestamp(_ row: Row, _ column: String) -> Timestamp? {
     (row[column] as Int64?).map { Timestamp(milliseconds: $0) }
 }
 
+private func decoded<Value: Decodable>(_ row: Row, _ column: String) -> Value? {
+    (row[column] as String?).flatMap { try? JSONDecoder().decode(Value.self, from: Data($0.utf8)) }
+}
+
 extension ServiceRecord {
     fileprivate init?(_ row: Row) {
         guard let id = workloadID(row), let phase = Phase(rawValue: row["state"]), let since = timestamp(row, "since_ms") else { return nil }
@@ -57,11 +61,11 @@ extension ServiceRecord {
 extension JobRecord {
     fileprivate init?(_ row: Row) {
         guard let id = workloadID(row), let cursor = timestamp(row, "cursor_ms") else { return nil }
-        let text: String = row["pending"]
-        guard let pending = try? JSONDecoder().decode([PendingStart].self, from: Data(text.utf8)) else { return nil }
+        guard let pending: [PendingStart] = decoded(row, "pending"), let arrivals: [Arrival] = decoded(row, "arrivals") else { return nil }
         self.init(
             id: id, paused: row["paused"], cursor: cursor, bootID: row["boot_id"],
-            lastOutcome: (row["last_outcome"] as String?).flatMap { Outcome(rawValue: $0) }, streak: row["streak"], pending: pending)
+            lastOutcome: (row["last_outcome"] as String?).flatMap { Outcome(rawValue: $0) }, streak: row["streak"], pending: pending,
+            arrivals: arrivals, era: row["era"], seen: timestamp(row, "seen_ms"))
     }
 }
 
@@ -73,6 +77,7 @@ extension OpenRun {
         else { return nil }
         self.init(
             id: id, workload: workload, kind: kind, trigger: trigger, attempt: row["attempt"], dueAt: timestamp(row, "due_ms"),
-            decidedAt: decidedAt, state: state, startedAt: timestamp(row, "started_ms"), bootID: row["boot_id"], fingerprint: row["fingerprint"])
+            decidedAt: decidedAt, state: state, startedAt: timestamp(row, "started_ms"), bootID: row["boot_id"], fingerprint: row["fingerprint"],
+            arrivals: decoded(row, "arrivals") ?? [], changes: row["changes"])
     }
 }

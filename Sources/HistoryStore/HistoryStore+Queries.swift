@@ -29,6 +29,10 @@ public struct RunRow: Sendable, Hashable {
     public let image: String?
     public let recipeDigest: String
     public let engine: String
+    /// The run whose end set it off, in a chain of jobs.
+    public let causedBy: String?
+    /// What somebody changed for it.
+    public let changes: String?
 }
 
 /// Which runs are asked for; `nil` is all.
@@ -131,6 +135,17 @@ extension HistoryStore {
         return try await read { db in try Row.fetchAll(db, sql: sql, arguments: statementArguments).map(DueRow.init) }
     }
 
+    /// Whether a due time has a row of its own.
+    ///
+    /// - Throws: ``StoreError``
+    public func hasDueTime(_ workload: WorkloadID, at: Timestamp) async throws(StoreError) -> Bool {
+        try await read { db in
+            try Bool.fetchOne(
+                db, sql: "SELECT EXISTS (SELECT 1 FROM due_rows WHERE project = ? AND name = ? AND due_ms = ?)",
+                arguments: [workload.project.description, workload.name.description, at.milliseconds]) ?? false
+        }
+    }
+
     /// Events, newest first.
     ///
     /// - Throws: ``StoreError``
@@ -147,26 +162,58 @@ extension HistoryStore {
 
     /// Forgets finished runs beyond `keep` for each workload, and due times and events older than `before`.
     ///
+    /// - Parameter own: jobs that say themselves how much of theirs is kept; the other two bounds stand in where they do not
     /// - Returns: the runs that are forgotten, whose logs can go
     /// - Throws: ``StoreError``
-    public func prune(keep: Int, before: Timestamp) async throws(StoreError) -> [(RunID, WorkloadID)] {
+    public func prune(keep: Int, before: Timestamp, own: [WorkloadID: Retention] = [:]) async throws(StoreError) -> [(RunID, WorkloadID)] {
         try await write { db in
+            try db.execute(sql: "CREATE TEMP TABLE IF NOT EXISTS own (project TEXT, name TEXT, runs INTEGER, before_ms INTEGER, PRIMARY KEY (project, name))")
+            try db.execute(sql: "DELETE FROM temp.own")
+            for (id, retention) in own {
+                try db.cachedStatement(sql: "INSERT INTO temp.own VALUES (?, ?, ?, ?)").execute(arguments: [
+                    id.project.description, id.name.description, retention.runs ?? keep, (retention.before ?? before).milliseconds,
+                ])
+            }
+            // Run ids begin with the time, so a bound on time is one on the key; but each job has its own, so the column is used.
             let rows = try Row.fetchAll(
                 db,
                 sql: """
                     DELETE FROM run_rows WHERE state = 'finished' AND run_id IN (
                         SELECT run_id FROM (
-                            SELECT run_id, row_number() OVER (PARTITION BY project, name ORDER BY run_id DESC) AS place FROM run_rows
-                        ) WHERE place > ? OR run_id < ?
+                            SELECT run_id, r.project, r.name, decided_ms, coalesce(o.runs, ?1) AS most, coalesce(o.before_ms, ?2) AS oldest,
+                                row_number() OVER (PARTITION BY r.project, r.name ORDER BY run_id DESC) AS place
+                            FROM run_rows r LEFT JOIN temp.own o ON o.project = r.project AND o.name = r.name
+                        ) WHERE place > most OR decided_ms < oldest
                     ) RETURNING run_id, project, name
-                    """, arguments: [keep, RunID(now: before, random: 0).description])
-            try db.execute(sql: "DELETE FROM due_rows WHERE due_ms < ?", arguments: [before.milliseconds])
-            try db.execute(sql: "DELETE FROM event_rows WHERE at_ms < ?", arguments: [before.milliseconds])
+                    """, arguments: [keep, before.milliseconds])
+            for (table, column) in [("due_rows", "due_ms"), ("event_rows", "at_ms")] {
+                try db.execute(
+                    sql: """
+                        DELETE FROM \(table) WHERE \(column) < ?1 AND NOT EXISTS
+                            (SELECT 1 FROM temp.own o WHERE o.project = \(table).project AND o.name = \(table).name);
+                        """, arguments: [before.milliseconds])
+                for (id, retention) in own {
+                    try db.cachedStatement(sql: "DELETE FROM \(table) WHERE project = ? AND name = ? AND \(column) < ?").execute(arguments: [
+                        id.project.description, id.name.description, (retention.before ?? before).milliseconds,
+                    ])
+                }
+            }
             return rows.compactMap { row in
                 guard let id = RunID(row["run_id"]), let workload = workloadID(row) else { return nil }
                 return (id, workload)
             }
         }
+    }
+}
+
+/// How much of one job's past is kept; `nil` is as of any other.
+public struct Retention: Sendable, Hashable {
+    public let runs: Int?
+    public let before: Timestamp?
+
+    public init(runs: Int?, before: Timestamp?) {
+        self.runs = runs
+        self.before = before
     }
 }
 
@@ -179,7 +226,7 @@ extension RunRow {
             signal: row["signal"], oomKilled: row["oom_killed"], reason: row["reason"], cpuMicroseconds: row["cpu_us"],
             memoryPeakBytes: row["memory_peak_bytes"], ioReadBytes: row["io_read_bytes"], ioWriteBytes: row["io_write_bytes"],
             logBytes: row["log_bytes"], logDroppedBytes: row["log_dropped_bytes"], image: row["image"], recipeDigest: row["recipe_digest"],
-            engine: row["engine"])
+            engine: row["engine"], causedBy: row["caused_by"], changes: row["changes"])
     }
 }
 

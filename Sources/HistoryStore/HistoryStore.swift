@@ -19,7 +19,10 @@ public final class HistoryStore: Sendable {
     ///
     /// - Parameter engine: what new runs say of their engine
     /// - Throws: ``StoreError``
-    public init(path: String, engine: String) throws(StoreError) {
+    public convenience init(path: String, engine: String) throws(StoreError) { try self.init(path: path, engine: engine, through: nil) }
+
+    /// As an earlier release left it, for tests: up to a migration.
+    package init(path: String, engine: String, through migration: String?) throws(StoreError) {
         self.path = path
         self.engine = engine
         do {
@@ -41,7 +44,7 @@ public final class HistoryStore: Sendable {
             if try pool.read(Schema.migrator.hasBeenSuperseded) {
                 throw StoreError.newerSchema("\(path) was written by a newer release of Berth; start that one, or restore an older copy")
             }
-            try Schema.migrator.migrate(pool)
+            if let migration { try Schema.migrator.migrate(pool, upTo: migration) } else { try Schema.migrator.migrate(pool) }
         } catch {
             throw StoreError(error, path: path)
         }
@@ -102,8 +105,13 @@ public final class HistoryStore: Sendable {
         case .closeRun(let id, let outcome, let status, let reason): try close(id, outcome, status, reason, db)
         case .due(let due): try insert(due, db)
         case .dueCaughtUp(let id, let dueAt, let run):
-            try db.cachedStatement(sql: "UPDATE due_rows SET run_id = ? WHERE project = ? AND name = ? AND due_ms >= ?4 AND first_due_ms <= ?4")
-                .execute(arguments: [run.description, id.project.description, id.name.description, dueAt.milliseconds])
+            try db.cachedStatement(
+                sql: """
+                    UPDATE due_rows SET run_id = ?1 WHERE project = ?2 AND name = ?3 AND due_ms >= ?4 AND first_due_ms <= ?4 AND era =
+                    (SELECT max(era) FROM due_rows WHERE project = ?2 AND name = ?3 AND due_ms >= ?4 AND first_due_ms <= ?4)
+                    """
+            )
+            .execute(arguments: [run.description, id.project.description, id.name.description, dueAt.milliseconds])
         case .service(let record): try put(record, db)
         case .job(let record): try put(record, db)
         case .removeWorkload(let id, let kind):
@@ -126,12 +134,13 @@ public final class HistoryStore: Sendable {
         try db.cachedStatement(
             sql: """
                 INSERT INTO run_rows (run_id, project, name, kind, trigger, attempt, due_ms, decided_ms, state, image, recipe_digest, engine,
-                boot_id, fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'starting', ?, ?, ?, ?, ?)
+                boot_id, fingerprint, caused_by, arrivals, changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
             request.id.description, request.workload.project.description, request.workload.name.description, request.kind.rawValue,
             request.trigger.rawValue, request.attempt, request.dueAt?.milliseconds, request.decidedAt.milliseconds, image,
-            request.recipeDigest, engine, opening.bootID, opening.fingerprint,
+            request.recipeDigest, engine, opening.bootID, opening.fingerprint, request.arrivals.last?.run.description,
+            request.arrivals.isEmpty ? nil : try json(request.arrivals), request.changes,
         ])
     }
 
@@ -161,12 +170,12 @@ public final class HistoryStore: Sendable {
     private static func insert(_ due: DueRecord, _ db: Database) throws {
         try db.cachedStatement(
             sql: """
-                INSERT INTO due_rows (project, name, due_ms, first_due_ms, result, reason, count, run_id, note)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                INSERT INTO due_rows (project, name, due_ms, first_due_ms, result, reason, count, run_id, note, era)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
                 """
         ).execute(arguments: [
             due.workload.project.description, due.workload.name.description, due.dueAt.milliseconds, due.firstDueAt.milliseconds,
-            due.result.rawValue, due.reason?.rawValue, due.count, due.runID?.description, due.note,
+            due.result.rawValue, due.reason?.rawValue, due.count, due.runID?.description, due.note, due.era,
         ])
     }
 
@@ -183,16 +192,20 @@ public final class HistoryStore: Sendable {
     }
 
     private static func put(_ record: JobRecord, _ db: Database) throws {
-        let pending = record.pending.isEmpty ? "[]" : String(decoding: try JSONEncoder().encode(record.pending), as: UTF8.self)
         try db.cachedStatement(
             sql: """
-                INSERT OR REPLACE INTO job_rows (project, name, paused, cursor_ms, boot_id, last_outcome, streak, pending)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT OR REPLACE INTO job_rows (project, name, paused, cursor_ms, boot_id, last_outcome, streak, pending, arrivals, era, seen_ms)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
             record.id.project.description, record.id.name.description, record.paused, record.cursor.milliseconds, record.bootID,
-            record.lastOutcome?.rawValue, record.streak, pending,
+            record.lastOutcome?.rawValue, record.streak, try json(record.pending), try json(record.arrivals), record.era,
+            record.seen?.milliseconds,
         ])
+    }
+
+    private static func json(_ list: [some Encodable]) throws -> String {
+        list.isEmpty ? "[]" : String(decoding: try JSONEncoder().encode(list), as: UTF8.self)
     }
 
     /// Reads, for the extensions of this type.

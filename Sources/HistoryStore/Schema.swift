@@ -7,6 +7,9 @@ enum Schema {
         migrator.registerMigration("1") { db in
             try db.execute(sql: version1)
         }
+        migrator.registerMigration("2") { db in
+            try db.execute(sql: version2)
+        }
         return migrator
     }()
 
@@ -84,5 +87,44 @@ enum Schema {
             strftime('%Y-%m-%dT%H:%M:%S', at_ms / 1000, 'unixepoch') || printf('.%03dZ', at_ms % 1000) AS at,
             project, name, run_id, kind, actor, text
             FROM event_rows;
+        """
+
+    /// Chains of jobs, what was changed for a run by hand, and due times that come again after the clock was set far back.
+    private static let version2 = """
+        ALTER TABLE job_rows ADD COLUMN arrivals TEXT NOT NULL DEFAULT '[]';
+        ALTER TABLE job_rows ADD COLUMN era INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE job_rows ADD COLUMN seen_ms INTEGER;
+        ALTER TABLE run_rows ADD COLUMN caused_by TEXT;
+        ALTER TABLE run_rows ADD COLUMN arrivals TEXT;
+        ALTER TABLE run_rows ADD COLUMN changes TEXT;
+
+        DROP VIEW runs;
+        CREATE VIEW runs AS SELECT
+            run_id, project, name, kind, trigger, attempt,
+            strftime('%Y-%m-%dT%H:%M:%S', due_ms / 1000, 'unixepoch') || printf('.%03dZ', due_ms % 1000) AS due_at,
+            strftime('%Y-%m-%dT%H:%M:%S', started_ms / 1000, 'unixepoch') || printf('.%03dZ', started_ms % 1000) AS started_at,
+            strftime('%Y-%m-%dT%H:%M:%S', finished_ms / 1000, 'unixepoch') || printf('.%03dZ', finished_ms % 1000) AS finished_at,
+            finished_ms - started_ms AS duration_ms, state, outcome, exit_code, signal, oom_killed, reason, cpu_us / 1000 AS cpu_ms,
+            memory_peak_bytes, io_read_bytes, io_write_bytes, log_bytes, log_dropped_bytes, image, recipe_digest, engine, caused_by, changes
+            FROM run_rows;
+
+        DROP VIEW due_times;
+        ALTER TABLE due_rows RENAME TO due_rows_1;
+        DROP INDEX due_by_time;
+        CREATE TABLE due_rows (
+            project TEXT NOT NULL, name TEXT NOT NULL, due_ms INTEGER NOT NULL, first_due_ms INTEGER NOT NULL, result TEXT NOT NULL,
+            reason TEXT, count INTEGER NOT NULL, run_id TEXT, note TEXT, era INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (project, name, due_ms, era)
+        ) WITHOUT ROWID, STRICT;
+        INSERT INTO due_rows SELECT project, name, due_ms, first_due_ms, result, reason, count, run_id, note, 0 FROM due_rows_1;
+        DROP TABLE due_rows_1;
+        CREATE INDEX due_by_time ON due_rows (due_ms);
+        CREATE VIEW due_times AS SELECT
+            project, name,
+            strftime('%Y-%m-%dT%H:%M:%S', due_ms / 1000, 'unixepoch') || printf('.%03dZ', due_ms % 1000) AS due_at,
+            result, reason, count, run_id,
+            strftime('%Y-%m-%dT%H:%M:%S', first_due_ms / 1000, 'unixepoch') || printf('.%03dZ', first_due_ms % 1000) AS first_due_at,
+            note, era
+            FROM due_rows;
         """
 }

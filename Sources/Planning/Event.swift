@@ -14,7 +14,8 @@ public enum Event: Hashable, Sendable {
     /// A recipe is to be true from now on. `explicit`: a person asked, so services that were stopped are started.
     case apply(Recipe, explicit: Bool, actor: String)
     case down(ProjectName, actor: String)
-    case run(WorkloadID, actor: String)
+    /// A run by hand. `recorded`: the history has a row of the due time that it is to run for, whatever the schedule says now.
+    case run(WorkloadID, RunChanges = RunChanges(), recorded: Bool = false, actor: String)
     case start(WorkloadID, actor: String)
     case stop(WorkloadID, actor: String)
     case restart(WorkloadID, actor: String)

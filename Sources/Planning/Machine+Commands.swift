@@ -6,6 +6,7 @@ extension Machine {
     mutating func apply(_ recipe: Recipe, explicit: Bool, actor: String, _ now: Timestamp) {
         let wanted = Dictionary(uniqueKeysWithValues: recipe.workloads.map { ($0.id, $0) })
         recipes[recipe.project] = recipe
+        forgetFingerprints(of: recipe.project)
         event("applied", "recipe \(recipe.digest.prefix(12)) with \(recipe.workloads.count) workloads", now, actor: actor, project: recipe.project)
         for id in services.keys.sorted() where id.project == recipe.project {
             if let workload = wanted[id], workload.jobPolicy == nil { continue }
@@ -20,6 +21,7 @@ extension Machine {
             case .job(let policy): applyJob(workload, policy, recipe.digest, now)
             }
         }
+        rebuildFollowers(recipe.project)
     }
 
     private mutating func applyService(_ workload: Workload, _ policy: ServicePolicy, _ digest: String, explicit: Bool, _ now: Timestamp) {
@@ -72,10 +74,12 @@ extension Machine {
             return
         }
         let rescheduled = job.policy.schedule != policy.schedule
+        let missing = job.policy.schedule?.unavailableZone
         job.workload = workload
         job.policy = policy
         job.digest = digest
         job.removing = false
+        job.record.arrivals.removeAll { policy.after[$0.job] == nil }
         if rescheduled {
             for pending in job.record.pending where pending.trigger == .schedule {
                 if let dueAt = pending.dueAt { skip(id, dueAt, withdrawn: now) }
@@ -86,12 +90,22 @@ extension Machine {
         job.wakeAt = nil
         jobs[id] = job
         write(.job(job.record))
+        noteZone(id, before: missing, now)
         evaluateJob(id, now)
     }
 
-    private mutating func skip(_ id: WorkloadID, _ dueAt: Timestamp, withdrawn now: Timestamp) {
-        write(.due(DueRecord(workload: id, dueAt: dueAt, result: .skipped, reason: .withdrawn)))
+    /// A zone can vanish from the system, and come back: what was due in between is missed.
+    private mutating func noteZone(_ id: WorkloadID, before: String?, _ now: Timestamp) {
+        let missing = jobs[id]?.policy.schedule?.unavailableZone
+        if let missing, before == nil {
+            event("zone-missing", "the time zone \(missing) is not to be found: nothing is due until it is back", now, workload: id)
+        } else if let before, missing == nil {
+            event("zone-back", "the time zone \(before) is back", now, workload: id)
+            missDueTimes(id, .zoneMissing, now)
+        }
     }
+
+    private mutating func skip(_ id: WorkloadID, _ dueAt: Timestamp, withdrawn now: Timestamp) { skip(id, dueAt, .withdrawn) }
 
     private mutating func removeJob(_ id: WorkloadID, reason: String, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
@@ -119,7 +133,7 @@ extension Machine {
         for id in jobs.keys.sorted() where id.project == project { removeJob(id, reason: "its project was taken down", now) }
     }
 
-    mutating func runByHand(_ id: WorkloadID, actor: String, _ now: Timestamp) {
+    mutating func runByHand(_ id: WorkloadID, _ changes: RunChanges, recorded: Bool, actor: String, _ now: Timestamp) {
         guard let job = jobs[id], !job.removing else {
             decision.reply = services[id] == nil ? .unknown(id) : .refused("\(id) is a service: use 'berth start'")
             return
@@ -128,23 +142,33 @@ extension Machine {
             decision.reply = .refused("the daemon is shutting down")
             return
         }
-        if !job.active.isEmpty, job.policy.overlap != .allow {
-            if job.policy.overlap == .skip {
-                decision.reply = .refused("\(id) is running already (run \(job.active[0])), and its overlap policy is skip")
+        if let dueAt = changes.dueAt, let problem = job.problem(withDueTime: dueAt, recorded: recorded, now) {
+            decision.reply = .refused("\(id): \(problem)")
+            return
+        }
+        let words = changes.summary.map { " (\($0))" } ?? ""
+        let busy = !job.active.isEmpty && job.policy.overlap != .allow
+        let full = !hasPlace(job)
+        if busy || full {
+            guard job.policy.overlap == .queue || job.policy.overlap == .replace else {
+                let reason =
+                    busy
+                    ? "is running already (run \(job.active[0])), and its overlap policy is \(job.policy.overlap.rawValue)"
+                    : "finds no place: its pool \(job.policy.pool.map { "'\($0)' " } ?? "")is full, and its overlap policy is \(job.policy.overlap.rawValue)"
+                decision.reply = .refused("\(id) \(reason)")
                 return
             }
             if job.policy.overlap == .replace { for run in job.active { stopRun(run, reason: "replaced by a run by hand") } }
-            jobs[id]?.record.pending.append(PendingStart(trigger: .manual, dueAt: nil, notBefore: now, queued: true))
+            jobs[id]?.record.pending.append(
+                PendingStart(trigger: .manual, dueAt: changes.dueAt, notBefore: now, queued: true, changes: changes.isEmpty ? nil : changes))
             if let record = jobs[id]?.record { write(.job(record)) }
-            event("run", "a run by hand waits for its turn", now, actor: actor, workload: id)
+            event("run", "a run by hand waits for its turn\(words)", now, actor: actor, workload: id)
             decision.reply = .queued
+            evaluateJob(id, now)
             return
         }
-        let run = launch(
-            job.workload, digest: job.digest, trigger: .manual, dueAt: nil, attempt: 1, timeout: job.policy.timeout,
-            lastOutcome: job.record.lastOutcome, now)
-        jobs[id]?.active.append(run)
-        event("run", "run by hand", now, actor: actor, workload: id, run: run)
+        let run = launchJob(id, PendingStart(trigger: .manual, dueAt: changes.dueAt, notBefore: now, queued: true, changes: changes), now)
+        event("run", "run by hand\(words)", now, actor: actor, workload: id, run: run)
         decision.reply = .run(run)
     }
 
@@ -178,6 +202,7 @@ extension Machine {
             if let record = jobs[id]?.record { write(.job(record)) }
             event("stopped", "stopped by hand: \(job.active.count) runs, \(job.record.pending.count) waiting starts", now, actor: actor, workload: id)
             for run in job.active { stopRun(run, reason: "stopped by \(actor)") }
+            releaseFollowers(of: id, now)
         } else {
             decision.reply = .unknown(id)
         }

@@ -5,13 +5,14 @@ internal import WorkloadModel
 extension Machine {
     /// Handles what is due and what waits, and asks to be woken for what comes next.
     mutating func evaluateJob(_ id: WorkloadID, _ now: Timestamp) {
-        guard jobs[id] != nil, !leaving else { return }
+        guard jobs[id] != nil, !leaving, !restoring else { return }
         takeDueTimes(id, now)
         startPending(id, now)
         guard let job = jobs[id], !job.removing else { return }
         let nextDue = job.policy.schedule?.next(after: job.record.cursor)?.at
         let nextPending = job.record.pending.map(\.notBefore).filter { $0 > now }.min()
         wake(id, at: [nextDue, nextPending].compactMap { $0 }.min())
+        releaseFollowers(of: id, now)
     }
 
     /// Accounts for every due time up to now.
@@ -44,68 +45,115 @@ extension Machine {
         due.moved.isEmpty ? nil : "stands for " + due.moved.map(\.shortClock).joined(separator: ", ") + ", which the clock skipped"
     }
 
-    /// A due time whose moment has come: it runs, waits, or is skipped because another run is still going.
+    /// A due time whose moment has come: it runs, waits, or is skipped because something stands in its way.
     private mutating func startScheduled(_ id: WorkloadID, _ dueAt: Timestamp, note: String? = nil, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
         if let deadline = job.policy.deadline, now - dueAt > deadline {
             skip(id, dueAt, .deadline, note: note)
             return
         }
-        if job.active.isEmpty || job.policy.overlap == .allow {
-            dropRetries(id, before: dueAt, now)
-            let run = launchJob(id, PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now, queued: true), now)
-            write(.due(DueRecord(workload: id, dueAt: dueAt, result: .ran, runID: run, note: note)))
+        let gate = gate(job)
+        if case .closed(let sentence) = gate {
+            skip(id, dueAt, .after, note: [note, sentence].compactMap { $0 }.joined(separator: "; "))
             return
         }
-        let waiting = job.record.pending.first { $0.trigger == .schedule && $0.queued }
-        switch job.policy.overlap {
-        case .allow, .skip: skip(id, dueAt, .overlap, note: note)
-        case .queue:
-            if waiting != nil {
-                skip(id, dueAt, .overlap, note: note)
-            } else {
-                jobs[id]?.record.pending.append(PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now, queued: true))
-            }
-        case .replace:
-            // Only the newest waits for the running one to go.
-            if let waiting, let earlier = waiting.dueAt {
-                jobs[id]?.record.pending.removeAll { $0 == waiting }
-                skip(id, earlier, .overlap)
-            }
-            jobs[id]?.record.pending.append(PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now, queued: true))
-            for run in job.active { stopRun(run, reason: "replaced by the run due at \(dueAt)") }
+        let start = PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now, queued: true)
+        let isFree = job.active.isEmpty || job.policy.overlap == .allow
+        let place = hasPlace(job)
+        guard isFree, place, gate == .open else {
+            hold(id, start, reason: isFree && !place ? .poolFull : .overlap, mayWait: isFree && gate == .waits, note: note)
+            return
         }
+        guard mayStartAgain(job) else {
+            // Not skipped: it starts a little later than it could.
+            jobs[id]?.record.pending.append(PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now + .seconds(1), queued: false))
+            return
+        }
+        dropRetries(id, before: dueAt, now)
+        let run = launchJob(id, start, now)
+        write(.due(DueRecord(workload: id, dueAt: dueAt, result: .ran, runID: run, note: note, era: job.record.era)))
     }
 
-    private mutating func skip(_ id: WorkloadID, _ dueAt: Timestamp, _ reason: DueReason, note: String? = nil) {
-        write(.due(DueRecord(workload: id, dueAt: dueAt, result: .skipped, reason: reason, note: note)))
+    /// A due time that cannot start now waits, if its policy lets it, or is skipped.
+    private mutating func hold(_ id: WorkloadID, _ start: PendingStart, reason: DueReason, mayWait: Bool, note: String?) {
+        guard let job = jobs[id], let dueAt = start.dueAt else { return }
+        let waiting = job.record.pending.first { $0.trigger == .schedule && $0.queued }
+        let replaces = job.policy.overlap == .replace
+        guard mayWait || replaces || job.policy.overlap == .queue else {
+            skip(id, dueAt, reason, note: note)
+            return
+        }
+        if let waiting, let earlier = waiting.dueAt {
+            guard replaces else {
+                skip(id, dueAt, reason, note: note)
+                return
+            }
+            // Only the newest waits for the running one to go.
+            jobs[id]?.record.pending.removeAll { $0 == waiting }
+            skip(id, earlier, .overlap)
+        }
+        jobs[id]?.record.pending.append(start)
+        if replaces { for run in job.active { stopRun(run, reason: "replaced by the run due at \(dueAt)") } }
+    }
+
+    mutating func skip(_ id: WorkloadID, _ dueAt: Timestamp, _ reason: DueReason, note: String? = nil) {
+        let note = note?.isEmpty == true ? nil : note
+        write(.due(DueRecord(workload: id, dueAt: dueAt, result: .skipped, reason: reason, note: note, era: jobs[id]?.record.era ?? 0)))
     }
 
     /// Starts what waits and may start now.
     private mutating func startPending(_ id: WorkloadID, _ now: Timestamp) {
         var changed = false
+        waitingForPlace.remove(id)
         while let job = jobs[id], !job.removing {
-            // All but a due time whose jitter is over wait for the job to be idle.
-            let ready = job.record.pending.filter { $0.notBefore <= now && (job.active.isEmpty || !$0.queued) }
+            let ready = job.record.pending.filter { $0.notBefore <= now && isTurn(of: $0, job) }
             guard let next = ready.min(by: { $0.notBefore < $1.notBefore }), let index = job.record.pending.firstIndex(of: next) else { break }
+            // All but a due time whose jitter is over wait for their place.
+            if next.queued, !hasPlace(job), !(job.record.paused && next.trigger != .manual) {
+                waitingForPlace.insert(id)
+                break
+            }
             changed = true
             jobs[id]?.record.pending.remove(at: index)
-            if job.record.paused, next.trigger != .manual {
-                if next.trigger == .schedule, let dueAt = next.dueAt {
-                    skip(id, dueAt, .paused)
-                } else {
-                    event("dropped", "a \(next.trigger.rawValue) was dropped because the job is paused", now, workload: id)
-                }
-            } else if next.trigger == .schedule, let dueAt = next.dueAt {
-                startScheduled(id, dueAt, now)
-            } else if next.trigger == .catchUp, let dueAt = next.dueAt, let deadline = job.policy.deadline, now - dueAt > deadline {
-                event("dropped", "the catch-up of \(dueAt) waited past its deadline", now, workload: id)
-            } else {
-                let run = launchJob(id, next, now)
-                if next.trigger == .catchUp, let dueAt = next.dueAt { write(.dueCaughtUp(id, dueAt: dueAt, run)) }
-            }
+            startPending(id, next, now)
         }
         if changed, let record = jobs[id]?.record { write(.job(record)) }
+    }
+
+    /// Whether nothing but its pool can be in a start's way.
+    private func isTurn(of start: PendingStart, _ job: Job) -> Bool {
+        guard start.queued else { return true }
+        return job.active.isEmpty && (start.trigger != .schedule || gate(job) != .waits)
+    }
+
+    private mutating func startPending(_ id: WorkloadID, _ next: PendingStart, _ now: Timestamp) {
+        guard let job = jobs[id] else { return }
+        if job.record.paused, next.trigger != .manual {
+            if next.trigger == .schedule, let dueAt = next.dueAt {
+                skip(id, dueAt, .paused)
+            } else {
+                event("dropped", "a start (\(next.trigger.rawValue)) was dropped because the job is paused", now, workload: id)
+            }
+            return
+        }
+        if next.trigger == .schedule, let dueAt = next.dueAt {
+            startScheduled(id, dueAt, now)
+            return
+        }
+        // A catch-up is as old as its due time, a link of a chain as old as the end that set it off.
+        let since: Timestamp? = next.trigger == .catchUp ? next.dueAt : next.trigger == .after ? next.notBefore : nil
+        if let since, let deadline = job.policy.deadline, now - since > deadline {
+            event("dropped", "a start (\(next.trigger.rawValue)) of \(since) waited past its deadline", now, workload: id)
+            return
+        }
+        guard next.trigger == .manual || mayStartAgain(job) else {
+            var later = next
+            later.notBefore = now + .seconds(1)
+            jobs[id]?.record.pending.append(later)
+            return
+        }
+        let run = launchJob(id, next, now)
+        if next.trigger == .catchUp, let dueAt = next.dueAt { write(.dueCaughtUp(id, dueAt: dueAt, run)) }
     }
 
     /// A retry of an older due time gives way to a newer one; that is said, not hidden.
@@ -117,13 +165,14 @@ extension Machine {
         jobs[id]?.record.pending.removeAll { $0.trigger == .retry && $0.dueAt ?? dueAt < dueAt }
     }
 
-    private mutating func launchJob(_ id: WorkloadID, _ start: PendingStart, _ now: Timestamp) -> RunID {
+    mutating func launchJob(_ id: WorkloadID, _ start: PendingStart, _ now: Timestamp) -> RunID {
         // The callers hold the job in their hands, so it is there.
         let job = jobs[id]!
         let run = launch(
             job.workload, digest: job.digest, trigger: start.trigger, dueAt: start.dueAt, attempt: start.attempt, timeout: job.policy.timeout,
-            lastOutcome: job.record.lastOutcome, now)
+            lastOutcome: job.record.lastOutcome, arrivals: start.arrivals ?? [], changes: start.changes, now)
         jobs[id]?.active.append(run)
+        if let steady = lastMoment?.steady { jobs[id]?.starts = (job.starts + [steady]).suffix(Machine.startsPerSecond) }
         return run
     }
 
@@ -142,18 +191,30 @@ extension Machine {
         let good = outcome == .succeeded
         job.record.streak = job.record.lastOutcome.map { ($0 == .succeeded) == good } == true ? job.record.streak + 1 : 1
         job.record.lastOutcome = outcome
+        var again: PendingStart?
         if outcome.isFailure, run.request.attempt <= job.policy.retries.limit, run.stopReason == nil, !job.record.paused {
-            let delay = job.policy.retries.delay(afterAttempt: run.request.attempt)
-            job.record.pending.append(
-                PendingStart(trigger: .retry, dueAt: run.request.dueAt, attempt: run.request.attempt + 1, notBefore: now + delay, queued: true))
+            let jitter = job.policy.retries.jitter.wholeMilliseconds
+            let delay = job.policy.retries.delay(afterAttempt: run.request.attempt) + .milliseconds(jitter > 0 ? Int64.random(in: 0...jitter, using: &dice) : 0)
+            again = PendingStart(
+                trigger: .retry, dueAt: run.request.dueAt, attempt: run.request.attempt + 1, notBefore: now + delay, queued: true,
+                arrivals: run.request.arrivals.isEmpty ? nil : run.request.arrivals, changes: run.changes)
         }
         if outcome == .lost, job.policy.onLost == .rerun, run.request.trigger != .rerun {
-            job.record.pending.append(
-                PendingStart(trigger: .rerun, dueAt: run.request.dueAt, attempt: run.request.attempt, notBefore: now, queued: true))
+            again = PendingStart(
+                trigger: .rerun, dueAt: run.request.dueAt, attempt: run.request.attempt, notBefore: now, queued: true,
+                arrivals: run.request.arrivals.isEmpty ? nil : run.request.arrivals, changes: run.changes)
         }
+        if let start = again, let words = run.request.changes, start.changes == nil {
+            event("dropped", "it is not tried again: what was changed for it (\(words)) did not outlive the daemon", now, workload: id, run: runID)
+            again = nil
+        }
+        if let again { job.record.pending.append(again) }
         jobs[id] = job
         write(.job(job.record))
         evaluateJob(id, now)
+        // What is tried again has not ended yet, for those that come after it.
+        if again == nil { passOn(id, runID, outcome, dueAt: run.request.dueAt, now) }
+        if let pool = job.policy.pool { offerPlace(in: pool, of: id.project, now) }
     }
 
     // MARK: Missed due times
@@ -162,9 +223,11 @@ extension Machine {
     /// and the runs that the job's policy asks for.
     mutating func missDueTimes(_ id: WorkloadID, _ reason: DueReason, _ now: Timestamp) {
         guard let job = jobs[id], !job.removing, let schedule = job.policy.schedule else { return }
-        guard let first = schedule.next(after: job.record.cursor), first.at <= now else { return }
+        // What was accounted for before the clock was set far back is not missed now that it has come forward again.
+        let after = job.record.seen.flatMap { $0 <= now ? max($0, job.record.cursor) : nil } ?? job.record.cursor
+        guard let first = schedule.next(after: after), first.at <= now else { return }
         let last = schedule.previous(before: now + .milliseconds(1)) ?? first
-        let caughtUp = job.record.paused ? [] : catchUps(job.policy, schedule, after: job.record.cursor, now)
+        let caughtUp = job.record.paused ? [] : catchUps(job.policy, schedule, after: after, now)
         if job.policy.missed.kind == .all, let oldest = caughtUp.first {
             missOneByOne(id, schedule, from: oldest, caughtUp: Set(caughtUp), reason, now)
             missStretch(id, schedule, first: first.at, through: oldest - .seconds(1), reason)
@@ -181,7 +244,7 @@ extension Machine {
     private mutating func missStretch(_ id: WorkloadID, _ schedule: Schedule, first: Timestamp, through end: Timestamp, _ reason: DueReason) {
         guard first <= end, let last = schedule.previous(before: end + .milliseconds(1)), last.at >= first else { return }
         let count = schedule.count(after: first - .seconds(1), through: last.at)
-        write(.due(DueRecord(workload: id, dueAt: last.at, firstDueAt: first, result: .missed, reason: reason, count: count)))
+        write(.due(DueRecord(workload: id, dueAt: last.at, firstDueAt: first, result: .missed, reason: reason, count: count, era: jobs[id]?.record.era ?? 0)))
     }
 
     /// A row for each due time from one on: missed, and caught up, or excluded.
@@ -193,10 +256,32 @@ extension Machine {
             if due.excluded, !caughtUp.contains(due.at) {
                 skip(id, due.at, .excluded)
             } else {
-                write(.due(DueRecord(workload: id, dueAt: due.at, result: .missed, reason: reason)))
+                write(.due(DueRecord(workload: id, dueAt: due.at, result: .missed, reason: reason, era: jobs[id]?.record.era ?? 0)))
             }
             after = due.at
         }
+    }
+
+    /// The clock was set far back: due times count from now, and what was accounted for stays so. A due time that waited
+    /// may come again, or lies so far back that only a catch-up is left of it.
+    mutating func beginEra(_ id: WorkloadID, _ now: Timestamp) {
+        guard var job = jobs[id] else { return }
+        for start in job.record.pending where start.trigger == .schedule {
+            guard let dueAt = start.dueAt else { continue }
+            write(.due(DueRecord(workload: id, dueAt: dueAt, result: .missed, reason: .clockJump, era: job.record.era)))
+            guard dueAt <= now, job.policy.missed.kind != .skip, !job.record.paused else { continue }
+            job.record.pending.append(PendingStart(trigger: .catchUp, dueAt: dueAt, notBefore: now, queued: true))
+        }
+        job.record.pending.removeAll { $0.trigger == .schedule }
+        for start in job.record.pending where start.dueAt ?? now > now {
+            event("dropped", "a start (\(start.trigger.rawValue)) for a due time that the clock has yet to come to again", now, workload: id)
+        }
+        job.record.pending.removeAll { $0.dueAt ?? now > now }
+        job.record.seen = max(job.record.seen ?? job.record.cursor, job.record.cursor)
+        job.record.era += 1
+        job.record.cursor = now
+        jobs[id] = job
+        write(.job(job.record))
     }
 
     /// Due times that waited, for their jitter or for another run, and were waited for too long: they are missed ones.
@@ -207,7 +292,7 @@ extension Machine {
         jobs[id]?.record.pending.removeAll { late.contains($0) }
         for (index, start) in late.enumerated() {
             guard let dueAt = start.dueAt else { continue }
-            write(.due(DueRecord(workload: id, dueAt: dueAt, result: .missed, reason: reason)))
+            write(.due(DueRecord(workload: id, dueAt: dueAt, result: .missed, reason: reason, era: job.record.era)))
             let inTime = job.policy.deadline.map { now - dueAt <= $0 } ?? true
             let wanted = job.policy.missed.kind == .all || job.policy.missed.kind == .last && index == late.count - 1
             let window = job.policy.missed.window ?? (job.policy.missed.kind == .last ? job.policy.schedule.map { Machine.lastWindow($0, dueAt) } : nil)

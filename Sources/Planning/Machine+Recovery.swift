@@ -17,9 +17,13 @@ extension Machine {
         let sameBoot = stored.bootID == bootID
         if !sameBoot { write(.boot(bootID)) }
         takeUp(stored, now)
-        for open in stored.openRuns.sorted(by: { $0.id < $1.id }) {
-            takeUp(open, observed[open.id], rests: stored.unreadable.contains(open.workload.project), now)
-        }
+        for recipe in stored.recipes { rebuildFollowers(recipe.project) }
+        // Nothing new is decided before all that is going is known: what overlaps, and who has a place in a pool.
+        restoring = true
+        let open = stored.openRuns.sorted { $0.id < $1.id }
+        for run in open { attach(run) }
+        for run in open { takeUp(run, observed[run.id], rests: stored.unreadable.contains(run.workload.project), now) }
+        restoring = false
         // What an engine holds of runs that are closed, or that nobody knows, is let go; one that lives is stopped first, as
         // gently as any, and let go at its end.
         for id in observed.keys.sorted() where runs[id] == nil {
@@ -60,7 +64,7 @@ extension Machine {
         for id in jobRecords.keys.sorted() where jobs[id] == nil && rested.jobs[id] == nil { write(.removeWorkload(id, .job)) }
     }
 
-    private mutating func takeUp(_ open: OpenRun, _ found: ObservedRun?, rests: Bool, _ now: Timestamp) {
+    private mutating func attach(_ open: OpenRun) {
         let workload = services[open.workload]?.workload ?? jobs[open.workload]?.workload
         let digest = services[open.workload]?.digest ?? jobs[open.workload]?.digest ?? ""
         // The container's own spec is not stored; a run that is adopted needs none, and one that is launched anew gets the
@@ -68,25 +72,27 @@ extension Machine {
         let request = RunRequest(
             id: open.id, workload: open.workload, kind: open.kind, container: workload?.container ?? ContainerSpec(root: .host),
             trigger: open.trigger, attempt: open.attempt, dueAt: open.dueAt, decidedAt: open.decidedAt,
-            timeout: jobs[open.workload]?.policy.timeout, lastOutcome: jobs[open.workload]?.record.lastOutcome, recipeDigest: digest)
+            timeout: jobs[open.workload]?.policy.timeout, lastOutcome: jobs[open.workload]?.record.lastOutcome, recipeDigest: digest,
+            arrivals: open.arrivals, changes: open.changes)
         runs[open.id] = ActiveRun(request: request, startedAt: open.startedAt)
-        attach(open.id, open.kind, to: open.workload)
+        switch open.kind {
+        case .service: services[open.workload]?.active = open.id
+        case .job: jobs[open.workload]?.active.append(open.id)
+        }
+    }
+
+    private mutating func takeUp(_ open: OpenRun, _ found: ObservedRun?, rests: Bool, _ now: Timestamp) {
+        let workload = services[open.workload]?.workload ?? jobs[open.workload]?.workload
         switch found {
         case .alive(let startedAt): adopt(open, startedAt: startedAt, known: workload != nil || rests, now)
         case .exited(let status): ended(open.id, status, now)
-        case .notStarted: launchAgain(open, request, workload, now)
+        case .notStarted:
+            if let request = runs[open.id]?.request { launchAgain(open, request, workload, now) }
         case nil:
             let sentence =
                 open.bootID == bootID
                 ? "nothing was left of it when the daemon came back" : "the host went down while it was \(open.state.rawValue)"
             ended(open.id, ExitStatus(ending: .lost(sentence), finishedAt: now), now)
-        }
-    }
-
-    private mutating func attach(_ run: RunID, _ kind: WorkloadKind, to id: WorkloadID) {
-        switch kind {
-        case .service: services[id]?.active = run
-        case .job: jobs[id]?.active.append(run)
         }
     }
 
@@ -156,7 +162,7 @@ extension Machine {
             jobs[id]?.record.bootID = bootID
             if job.policy.schedule?.runsAtBoot == true {
                 if job.record.paused {
-                    write(.due(DueRecord(workload: id, dueAt: now, result: .skipped, reason: .paused)))
+                    skip(id, now, .paused)
                 } else {
                     jobs[id]?.record.pending.append(PendingStart(trigger: .schedule, dueAt: now, notBefore: now, queued: true))
                 }
@@ -165,7 +171,7 @@ extension Machine {
         }
         if job.record.cursor > now + Machine.correction {
             event("clock-set", "the clock is far behind what it was; due times count from now", now, workload: id)
-            jobs[id]?.record.cursor = now
+            beginEra(id, now)
         }
         missPending(id, reason, now)
         missDueTimes(id, reason, now)

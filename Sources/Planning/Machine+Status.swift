@@ -37,6 +37,11 @@ extension Machine {
     /// The service or job of this name.
     public func workload(_ id: WorkloadID) -> Workload? { services[id]?.workload ?? jobs[id]?.workload }
 
+    /// Of the jobs that say themselves how much of their past is kept.
+    public var keepPolicies: [WorkloadID: KeepPolicy] {
+        jobs.compactMapValues { $0.policy.keep.runs == nil && $0.policy.keep.days == nil ? nil : $0.policy.keep }
+    }
+
     private func status(_ service: Service) -> WorkloadStatus {
         let record = service.record
         return WorkloadStatus(
@@ -50,9 +55,13 @@ extension Machine {
         let state =
             !job.active.isEmpty
             ? "running"
-            : job.record.paused
-                ? "paused" : job.record.pending.contains { $0.trigger == .retry } ? "retrying" : next == nil ? "idle" : "waiting"
-        let policy = job.policy.schedule?.entries.map(\.text).joined(separator: " | ") ?? "-"
+            : job.policy.schedule?.unavailableZone != nil
+                ? "no zone"
+                : job.record.paused
+                    ? "paused" : job.record.pending.contains { $0.trigger == .retry } ? "retrying" : next == nil ? "idle" : "waiting"
+        var policies = job.policy.schedule?.entries.map(\.text) ?? []
+        if !job.policy.after.isEmpty { policies.append("after " + job.policy.after.keys.sorted().map(\.description).joined(separator: ", ")) }
+        let policy = policies.isEmpty ? "-" : policies.joined(separator: " | ")
         return WorkloadStatus(
             id: job.record.id, kind: .job, state: state, since: job.active.first.flatMap { runs[$0]?.startedAt }, restarts: 0, nextAt: next,
             runs: job.active, lastOutcome: job.record.lastOutcome, streak: job.record.streak, policy: policy)

@@ -17,6 +17,8 @@ public struct Machine: Sendable {
         var removing = false
         var wakeAt: Timestamp?
         var digest: String
+        /// When its last starts were, on the steady clock; at most ``Machine/startsPerSecond``.
+        var starts: [Duration] = []
     }
 
     /// A service as it stands.
@@ -41,6 +43,8 @@ public struct Machine: Sendable {
         var startedAt: Timestamp?
         /// Why it is being stopped, for the history.
         var stopReason: String?
+        /// What somebody changed for it; `nil` also when an earlier daemon started it.
+        var changes: RunChanges?
     }
 
     struct Wake: Comparable, Sendable {
@@ -56,17 +60,27 @@ public struct Machine: Sendable {
     var recipes: [ProjectName: Recipe] = [:]
     /// Records of projects whose recipe could not be read: they rest until it is applied again.
     var rested: (services: [WorkloadID: ServiceRecord], jobs: [WorkloadID: JobRecord]) = ([:], [:])
+    /// The jobs that come after a job, ascending.
+    var followers: [WorkloadID: [WorkloadID]] = [:]
+    /// Jobs with a start that waits for a place in its pool.
+    var waitingForPlace: Set<WorkloadID> = []
+    /// Of the containers that were launched since their recipe was applied; to work one out takes its time.
+    private var fingerprints: [WorkloadID: String] = [:]
     var wakes = Heap<Wake>()
     var dice: Dice
     let bootID: String
     var lastMoment: Moment?
     /// The decision that is being made.
     var decision = Decision()
+    /// What an earlier daemon left is being taken up.
+    var restoring = false
     /// No launch any more: the daemon is leaving.
     var leaving = false
 
     /// A due time that is handled later than this after its instant counts as missed.
     static let lateTolerance = Duration.seconds(60)
+    /// How often one job is started in a second, people's own starts aside, whatever the clock, its retries or other jobs do.
+    static let startsPerSecond = 10
     /// A step of the wall clock that is taken for one.
     static let clockTolerance = Duration.seconds(5)
     /// A step back that is taken for a correction, not for a stutter. As Debian's cron.
@@ -95,7 +109,7 @@ public struct Machine: Sendable {
         case .exited(let run, let status): ended(run, status, now)
         case .apply(let recipe, let explicit, let actor): apply(recipe, explicit: explicit, actor: actor, now)
         case .down(let project, let actor): down(project, actor: actor, now)
-        case .run(let id, let actor): runByHand(id, actor: actor, now)
+        case .run(let id, let changes, let recorded, let actor): runByHand(id, changes, recorded: recorded, actor: actor, now)
         case .start(let id, let actor): startByHand(id, actor: actor, now)
         case .stop(let id, let actor): stopByHand(id, actor: actor, now)
         case .restart(let id, let actor): restartByHand(id, actor: actor, now)
@@ -127,8 +141,9 @@ public struct Machine: Sendable {
 
     /// Notices that the wall clock was set, or that the host slept.
     private mutating func watchClock(_ moment: Moment) {
-        defer { lastMoment = moment }
-        guard let last = lastMoment else { return }
+        let before = lastMoment
+        lastMoment = moment
+        guard let last = before else { return }
         let step = (moment.wall - last.wall) - (moment.steady - last.steady)
         if step > Machine.clockTolerance {
             event("clock-set", "the clock went forward by \(DurationText.print(step)), or the host slept", moment.wall)
@@ -146,10 +161,9 @@ public struct Machine: Sendable {
         for index in job.record.pending.indices where job.record.pending[index].trigger != .schedule || back > Machine.correction {
             job.record.pending[index].notBefore = max(now, job.record.pending[index].notBefore - back)
         }
-        // A small step back runs nothing twice: the cursor stays ahead. A large one is a correction: nothing waits for years.
-        if job.record.cursor > now + Machine.correction { job.record.cursor = now }
-        write(.job(job.record))
         jobs[id] = job
+        // A small step back runs nothing twice: the cursor stays ahead. A large one is a correction: nothing waits for years.
+        if job.record.cursor > now + Machine.correction { beginEra(id, now) } else { write(.job(job.record)) }
         evaluateJob(id, now)
     }
 
@@ -191,17 +205,30 @@ public struct Machine: Sendable {
     /// Decides a run: it is written down as `starting`, and launched once that is durable.
     mutating func launch(
         _ workload: Workload, digest: String, trigger: Trigger, dueAt: Timestamp?, attempt: Int, timeout: Duration?, lastOutcome: Outcome?,
-        _ now: Timestamp
+        arrivals: [Arrival] = [], changes: RunChanges? = nil, _ now: Timestamp
     ) -> RunID {
+        let container = changes?.applied(to: workload.container) ?? workload.container
         let kind: WorkloadKind = if case .service = workload.kind { .service } else { .job }
         let request = RunRequest(
             id: RunID(now: now, random: UInt32.random(in: .min ... .max, using: &dice)), workload: workload.id, kind: kind,
-            container: workload.container, trigger: trigger, attempt: attempt, dueAt: dueAt, decidedAt: now, timeout: timeout,
-            lastOutcome: lastOutcome, recipeDigest: digest)
-        runs[request.id] = ActiveRun(request: request)
-        write(.openRun(RunOpening(request: request, bootID: bootID, fingerprint: workload.container.fingerprint)))
+            container: container, trigger: trigger, attempt: attempt, dueAt: dueAt, decidedAt: now, timeout: timeout,
+            lastOutcome: lastOutcome, recipeDigest: digest, arrivals: arrivals, changes: changes?.summary)
+        runs[request.id] = ActiveRun(request: request, changes: changes)
+        let fingerprint = container == workload.container ? fingerprint(of: workload) : container.fingerprint
+        write(.openRun(RunOpening(request: request, bootID: bootID, fingerprint: fingerprint)))
         perform(.launch(request))
         return request.id
+    }
+
+    private mutating func fingerprint(of workload: Workload) -> String {
+        if let known = fingerprints[workload.id] { return known }
+        let fingerprint = workload.container.fingerprint
+        fingerprints[workload.id] = fingerprint
+        return fingerprint
+    }
+
+    mutating func forgetFingerprints(of project: ProjectName) {
+        for id in fingerprints.keys where id.project == project { fingerprints[id] = nil }
     }
 
     mutating func stopRun(_ id: RunID, reason: String) {

@@ -76,6 +76,12 @@ public struct RecipePlan: Hashable, Sendable {
             compare("missed", left.missed, right.missed)
             compare("retries", left.retries, right.retries)
             compare("timeout", left.timeout, right.timeout)
+            compare("deadline", left.deadline, right.deadline)
+            compare("success_codes", left.successCodes, right.successCodes)
+            compare("on_lost", left.onLost, right.onLost)
+            compare("pool", left.pool, right.pool)
+            compare("after", left.after, right.after)
+            compare("keep", left.keep, right.keep)
             if found.isEmpty, left != right { found.append("policy") }
         case (.service, .job), (.job, .service): found.append("kind")
         }

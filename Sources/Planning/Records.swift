@@ -54,10 +54,17 @@ public struct JobRecord: Hashable, Sendable {
     /// Runs that ended like the last one, in a row, by success and failure.
     public var streak: Int
     public var pending: [PendingStart]
+    /// Of the jobs that it comes after, those that have ended as they must since it last started; the latest is last.
+    public var arrivals: [Arrival]
+    /// How often its due times began anew because the clock was set far back. A due time has one row in each era.
+    public var era: Int
+    /// How far due times were accounted for before the clock was set far back: those up to here are not missed once more
+    /// when the clock comes forward again.
+    public var seen: Timestamp?
 
     public init(
         id: WorkloadID, paused: Bool = false, cursor: Timestamp, bootID: String, lastOutcome: Outcome? = nil, streak: Int = 0,
-        pending: [PendingStart] = []
+        pending: [PendingStart] = [], arrivals: [Arrival] = [], era: Int = 0, seen: Timestamp? = nil
     ) {
         self.id = id
         self.paused = paused
@@ -66,6 +73,9 @@ public struct JobRecord: Hashable, Sendable {
         self.lastOutcome = lastOutcome
         self.streak = streak
         self.pending = pending
+        self.arrivals = arrivals
+        self.era = era
+        self.seen = seen
     }
 }
 
@@ -77,13 +87,22 @@ public struct PendingStart: Hashable, Sendable, Codable {
     public var notBefore: Timestamp
     /// Whether it waits for the job to be idle; a due time that only waits for its jitter to be over does not.
     public var queued: Bool
+    /// The ends that set it off, in a chain of jobs; `nil` is none.
+    public var arrivals: [Arrival]?
+    /// What somebody changed for it.
+    public var changes: RunChanges?
 
-    public init(trigger: Trigger, dueAt: Timestamp?, attempt: Int = 1, notBefore: Timestamp, queued: Bool) {
+    public init(
+        trigger: Trigger, dueAt: Timestamp?, attempt: Int = 1, notBefore: Timestamp, queued: Bool, arrivals: [Arrival]? = nil,
+        changes: RunChanges? = nil
+    ) {
         self.trigger = trigger
         self.dueAt = dueAt
         self.attempt = attempt
         self.notBefore = notBefore
         self.queued = queued
+        self.arrivals = arrivals
+        self.changes = changes
     }
 }
 
@@ -101,10 +120,12 @@ public struct DueRecord: Hashable, Sendable {
     public let runID: RunID?
     /// Wall times that a clock change moved to this due time, for people to read.
     public let note: String?
+    /// ``JobRecord/era``.
+    public let era: Int
 
     public init(
         workload: WorkloadID, dueAt: Timestamp, firstDueAt: Timestamp? = nil, result: DueResult, reason: DueReason? = nil, count: Int64 = 1,
-        runID: RunID? = nil, note: String? = nil
+        runID: RunID? = nil, note: String? = nil, era: Int = 0
     ) {
         self.workload = workload
         self.dueAt = dueAt
@@ -114,6 +135,7 @@ public struct DueRecord: Hashable, Sendable {
         self.count = count
         self.runID = runID
         self.note = note
+        self.era = era
     }
 }
 
@@ -149,6 +171,12 @@ public struct RunOpening: Hashable, Sendable {
     public let bootID: String
     /// ``ContainerSpec/fingerprint`` of what was started.
     public let fingerprint: String
+
+    package init(request: RunRequest, bootID: String, fingerprint: String) {
+        self.request = request
+        self.bootID = bootID
+        self.fingerprint = fingerprint
+    }
 }
 
 /// A run that the history has not closed.
@@ -164,10 +192,13 @@ public struct OpenRun: Hashable, Sendable {
     public let startedAt: Timestamp?
     public let bootID: String
     public let fingerprint: String
+    public let arrivals: [Arrival]
+    public let changes: String?
 
     public init(
         id: RunID, workload: WorkloadID, kind: WorkloadKind, trigger: Trigger, attempt: Int, dueAt: Timestamp?, decidedAt: Timestamp,
-        state: RunState, startedAt: Timestamp?, bootID: String, fingerprint: String
+        state: RunState, startedAt: Timestamp?, bootID: String, fingerprint: String,
+        arrivals: [Arrival] = [], changes: String? = nil
     ) {
         self.id = id
         self.workload = workload
@@ -180,5 +211,7 @@ public struct OpenRun: Hashable, Sendable {
         self.startedAt = startedAt
         self.bootID = bootID
         self.fingerprint = fingerprint
+        self.arrivals = arrivals
+        self.changes = changes
     }
 }

@@ -12,6 +12,7 @@ enum ServiceKey: String, CaseIterable {
 
 enum JobKey: String, CaseIterable {
     case schedule, overlap, timeout, retries, missed, successCodes = "success_codes", deadline, onLost = "on_lost"
+    case pool, after, keep
 }
 
 /// Known keys that are refused, and why. The Compose Specification's "Services" page is the source of the names.
@@ -19,10 +20,8 @@ enum ComposeKeys {
     private static let later = "not supported yet"
 
     static let topLevel: [String: String] = [
-        "networks": later, "secrets": later, "configs": later, "include": later, "pools": later, "calendars": later, "models": later,
+        "networks": later, "secrets": later, "configs": later, "include": later, "models": later,
     ]
-
-    static let job: [String: String] = ["after": later, "pool": later, "keep": later]
 
     static let container: [String: String] = {
         var reasons: [String: String] = [

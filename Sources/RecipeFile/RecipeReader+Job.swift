@@ -3,7 +3,8 @@ internal import WorkloadModel
 
 /// What only jobs, and only services, have.
 extension RecipeReader {
-    enum RetryKey: String, CaseIterable { case max, backoff, factor, maxBackoff = "max_backoff" }
+    enum RetryKey: String, CaseIterable { case max, backoff, factor, maxBackoff = "max_backoff", jitter }
+    enum KeepKey: String, CaseIterable { case runs, days, log }
     enum MissedKey: String, CaseIterable { case policy, window, max }
     enum ScheduleKey: String, CaseIterable { case cron, every, at, calendar, timezone, jitter, spread, except, between, dst }
 
@@ -34,6 +35,9 @@ extension RecipeReader {
             if items.isEmpty { error("'success_codes' is empty: no run could ever succeed", node.place) }
             policy.successCodes = Set(codes)
         }
+        if let node = node(.pool) { policy.pool = pool(node) }
+        if let node = node(.after) { policy.after = after(node, of: name) }
+        if let node = node(.keep) { policy.keep = keep(node) }
         return policy
     }
 
@@ -60,6 +64,7 @@ extension RecipeReader {
         }
         if let node = keys[.backoff], let backoff = duration(node) { policy.backoff = backoff }
         if let node = keys[.maxBackoff], let most = duration(node) { policy.maximumBackoff = most }
+        if let node = keys[.jitter], let jitter = duration(node) { policy.jitter = jitter }
         if let node = keys[.factor], let factor = number(node, "'factor'", above: 0) {
             if factor < 1 { error("'factor' must be at least 1", node.place) }
             policy.factor = factor
@@ -142,19 +147,19 @@ extension RecipeReader {
         }
     }
 
+    /// Days, ranges of days, and names of calendars.
     private mutating func exceptions(_ node: YAMLNode) -> [ClosedRange<CivilDate>] {
-        var ranges: [ClosedRange<CivilDate>] = []
         let items: [YAMLNode] = if case .sequence(let items) = node.content { items } else { [node] }
+        var ranges: [ClosedRange<CivilDate>] = []
         for item in items {
             guard let text = text(item) else { continue }
-            let parts = text.split(separator: ".", omittingEmptySubsequences: true)
-            let dates = parts.compactMap { CivilDate($0) }
-            if dates.count == parts.count, dates.count == 1 {
-                ranges.append(dates[0]...dates[0])
-            } else if dates.count == parts.count, dates.count == 2, dates[0] <= dates[1], text.contains("..") {
-                ranges.append(dates[0]...dates[1])
+            if let calendar = calendars[text] {
+                ranges += calendar
+            } else if text.first?.isNumber == true {
+                if let range = dates(text, item.place) { ranges.append(range) }
             } else {
-                error("'\(text)' is not a date that exists, nor a range of them: write 2026-12-25 or 2026-12-24..2027-01-01", item.place)
+                let hint = Suggestion.nearest(to: text, among: calendars.keys).map { "did you mean '\($0)'?" } ?? "name it under 'calendars:' at the top"
+                error("there is no calendar '\(text)'; \(hint)", item.place)
             }
         }
         return ranges

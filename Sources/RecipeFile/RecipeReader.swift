@@ -27,6 +27,12 @@ public struct RecipeReader {
     var projectText = ""
     var zone: Zone
     var volumes: Set<String> = []
+    /// How many jobs of each pool may run at once.
+    var pools: [WorkloadName: Int] = [:]
+    /// Days by the name of their calendar.
+    var calendars: [String: [ClosedRange<CivilDate>]] = [:]
+    /// Where each `after` names a job.
+    var afterPlaces: [WorkloadName: [WorkloadName: Place]] = [:]
 
     private init(_ source: RecipeSource, _ inputs: RecipeInputs) {
         self.source = source
@@ -48,7 +54,7 @@ public struct RecipeReader {
 
     /// The keys at the top of a recipe.
     enum TopKey: String, CaseIterable {
-        case name, timezone, services, jobs, volumes, version
+        case name, timezone, services, jobs, volumes, version, pools, calendars
     }
 
     private mutating func read() -> Recipe? {
@@ -70,6 +76,8 @@ public struct RecipeReader {
             warning("'version' is obsolete and has no meaning; Compose ignores it as well", entry.place)
         }
         readVolumes(known[.volumes])
+        readPools(known[.pools])
+        readCalendars(known[.calendars])
         var workloads: [Workload] = []
         var places: [WorkloadName: Int] = [:]
         for (section, isJob) in [(known[.services], false), (known[.jobs], true)] {
@@ -91,11 +99,12 @@ public struct RecipeReader {
         if known[.services] == nil, known[.jobs] == nil {
             error("the recipe has neither 'services:' nor 'jobs:'", root.place)
         }
+        checkChains(workloads, known: places.keys)
         guard let project else { return nil }
         let digest = SHA256.hash(data: Array(source.text.utf8)).map { byte in
             String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
         }.joined()
-        return Recipe(project: project, workloads: workloads.sorted { $0.id < $1.id }, volumes: volumes.sorted(), digest: digest)
+        return Recipe(project: project, workloads: workloads.sorted { $0.id < $1.id }, volumes: volumes.sorted(), pools: pools, digest: digest)
     }
 
     private mutating func readName(_ node: YAMLNode?) {
@@ -150,9 +159,16 @@ public struct RecipeReader {
             error("\(what) must be a mapping; this is \(entry.value.kindName)", entry.value.isNull ? entry.keyPlace : entry.value.place)
             return nil
         }
-        guard let container = container(keys, entry.keyPlace, what) else { return nil }
+        guard var container = container(keys, entry.keyPlace, what) else { return nil }
         guard let project else { return nil }
-        let kind: Workload.Kind = isJob ? .job(jobPolicy(keys, name)) : .service(servicePolicy(keys))
+        let kind: Workload.Kind
+        if isJob {
+            let policy = jobPolicy(keys, name)
+            container.logBytes = policy.keep.logBytes
+            kind = .job(policy)
+        } else {
+            kind = .service(servicePolicy(keys))
+        }
         return Workload(id: WorkloadID(project: project, name: name), container: container, kind: kind)
     }
 
@@ -168,7 +184,7 @@ public struct RecipeReader {
                 error("'\(entry.key)' belongs to a job: put \(what) under 'jobs:' to run it at its time", entry.keyPlace)
             } else if isJob, ServiceKey(rawValue: entry.key) != nil {
                 error("'\(entry.key)' belongs to a service; a job that failed is run again by 'retries'", entry.keyPlace)
-            } else if let reason = ComposeKeys.container[entry.key] ?? (isJob ? ComposeKeys.job[entry.key] : nil) {
+            } else if let reason = ComposeKeys.container[entry.key] {
                 error("'\(entry.key)' of \(what) is \(reason)", entry.keyPlace)
             } else {
                 unknown(entry, known: known.union(ComposeKeys.container.keys))

@@ -63,6 +63,16 @@ extension CivilDate: CustomStringConvertible {
     /// `2026-12-25`.
     public var description: String { "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))" }
 
+    /// Reads `2026-12-25` or `2026-12-24..2027-01-01`; `nil` when it is neither, or ends before it begins.
+    public static func range(_ text: some StringProtocol) -> ClosedRange<CivilDate>? {
+        let text = String(text)
+        if let day = CivilDate(text) { return day...day }
+        guard text.count == 22, text.dropFirst(10).hasPrefix(".."), let first = CivilDate(text.prefix(10)), let last = CivilDate(text.suffix(10)),
+            first <= last
+        else { return nil }
+        return first...last
+    }
+
     /// Reads `2026-12-25`; `nil` when it is not a date that exists.
     public init?(_ text: some StringProtocol) {
         var scanner = DigitScanner(text)

@@ -9,6 +9,9 @@ public struct Schedule: Sendable, Hashable {
     /// Whether an entry asks for a run at the first start after a boot.
     public var runsAtBoot: Bool { entries.contains { $0.rule == .reboot } }
 
+    /// A zone of it that is not to be found: then nothing of it is due.
+    public var unavailableZone: String? { entries.first { $0.zone.isUnavailable }?.zone.name }
+
     /// The first due time after an instant; `nil` when there is none any more.
     public func next(after: Timestamp) -> DueTime? {
         if entries.count == 1 { return entries[0].next(after: after.seconds) }

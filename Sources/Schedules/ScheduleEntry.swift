@@ -10,7 +10,7 @@ public struct ScheduleEntry: Sendable, Hashable {
     /// All due times start this much later at most, by a hash of the job's name.
     public let spread: Duration
     /// Days, in the schedule's zone, on which due times are skipped.
-    public let except: [ClosedRange<CivilDate>]
+    public let except: DateRanges
     /// The window of wall time that due times must lie in, as seconds after midnight; it may wrap around midnight.
     public let between: TimeWindow?
     private let seed: StableHash
@@ -25,7 +25,7 @@ public struct ScheduleEntry: Sendable, Hashable {
         self.clockChanges = clockChanges
         self.jitter = jitter
         self.spread = spread
-        self.except = except
+        self.except = DateRanges(except)
         self.between = between
         self.seed = StableHash(seed)
     }
@@ -50,6 +50,7 @@ public struct ScheduleEntry: Sendable, Hashable {
 
     /// The first due time after an instant.
     func next(after utc: Int64) -> DueTime? {
+        if zone.isUnavailable { return nil }
         var from = utc
         // A window that nothing of the rule lies in ends the search; ten years of daily due times are looked at.
         for _ in 0..<4000 {
@@ -85,6 +86,7 @@ public struct ScheduleEntry: Sendable, Hashable {
 
     /// The last due time before an instant.
     func previous(before utc: Int64) -> DueTime? {
+        if zone.isUnavailable { return nil }
         var from = utc
         for _ in 0..<4000 {
             let found: Int64? =
@@ -107,7 +109,7 @@ public struct ScheduleEntry: Sendable, Hashable {
 
     /// How many due times lie in `(after, through]`; exact, and without listing them unless there is a window.
     func count(after: Int64, through: Int64) -> Int64 {
-        guard after < through else { return 0 }
+        guard after < through, !zone.isUnavailable else { return 0 }
         if between != nil {
             var total: Int64 = 0
             var from = after
@@ -127,7 +129,7 @@ public struct ScheduleEntry: Sendable, Hashable {
     private func dueTime(_ instant: Int64, moved: [CivilTime]) -> DueTime {
         let day = CivilTime(localSeconds: instant + Int64(zone.offset(at: instant))).date
         return DueTime(
-            at: Timestamp(seconds: instant), moved: moved, excluded: except.contains { $0.contains(day) }, delay: delay(of: instant))
+            at: Timestamp(seconds: instant), moved: moved, excluded: except.contains(day), delay: delay(of: instant))
     }
 
     private func delay(of instant: Int64) -> Duration {

@@ -9,11 +9,18 @@ public final class Zone: Sendable {
     /// Seconds east of UTC, from the start of the same index on.
     let offsets: [Int32]
 
+    /// Whether the zone is not to be found now: a schedule in it is never due, until the zone is back.
+    public let isUnavailable: Bool
+
+    /// Stands for a zone that is not to be found, for a schedule that was accepted when it still was.
+    public static func unavailable(name: String) -> Zone { Zone(name: name, starts: [.min], offsets: [0], isUnavailable: true) }
+
     /// Coordinated Universal Time, without any file.
     public static let utc = Zone(name: "UTC", starts: [.min], offsets: [0])
 
     /// Neighbours of the same offset are joined: a change of name alone is no change for a schedule.
-    init(name: String, starts: [Int64], offsets: [Int32]) {
+    init(name: String, starts: [Int64], offsets: [Int32], isUnavailable: Bool = false) {
+        self.isUnavailable = isUnavailable
         var keptStarts: [Int64] = []
         var keptOffsets: [Int32] = []
         for (start, offset) in zip(starts, offsets) where keptOffsets.last != offset {

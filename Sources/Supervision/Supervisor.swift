@@ -87,9 +87,10 @@ public actor Supervisor {
         guard lastPrune.map({ now - $0 > .seconds(3600) }) ?? true else { return }
         lastPrune = now
         // Beside the loop: it may take its time, and no due time waits for it.
+        let own = machine.keepPolicies.mapValues { Retention(runs: $0.runs, before: $0.days.map { now - .seconds(Int64($0) * 86400) }) }
         pruning = Task { [store, engine, log] in
             do {
-                let forgotten = try await store.prune(keep: 10_000, before: now - .seconds(90 * 86400))
+                let forgotten = try await store.prune(keep: 10_000, before: now - .seconds(90 * 86400), own: own)
                 if !forgotten.isEmpty { await engine.forget(forgotten) }
             } catch { log.error("the history cannot be pruned", metadata: ["error": "\(error)"]) }
         }

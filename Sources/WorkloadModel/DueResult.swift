@@ -11,10 +11,14 @@ public enum DueReason: String, Sendable, Codable, CaseIterable {
     case poolFull = "pool full"
     case excluded
     case deadline
+    /// A job that it comes `after` did not end as it must.
+    case after
     /// Its recipe was changed or taken away while the due time waited for its start.
     case withdrawn
     // Missed:
     case daemonDown = "daemon down"
     case hostOff = "host off"
     case clockJump = "clock jump"
+    /// The time zone of its schedule was not to be found.
+    case zoneMissing = "zone missing"
 }

@@ -67,20 +67,57 @@ public struct RetryPolicy: Hashable, Sendable {
     public var backoff: Duration
     public var factor: Double
     public var maximumBackoff: Duration
+    /// Each pause is up to this much longer, at random, so that neighbours do not try again as one.
+    public var jitter: Duration
 
-    public init(limit: Int = 0, backoff: Duration = .seconds(10), factor: Double = 2, maximumBackoff: Duration = .seconds(600)) {
+    public init(
+        limit: Int = 0, backoff: Duration = .seconds(10), factor: Double = 2, maximumBackoff: Duration = .seconds(600), jitter: Duration = .zero
+    ) {
         self.limit = limit
         self.backoff = backoff
         self.factor = factor
         self.maximumBackoff = maximumBackoff
+        self.jitter = jitter
     }
 
-    /// The pause before the retry that follows `attempt`, counted from 1.
+    /// The pause before the retry that follows `attempt`, counted from 1; without its jitter.
     public func delay(afterAttempt attempt: Int) -> Duration {
         var milliseconds = Double(backoff.wholeMilliseconds)
         let most = Double(maximumBackoff.wholeMilliseconds)
         for _ in 1..<max(attempt, 1) where milliseconds < most { milliseconds *= factor }
         return .milliseconds(Int64(min(milliseconds, most)))
+    }
+}
+
+/// How a job that another comes `after` must have ended.
+public enum AfterCondition: String, Sendable, CaseIterable {
+    case success
+    /// A failure, or an end that nobody saw. A run that somebody stopped is neither a success nor a failure.
+    case failure
+    case always
+
+    public func holds(for outcome: Outcome) -> Bool {
+        switch self {
+        case .success: outcome == .succeeded
+        case .failure: outcome.isFailure || outcome == .lost
+        case .always: true
+        }
+    }
+}
+
+/// How much of a job's past is kept.
+public struct KeepPolicy: Hashable, Sendable {
+    /// Finished runs, with their logs; `nil` is what the daemon keeps of every workload.
+    public var runs: Int?
+    /// How old a run, a due time or an event may become; `nil` is what the daemon keeps.
+    public var days: Int?
+    /// The most bytes that the log of one run takes on disk; `nil` is the engine's own bound.
+    public var logBytes: Int64?
+
+    public init(runs: Int? = nil, days: Int? = nil, logBytes: Int64? = nil) {
+        self.runs = runs
+        self.days = days
+        self.logBytes = logBytes
     }
 }
 

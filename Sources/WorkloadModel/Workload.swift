@@ -45,10 +45,19 @@ public struct JobPolicy: Hashable, Sendable {
     /// Exit codes that count as success.
     public var successCodes: Set<Int32>
     public var onLost: LostPolicy
+    /// The pool of the recipe in which it takes a place while it runs.
+    public var pool: WorkloadName?
+    /// The jobs that it comes after, and how they must have ended.
+    ///
+    /// Without a schedule, it starts once all of them have ended so. With one, the schedule says when: at a due time it
+    /// waits for those that are still going, and is skipped when the last run of one of them ended otherwise.
+    public var after: [WorkloadName: AfterCondition]
+    public var keep: KeepPolicy
 
     public init(
         schedule: Schedule? = nil, overlap: OverlapPolicy = .skip, missed: MissedPolicy = MissedPolicy(), retries: RetryPolicy = RetryPolicy(),
-        timeout: Duration? = nil, deadline: Duration? = nil, successCodes: Set<Int32> = [0], onLost: LostPolicy = .record
+        timeout: Duration? = nil, deadline: Duration? = nil, successCodes: Set<Int32> = [0], onLost: LostPolicy = .record,
+        pool: WorkloadName? = nil, after: [WorkloadName: AfterCondition] = [:], keep: KeepPolicy = KeepPolicy()
     ) {
         self.schedule = schedule
         self.overlap = overlap
@@ -58,6 +67,9 @@ public struct JobPolicy: Hashable, Sendable {
         self.deadline = deadline
         self.successCodes = successCodes
         self.onLost = onLost
+        self.pool = pool
+        self.after = after
+        self.keep = keep
     }
 }
 
@@ -68,13 +80,16 @@ public struct Recipe: Hashable, Sendable {
     public let workloads: [Workload]
     /// The names of its volumes, ascending.
     public let volumes: [String]
+    /// How many jobs of each pool may run at once.
+    public let pools: [WorkloadName: Int]
     /// SHA-256 of the file's text, in hexadecimal.
     public let digest: String
 
-    public init(project: ProjectName, workloads: [Workload], volumes: [String], digest: String) {
+    public init(project: ProjectName, workloads: [Workload], volumes: [String], pools: [WorkloadName: Int] = [:], digest: String) {
         self.project = project
         self.workloads = workloads
         self.volumes = volumes
+        self.pools = pools
         self.digest = digest
     }
 }

@@ -29,14 +29,7 @@ import WorkloadModel
     }
 
     static func opening(_ request: RunRequest) -> Write {
-        // The machine makes openings; here one stands in for it.
-        var machine = Machine(bootID: "boot", seed: 1)
-        let recipe = Recipe(
-            project: request.workload.project, workloads: [Workload(id: request.workload, container: request.container, kind: .job(JobPolicy()))], volumes: [],
-            digest: "abc")
-        _ = machine.apply(.apply(recipe, explicit: true, actor: "t"), at: Moment(wall: request.decidedAt, steady: .zero))
-        let decision = machine.apply(.run(request.workload, actor: "t"), at: Moment(wall: request.decidedAt, steady: .zero))
-        return decision.writes.first { if case .openRun = $0 { true } else { false } }!
+        .openRun(RunOpening(request: request, bootID: "boot", fingerprint: request.container.fingerprint))
     }
 
     static func id(_ write: Write) -> RunID {
@@ -84,7 +77,7 @@ import WorkloadModel
             let columns = [
                 "run_id", "project", "name", "kind", "trigger", "attempt", "due_at", "started_at", "finished_at", "duration_ms", "state", "outcome",
                 "exit_code", "signal", "oom_killed", "reason", "cpu_ms", "memory_peak_bytes", "io_read_bytes", "io_write_bytes", "log_bytes",
-                "log_dropped_bytes", "image", "recipe_digest", "engine",
+                "log_dropped_bytes", "image", "recipe_digest", "engine", "caused_by", "changes",
             ]
             #expect(run.map { Array($0.columnNames) } == columns)
             for (view, column) in [("due_times", "due_at"), ("services", "since"), ("events", "at")] {
@@ -178,6 +171,87 @@ import WorkloadModel
             #expect(gone.count == 5)
             let left = try await store.runs(RunFilter())
             #expect(left.count == 5 && left.contains { $0.state == "starting" })
+        }
+    }
+
+    @Test func aJobsOwnWordOnWhatIsKeptCountsForItAlone() async throws {
+        try await Self.with { store, _ in
+            for number in 0..<10 {
+                for name in ["a", "b"] {
+                    let request = RunRequest(
+                        id: RunID(now: Self.now + .seconds(number), random: name == "a" ? 1 : 2), workload: Make.id(name), kind: .job,
+                        container: Make.container("x"),
+                        trigger: .manual, attempt: 1, dueAt: nil, decidedAt: Self.now + .seconds(number), timeout: nil, lastOutcome: nil, recipeDigest: "d")
+                    let open = Self.opening(request)
+                    let due = DueRecord(workload: Make.id(name), dueAt: Self.now + .seconds(number), result: .ran, runID: request.id)
+                    try await store.commit([open, .closeRun(Self.id(open), .succeeded, Self.status(.exited(code: 0)), reason: nil), .due(due)])
+                }
+            }
+            let own = [Make.id("a"): Retention(runs: 3, before: nil), Make.id("b"): Retention(runs: nil, before: Self.now - .seconds(100))]
+            let gone = try await store.prune(keep: 5, before: Self.now + .seconds(4), own: own)
+            #expect(gone.count == 7 + 5)
+            var filter = RunFilter()
+            filter.name = "a"
+            #expect(try await store.runs(filter).count == 3)
+            #expect(try await store.dueTimes(project: nil, name: "a", results: [], since: nil, limit: 100).count == 6)
+            #expect(try await store.dueTimes(project: nil, name: "b", results: [], since: nil, limit: 100).count == 10)
+        }
+    }
+
+    /// What the first release wrote is read by this one, and nothing of it is lost.
+    @Test func takesOverADatabaseOfTheFirstLayout() async throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("berth-\(UUID().uuidString).db").path
+        defer { for ending in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + ending) } }
+        do {
+            let store = try HistoryStore(path: path, engine: "test", through: "1")
+            try store.close()
+            let queue = try DatabaseQueue(path: path)
+            try await queue.write { db in
+                try db.execute(
+                    sql: """
+                        INSERT INTO job_rows VALUES ('shop', 'x', 1, 5000, 'b', 'failed', 3, '[{"trigger":"retry","attempt":2,"notBefore":{"milliseconds":7},"queued":true}]');
+                        INSERT INTO due_rows VALUES ('shop', 'x', 5000, 1000, 'missed', 'host off', 5, NULL, 'n');
+                        INSERT INTO run_rows (run_id, project, name, kind, trigger, attempt, decided_ms, state, recipe_digest, engine, boot_id, fingerprint)
+                            VALUES ('0000000000000001', 'shop', 'x', 'job', 'manual', 1, 4000, 'running', 'd', 'native', 'b', 'f');
+                        """)
+            }
+            try queue.close()
+        }
+        let store = try HistoryStore(path: path, engine: "test")
+        let state = try await store.load()
+        #expect(state.unreadable.isEmpty)
+        #expect(state.state.jobs.first?.pending.first?.attempt == 2 && state.state.jobs.first?.era == 0 && state.state.jobs.first?.paused == true)
+        #expect(state.state.openRuns.map(\.id.description) == ["0000000000000001"])
+        let due = try await store.dueTimes(project: nil, name: nil, results: [], since: nil, limit: 5)
+        #expect(due.map(\.count) == [5] && due.first?.reason == "host off" && due.first?.note == "n")
+        try store.close()
+    }
+
+    @Test func chainsChangesAndErasAreReadBack() async throws {
+        try await Self.with { store, _ in
+            let arrival = Arrival(job: Make.id("a").name, run: RunID(now: Self.now, random: 9), outcome: .succeeded)
+            let request = RunRequest(
+                id: RunID(now: Self.now, random: 1), workload: Make.id("x"), kind: .job, container: Make.container("x"), trigger: .after, attempt: 1,
+                dueAt: Self.now, decidedAt: Self.now, timeout: nil, lastOutcome: nil, recipeDigest: "d", arrivals: [arrival], changes: "env A")
+            let pending = PendingStart(
+                trigger: .manual, dueAt: nil, notBefore: Self.now, queued: true, arrivals: [arrival],
+                changes: RunChanges(environment: ["K": EnvironmentValue("v")], command: ["c"], dueAt: Self.now))
+            let record = JobRecord(
+                id: Make.id("x"), cursor: Self.now, bootID: "b", pending: [pending], arrivals: [arrival], era: 2, seen: Self.now + .seconds(9))
+            try await store.commit([
+                Self.opening(request), .job(record), .due(DueRecord(workload: Make.id("x"), dueAt: Self.now, result: .ran, runID: request.id)),
+                .due(DueRecord(workload: Make.id("x"), dueAt: Self.now, result: .missed, reason: .clockJump, era: 1)),
+                .dueCaughtUp(Make.id("x"), dueAt: Self.now, RunID(now: Self.now, random: 7)),
+            ])
+            let state = try await store.load().state
+            #expect(state.jobs == [record])
+            #expect(state.openRuns.first?.arrivals == [arrival] && state.openRuns.first?.changes == "env A")
+            let row = try await store.runs(RunFilter()).first
+            #expect(row?.causedBy == arrival.run.description && row?.changes == "env A")
+            let due = try await store.dueTimes(project: nil, name: nil, results: [], since: nil, limit: 5)
+            #expect(Set(due.map { "\($0.result) \($0.runID ?? "-")" }) == ["ran \(request.id)", "missed \(RunID(now: Self.now, random: 7))"])
+            #expect(try await store.hasDueTime(Make.id("x"), at: Self.now))
+            #expect(try await !store.hasDueTime(Make.id("x"), at: Self.now + .seconds(1)))
         }
     }
 

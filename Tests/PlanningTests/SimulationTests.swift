@@ -5,8 +5,8 @@ import TestKit
 import Testing
 import WorkloadModel
 
-/// A year in the life of a daemon, for each seed another: jobs and services, crashes between any two steps, outages,
-/// reboots, people. What must hold is the numbered promises. `BERTH_SIM_SEEDS=10000` runs as many years; a failing seed is
+/// A year in the life of a daemon, for each seed another: jobs, chains and pools of them, services, crashes between any two
+/// steps, outages, reboots, clocks set to and fro, people. What must hold is the numbered promises. `BERTH_SIM_SEEDS=10000` runs as many years; a failing seed is
 /// named and decides the same again.
 @Suite struct SimulationTests {
     static let seeds = Int(ProcessInfo.processInfo.environment["BERTH_SIM_SEEDS"] ?? "") ?? 30
@@ -29,13 +29,23 @@ import WorkloadModel
                 let policy = JobPolicy(
                     schedule: schedule, overlap: OverlapPolicy.allCases.randomElement(using: &dice)!,
                     missed: MissedPolicy(kind: MissedPolicy.Kind.allCases.randomElement(using: &dice)!, limit: Int.random(in: 1...8, using: &dice)),
-                    retries: RetryPolicy(limit: Int.random(in: 0...2, using: &dice), backoff: .seconds(600)),
+                    retries: RetryPolicy(
+                        limit: Int.random(in: 0...2, using: &dice), backoff: .seconds(600), jitter: .seconds(Int64.random(in: 0...300, using: &dice))),
                     timeout: Bool.random(using: &dice) ? .seconds(3 * 3600) : nil,
                     deadline: Bool.random(using: &dice) ? .seconds(Int64.random(in: 60...40000, using: &dice)) : nil,
-                    onLost: LostPolicy.allCases.randomElement(using: &dice)!)
+                    onLost: LostPolicy.allCases.randomElement(using: &dice)!,
+                    pool: Bool.random(using: &dice) ? Make.id("p").name : nil,
+                    // The last is let start by the first.
+                    after: index == 4 && Bool.random(using: &dice) ? [Make.id("job0").name: AfterCondition.allCases.randomElement(using: &dice)!] : [:])
                 workloads.append(Make.job("job\(index)", policy))
                 accounted.append((Make.id("job\(index)"), SimulationTests.start, schedule))
             }
+            let link = JobPolicy(
+                overlap: OverlapPolicy.allCases.randomElement(using: &dice)!, retries: RetryPolicy(limit: 1),
+                pool: Bool.random(using: &dice) ? Make.id("p").name : nil,
+                after: [Make.id("job1").name: .always, Make.id("job2").name: AfterCondition.allCases.randomElement(using: &dice)!])
+            workloads.append(Make.job("link", link))
+            workloads.append(Make.job("last", JobPolicy(after: [Make.id("link").name: .success])))
             workloads.append(Make.service("web", .always))
             workloads.append(Make.service("db", .onFailure(limit: 3)))
             world.script = { request, dice in
@@ -53,7 +63,9 @@ import WorkloadModel
                 uniqueKeysWithValues: workloads.compactMap { workload in workload.jobPolicy?.deadline.map { (workload.id, $0) } })
             world.take(
                 .apply(
-                    Recipe(project: Make.id("x").project, workloads: workloads.sorted { $0.id < $1.id }, volumes: [], digest: "1"), explicit: true,
+                    Recipe(
+                        project: Make.id("x").project, workloads: workloads.sorted { $0.id < $1.id }, volumes: [],
+                        pools: [Make.id("p").name: Int.random(in: 1...2, using: &dice)], digest: "1"), explicit: true,
                     actor: "test"))
             live(&dice, until: SimulationTests.start + .seconds(365 * 86400))
         }
@@ -61,7 +73,7 @@ import WorkloadModel
         private mutating func live(_ dice: inout Dice, until end: Timestamp) {
             while world.now < end {
                 world.run(until: min(end, world.now + .seconds(Int64.random(in: 600...2_000_000, using: &dice))))
-                switch Int.random(in: 0..<8, using: &dice) {
+                switch Int.random(in: 0..<10, using: &dice) {
                 case 0, 1:
                     // Dies at some step soon, or right now.
                     world.stepsUntilCrash = Int.random(in: 0...25, using: &dice)
@@ -73,7 +85,12 @@ import WorkloadModel
                 case 4: world.take(Bool.random(using: &dice) ? .stop(Make.id("web"), actor: "test") : .start(Make.id("web"), actor: "test"))
                 case 5: world.take(Bool.random(using: &dice) ? .pause(jobs[0].0, actor: "test") : .resume(jobs[0].0, actor: "test"))
                 case 6: world.take(.stop(jobs.randomElement(using: &dice)!.0, actor: "test"))
-                default: world.take(.restart(Make.id("db"), actor: "test"))
+                case 7: world.take(.restart(Make.id("db"), actor: "test"))
+                case 8: world.setClock(by: .seconds(Int64.random(in: 0...400_000, using: &dice)))
+                default:
+                    // Mostly by minutes, now and then by days.
+                    let far = Int.random(in: 0..<4, using: &dice) == 0
+                    world.setClock(by: .zero - .seconds(Int64.random(in: 0...(far ? 400_000 : 10_800), using: &dice)))
                 }
             }
         }

@@ -9,6 +9,22 @@ import WorkloadModel
 ///
 /// The disk takes writes as the database does: all of a decision or none, and a closed run is closed.
 struct World {
+    /// A due time of one era of its job: see `JobRecord.era`.
+    struct DueKey: Hashable, Comparable {
+        let era: Int
+        let at: Timestamp
+
+        static func < (left: DueKey, right: DueKey) -> Bool { (left.era, left.at) < (right.era, right.at) }
+    }
+
+    /// Where an era began, and how far due times were accounted for before it.
+    struct Era {
+        let from: Timestamp
+        let seen: Timestamp?
+        /// The last cursor of the era; `nil` while it lasts.
+        var through: Timestamp?
+    }
+
     struct StoredRun {
         var open: OpenRun
         var outcome: Outcome?
@@ -29,6 +45,10 @@ struct World {
         let dueAt: Timestamp?
         let attempt: Int
         let at: Timestamp
+        let steady: Duration
+        let daemon: UInt64
+        let era: Int
+        let arrivals: [Arrival]
     }
 
     // On disk.
@@ -36,7 +56,11 @@ struct World {
     var services: [WorkloadID: ServiceRecord] = [:]
     var jobs: [WorkloadID: JobRecord] = [:]
     var runs: [RunID: StoredRun] = [:]
-    var due: [WorkloadID: [Timestamp: DueRecord]] = [:]
+    private var openRuns: Set<RunID> = []
+    /// The jobs of the recipes that have a pool.
+    private var pools: [WorkloadID: WorkloadName] = [:]
+    var due: [WorkloadID: [DueKey: DueRecord]] = [:]
+    var eras: [WorkloadID: [Era]] = [:]
     var events: [EventRecord] = []
     var storedBoot: String?
     // In the world.
@@ -44,6 +68,8 @@ struct World {
     var starts: [Start] = []
     var now: Timestamp
     var steady: Duration = .zero
+    /// The latest time that the clock has shown, since it was last set far back.
+    var latest: Timestamp
     var bootID = "boot-1"
     var machine: Machine
     var seed: UInt64
@@ -59,6 +85,7 @@ struct World {
 
     init(at start: Timestamp, seed: UInt64 = 1) {
         now = start
+        latest = start
         self.seed = seed
         dice = Dice(seed: seed)
         machine = Machine(bootID: "boot-1", seed: seed)
@@ -98,7 +125,10 @@ struct World {
     private mutating func carryOut(_ decision: Decision, _ change: (() -> (ProjectName, Recipe?))? = nil) {
         if !decision.writes.isEmpty || change != nil {
             guard step() else { return }
-            if let (project, recipe) = change?() { recipes[project] = recipe }
+            if let (project, recipe) = change?() {
+                recipes[project] = recipe
+                for workload in recipe?.workloads ?? [] { pools[workload.id] = workload.jobPolicy?.pool }
+            }
             for write in decision.writes { perform(write) }
         }
         for effect in decision.effects {
@@ -116,37 +146,50 @@ struct World {
                 open: OpenRun(
                     id: request.id, workload: request.workload, kind: request.kind, trigger: request.trigger, attempt: request.attempt,
                     dueAt: request.dueAt, decidedAt: request.decidedAt, state: .starting, startedAt: nil, bootID: opening.bootID,
-                    fingerprint: opening.fingerprint))
+                    fingerprint: opening.fingerprint,
+                    arrivals: request.arrivals, changes: request.changes))
+            openRuns.insert(request.id)
+            checkPool(request)
+            checkCause(request)
         case .runStarted(let id, let at, _):
             guard let run = runs[id], run.outcome == nil else { return }
             let open = run.open
             runs[id]?.open = OpenRun(
                 id: id, workload: open.workload, kind: open.kind, trigger: open.trigger, attempt: open.attempt, dueAt: open.dueAt,
-                decidedAt: open.decidedAt, state: .running, startedAt: at, bootID: open.bootID, fingerprint: open.fingerprint)
+                decidedAt: open.decidedAt, state: .running, startedAt: at, bootID: open.bootID, fingerprint: open.fingerprint,
+                arrivals: open.arrivals, changes: open.changes)
         case .closeRun(let id, let outcome, let status, _):
             guard runs[id] != nil else {
                 violations.append("run \(id) was closed and never opened")
                 return
             }
             runs[id]?.closedTimes += 1
+            openRuns.remove(id)
             if runs[id]?.outcome != nil { violations.append("run \(id) was closed twice") }
             if case .lost = status.ending, outcome != .lost { violations.append("a lost run became \(outcome)") }
             runs[id]?.outcome = outcome
         case .due(let record):
-            if let old = due[record.workload]?[record.dueAt] {
+            let key = DueKey(era: record.era, at: record.dueAt)
+            if let old = due[record.workload]?[key] {
                 violations.append("\(record.workload) \(record.dueAt) has two rows: \(old.result) and \(record.result)")
             }
-            due[record.workload, default: [:]][record.dueAt] = record
+            due[record.workload, default: [:]][key] = record
         case .dueCaughtUp(let id, let dueAt, let run):
-            guard let old = due[id]?.values.first(where: { $0.firstDueAt <= dueAt && $0.dueAt >= dueAt }) else {
+            let covering = due[id]?.values.filter { $0.firstDueAt <= dueAt && $0.dueAt >= dueAt } ?? []
+            guard let old = covering.max(by: { $0.era < $1.era }) else {
                 violations.append("\(id) \(dueAt) was caught up and has no row")
                 return
             }
-            due[id]?[old.dueAt] = DueRecord(
+            due[id]?[DueKey(era: old.era, at: old.dueAt)] = DueRecord(
                 workload: id, dueAt: old.dueAt, firstDueAt: old.firstDueAt, result: old.result, reason: old.reason, count: old.count, runID: run,
-                note: old.note)
+                note: old.note, era: old.era)
         case .service(let record): services[record.id] = record
-        case .job(let record): jobs[record.id] = record
+        case .job(let record):
+            if let old = jobs[record.id], record.era > old.era {
+                eras[record.id, default: [Era(from: old.cursor, seen: nil)]][old.era].through = old.cursor
+                eras[record.id]?.append(Era(from: record.era == old.era + 1 ? now : record.cursor, seen: record.seen))
+            }
+            jobs[record.id] = record
         case .removeWorkload(let id, let kind):
             if kind == .service { services[id] = nil } else { jobs[id] = nil }
         case .event(let event): events.append(event)
@@ -168,7 +211,9 @@ struct World {
                     take(.launchFailed(request.id, sentence))
                     return
                 }
-                if let dueAt = request.dueAt, now < dueAt { violations.append("\(request.workload) started before \(dueAt)") }
+                if let dueAt = request.dueAt, latest < dueAt, [.schedule, .catchUp].contains(request.trigger) {
+                    violations.append("\(request.workload) started before \(dueAt)")
+                }
                 var container = Container(request: request, startedAt: now, endsAt: now + duration)
                 var status = ExitStatus(ending: ending, finishedAt: now + duration)
                 status.startedAt = now
@@ -181,7 +226,9 @@ struct World {
                 container.status = status
                 containers[request.id] = container
                 starts.append(
-                    Start(run: request.id, workload: request.workload, trigger: request.trigger, dueAt: request.dueAt, attempt: request.attempt, at: now))
+                    Start(
+                        run: request.id, workload: request.workload, trigger: request.trigger, dueAt: request.dueAt, attempt: request.attempt, at: now,
+                        steady: steady, daemon: seed, era: jobs[request.workload]?.era ?? 0, arrivals: request.arrivals))
                 if services[request.workload]?.wanted == false { violations.append("the stopped service \(request.workload) was started") }
             }
             // The engine's answer comes as an event, after the effect.
@@ -196,6 +243,21 @@ struct World {
         case .settle(let id):
             if let container = containers[id], let ends = container.endsAt, ends > now { violations.append("the live run \(id) was let go") }
             containers[id] = nil
+        }
+    }
+
+    /// A pool holds no more runs than it has places.
+    private mutating func checkPool(_ request: RunRequest) {
+        guard request.kind == .job, let pool = pools[request.workload], let limit = recipes[request.workload.project]?.pools[pool] else { return }
+        let taken = openRuns.count { pools[runs[$0]!.open.workload] == pool }
+        if taken > limit { violations.append("pool \(pool) holds \(taken) runs and has \(limit) places") }
+    }
+
+    /// A link of a chain names ends that are on disk, and that are what it comes after.
+    private mutating func checkCause(_ request: RunRequest) {
+        if request.trigger == .after, request.arrivals.isEmpty { violations.append("run \(request.id) comes after nothing") }
+        for arrival in request.arrivals where runs[arrival.run]?.outcome != arrival.outcome {
+            violations.append("run \(request.id) comes after \(arrival.run) as \(arrival.outcome), which is not so")
         }
     }
 
@@ -224,6 +286,7 @@ struct World {
         guard time > now else { return }
         steady += time - now
         now = time
+        latest = max(latest, now)
     }
 
     /// The daemon is gone for a while, and comes back.
@@ -240,7 +303,7 @@ struct World {
         machine = Machine(bootID: bootID, seed: seed &* 7919)
         var stored = StoredState(
             recipes: recipes.values.sorted { $0.project < $1.project }, services: Array(services.values), jobs: Array(jobs.values),
-            openRuns: runs.values.filter { $0.outcome == nil }.map(\.open), bootID: storedBoot)
+            openRuns: openRuns.compactMap { runs[$0]?.open }, bootID: storedBoot)
         stored.openRuns.sort { $0.id < $1.id }
         var observed: [RunID: ObservedRun] = [:]
         for (id, container) in containers {
@@ -257,6 +320,7 @@ struct World {
     /// Sets the wall clock; containers go on in their own time.
     mutating func setClock(by step: Duration) {
         now = now + step
+        latest = step < .zero - .seconds(3 * 3600) ? now : max(latest, now)
         containers = containers.mapValues { container in
             var container = container
             container.endsAt = container.endsAt.map { $0 + step }

@@ -149,7 +149,18 @@ import WorkloadModel
         ("overlap: skipp", "jobs", "did you mean 'skip'?"),
         ("retries: { backoff: 5s }", "jobs", "needs 'max'"),
         ("success_codes: [0, 300]", "jobs", "from 0 to 255"),
-        ("after: { y: success }", "jobs", "'after' of job 'x' is not supported yet"),
+        ("after: { y: success }", "jobs", "there is no job 'y'; did you mean 'x'?"),
+        ("after: { x: success }", "jobs", "this job comes after itself: x after x"),
+        ("after: { x: sucess }", "jobs", "did you mean 'success'?"),
+        ("after: [x]", "jobs", "must be a mapping of jobs"),
+        ("after: {}", "jobs", "names no job"),
+        ("pool: heavy", "jobs", "there is no pool 'heavy'"),
+        ("keep: { runs: 0 }", "jobs", "from 1 to"),
+        ("keep: { log: 1k }", "jobs", "at least 64k"),
+        ("keep: { rusn: 3 }", "jobs", "did you mean 'runs'?"),
+        ("schedule: { cron: '* * * * *', except: holidays }", "jobs", "there is no calendar 'holidays'"),
+        ("schedule: { cron: '* * * * *', except: [2026-02-30] }", "jobs", "is not a date that exists"),
+        ("after: { x: success }", "services", "'after' belongs to a job"),
         ("environment: [A B=1]", "jobs", "is not a variable's name"),
         ("env_file: missing.env", "jobs", "env_file cannot be read"),
         ("hostname: 'a b'", "jobs", "is not a host name"),
@@ -270,5 +281,115 @@ import WorkloadModel
         let c = try Self.only("cap_add: [IPC_LOCK]").container
         #expect(a.fingerprint == b.fingerprint)
         #expect(a.fingerprint != c.fingerprint)
+    }
+
+    @Test func readsPoolsChainsAndWhatIsKept() throws {
+        let result = Self.read(
+            """
+            name: t
+            pools: { heavy: 2, other: 1 }
+            jobs:
+              dump: { rootfs: host, command: [a], schedule: "0 1 * * *", pool: heavy, keep: { runs: 10, days: 400, log: 64M } }
+              send: { rootfs: host, command: [b], after: { dump: success, alarm: always }, retries: { max: 2, jitter: 10s } }
+              alarm: { rootfs: host, command: [c], after: { dump: failure } }
+            """)
+        let recipe = try #require(result.recipe, "\(result.diagnostics)")
+        #expect(recipe.pools == [Make.id("heavy").name: 2, Make.id("other").name: 1])
+        let jobs = Dictionary(uniqueKeysWithValues: recipe.workloads.map { ($0.id.name.description, $0) })
+        #expect(jobs["dump"]?.jobPolicy?.pool == Make.id("heavy").name)
+        #expect(jobs["dump"]?.jobPolicy?.keep == KeepPolicy(runs: 10, days: 400, logBytes: 64 << 20) && jobs["dump"]?.container.logBytes == 64 << 20)
+        #expect(jobs["send"]?.jobPolicy?.after == [Make.id("dump").name: .success, Make.id("alarm").name: .always])
+        #expect(jobs["send"]?.jobPolicy?.retries.jitter == .seconds(10))
+    }
+
+    @Test func namesEveryLinkOfACircle() {
+        let result = Self.read(
+            """
+            name: t
+            services: { web: { rootfs: host, command: [w] } }
+            jobs:
+              a: { rootfs: host, command: [a], after: { c: success } }
+              b: { rootfs: host, command: [b], after: { a: always } }
+              c: { rootfs: host, command: [c], after: { b: failure, d: success } }
+              d: { rootfs: host, command: [d] }
+              e: { rootfs: host, command: [e], after: { web: success, a: success } }
+            """)
+        #expect(
+            result.diagnostics.map { "\($0.place.line):\($0.place.column) \($0.message)" } == [
+                "5:45 this job comes after itself: a after c after b after a",
+                "8:45 'web' is a service, and a service does not end: a job comes after jobs",
+            ])
+    }
+
+    static let holidays = """
+        BEGIN:VCALENDAR\r
+        VERSION:2.0\r
+        BEGIN:VEVENT\r
+        DTSTART;VALUE=DATE:20260101\r
+        SUMMARY:New Year: a folded\r
+          line\r
+        RRULE:FREQ=YEARLY\r
+        EXDATE;VALUE=DATE:20280101\r
+        END:VEVENT\r
+        BEGIN:VEVENT\r
+        DTSTART;VALUE=DATE:20261224\r
+        DTEND;VALUE=DATE:20261227\r
+        END:VEVENT\r
+        BEGIN:VEVENT\r
+        DTSTART;TZID="America/New_York":20261126T090000\r
+        DURATION:PT2H\r
+        RRULE:FREQ=YEARLY;BYMONTH=11;BYDAY=4TH;COUNT=3\r
+        END:VEVENT\r
+        BEGIN:VEVENT\r
+        DTSTART;VALUE=DATE:20260525\r
+        RRULE:FREQ=YEARLY;BYMONTH=5;BYDAY=-1MO;UNTIL=20271231\r
+        END:VEVENT\r
+        BEGIN:VEVENT\r
+        DTSTART;VALUE=DATE:20260701\r
+        STATUS:CANCELLED\r
+        END:VEVENT\r
+        END:VCALENDAR\r
+
+        """
+
+    @Test func readsCalendarsOfDatesAndOfFiles() throws {
+        let result = Self.read(
+            """
+            name: t
+            calendars:
+              closed: [2026-08-01..2026-08-15, 2026-10-05]
+              bank: { file: holidays.ics, dates: [2026-03-19] }
+              plain: { file: days.txt }
+            jobs:
+              x: { rootfs: host, command: [x], schedule: { cron: "0 9 * * *", except: [closed, bank, plain, 2026-04-01] } }
+            """, files: ["/srv/shop/holidays.ics": Self.holidays, "/srv/shop/days.txt": "# ours\n2026-06-24  # Saint John\n\n2026-06-10..2026-06-12\n"])
+        let schedule = try #require(result.recipe?.workloads.first?.jobPolicy?.schedule, "\(result.diagnostics)")
+        let except = schedule.entries[0].except
+        for (text, excluded) in [
+            ("2026-08-01", true), ("2026-08-15", true), ("2026-08-16", false), ("2026-10-05", true), ("2026-03-19", true), ("2026-06-24", true),
+            ("2026-06-11", true), ("2026-06-13", false), ("2026-04-01", true), ("2026-01-01", true), ("2027-01-01", true), ("2028-01-01", false),
+            ("2099-01-01", true), ("2026-12-23", false), ("2026-12-24", true), ("2026-12-26", true), ("2026-12-27", false), ("2026-11-26", true),
+            ("2027-11-25", true), ("2028-11-23", true), ("2029-11-22", false), ("2026-05-25", true), ("2027-05-31", true), ("2028-05-29", false),
+            ("2026-07-01", false),
+        ] {
+            #expect(except.contains(try #require(CivilDate(text))) == excluded, "\(text)")
+        }
+        // It travels with what it read, and reads the same again.
+        #expect(result.captured.files.keys.sorted() == ["/srv/shop/days.txt", "/srv/shop/holidays.ics"])
+        let again = RecipeReader.read(result.captured, RecipeInputs(of: result.captured, zone: { try Make.zones.zone($0) }, hostZone: .utc))
+        #expect(again.recipe == result.recipe)
+    }
+
+    @Test(arguments: [
+        ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20260230\nEND:VEVENT\n", "holidays.ics:3: '20260230' is not a date that exists"),
+        (
+            "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20260201\nRRULE:FREQ=MONTHLY\nEND:VEVENT\n",
+            "holidays.ics:4: the repetition 'FREQ=MONTHLY' is not understood"
+        ),
+        ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:x\nEND:VEVENT\n", "holidays.ics:2: an event has no DTSTART"),
+        ("2026-01-01 New Year\n", "holidays.ics:1: '2026-01-01 New Year' is not a date that exists"),
+    ]) func tellsWhatIsWrongInACalendarFile(text: String, words: String) {
+        let result = Self.read("name: t\ncalendars: { bank: { file: holidays.ics } }\njobs: {}\n", files: ["/srv/shop/holidays.ics": text])
+        #expect(result.recipe == nil && result.diagnostics.contains { $0.message.contains(words) }, "\(result.diagnostics.map(\.message))")
     }
 }

@@ -40,7 +40,9 @@ public enum Make {
         return container
     }
 
-    public static func recipe(_ workloads: Workload..., digest: String = "d") -> Recipe {
-        Recipe(project: id("x").project, workloads: workloads.sorted { $0.id < $1.id }, volumes: [], digest: digest)
+    public static func recipe(_ workloads: Workload..., pools: [String: Int] = [:], digest: String = "d") -> Recipe {
+        Recipe(
+            project: id("x").project, workloads: workloads.sorted { $0.id < $1.id }, volumes: [],
+            pools: Dictionary(uniqueKeysWithValues: pools.map { (id($0.key).name, $0.value) }), digest: digest)
     }
 }

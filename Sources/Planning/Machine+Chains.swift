@@ -1,0 +1,132 @@
+internal import Schedules
+internal import WorkloadModel
+
+/// What jobs have to do with one another: those that come after others, and those that share a pool.
+extension Machine {
+    /// Whether the jobs that one comes after let a due time of it start.
+    enum Gate: Equatable {
+        case open
+        /// One of them is going, or is about to.
+        case waits
+        /// The last run of one of them did not end as it must; the sentence says which.
+        case closed(String)
+    }
+
+    mutating func rebuildFollowers(_ project: ProjectName) {
+        for id in followers.keys where id.project == project { followers[id] = nil }
+        for workload in recipes[project]?.workloads ?? [] {
+            for name in (workload.jobPolicy?.after ?? [:]).keys { followers[WorkloadID(project: project, name: name), default: []].append(workload.id) }
+        }
+    }
+
+    func gate(_ job: Job) -> Gate {
+        if job.policy.after.isEmpty { return .open }
+        for (name, condition) in job.policy.after.sorted(by: { $0.key < $1.key }) {
+            guard let other = jobs[WorkloadID(project: job.record.id.project, name: name)] else { return .closed("there is no job \(name)") }
+            if !other.active.isEmpty || !other.record.pending.isEmpty { return .waits }
+            guard let outcome = other.record.lastOutcome else { return .closed("\(name) has not run yet") }
+            if !condition.holds(for: outcome) { return .closed("\(name) ended as \(outcome.rawValue)") }
+        }
+        return .open
+    }
+
+    /// A run of a job has ended for good: those that come after it are told, and start once all that they come after have
+    /// ended as they must.
+    mutating func passOn(_ id: WorkloadID, _ run: RunID, _ outcome: Outcome, dueAt: Timestamp?, _ now: Timestamp) {
+        for follower in followers[id] ?? [] {
+            guard var job = jobs[follower], !job.removing, let condition = job.policy.after[id.name] else { continue }
+            // Where a schedule says when, a due time may have waited for this end: see `releaseFollowers`.
+            if job.policy.schedule != nil { continue }
+            job.record.arrivals.removeAll { $0.job == id.name }
+            if condition.holds(for: outcome) { job.record.arrivals.append(Arrival(job: id.name, run: run, outcome: outcome)) }
+            let complete = job.record.arrivals.count == job.policy.after.count
+            let start = PendingStart(trigger: .after, dueAt: dueAt, notBefore: now, queued: true, arrivals: job.record.arrivals)
+            if complete { job.record.arrivals = [] }
+            jobs[follower] = job
+            if complete { startLink(follower, start, now) }
+            if let record = jobs[follower]?.record { write(.job(record)) }
+        }
+    }
+
+    /// The next link of a chain: it starts, waits, or is dropped, which is said.
+    private mutating func startLink(_ id: WorkloadID, _ start: PendingStart, _ now: Timestamp) {
+        guard let job = jobs[id], !leaving else { return }
+        let cause = start.arrivals?.last.map { "after \($0.job) (run \($0.run))" } ?? "after other jobs"
+        func drop(_ why: String) { event("dropped", "the start \(cause) was dropped: \(why)", now, workload: id) }
+        if job.record.paused {
+            drop("the job is paused")
+            return
+        }
+        let isFree = job.active.isEmpty || job.policy.overlap == .allow
+        if isFree, hasPlace(job), mayStartAgain(job) {
+            _ = launchJob(id, start, now)
+            return
+        }
+        let waiting = job.record.pending.first { $0.trigger == .after }
+        switch job.policy.overlap {
+        case .skip, .allow:
+            if isFree, hasPlace(job) {
+                // Only the bound on starts is in its way.
+                jobs[id]?.record.pending.append(start)
+                evaluateJob(id, now)
+            } else {
+                drop(isFree ? "its pool is full" : "an earlier run is still going")
+            }
+        case .queue where waiting != nil: drop("one waits already")
+        case .queue, .replace:
+            if let waiting {
+                jobs[id]?.record.pending.removeAll { $0 == waiting }
+                event("dropped", "a start that waited gave way to one \(cause)", now, workload: id)
+            }
+            jobs[id]?.record.pending.append(start)
+            if job.policy.overlap == .replace { for run in job.active { stopRun(run, reason: "replaced by a run \(cause)") } }
+            evaluateJob(id, now)
+        }
+    }
+
+    /// Nothing of a job is going or about to: due times that waited for that come to their turn.
+    mutating func releaseFollowers(of id: WorkloadID, _ now: Timestamp) {
+        guard let waited = followers[id], let job = jobs[id], job.active.isEmpty, job.record.pending.isEmpty else { return }
+        for follower in waited where jobs[follower]?.record.pending.contains(where: { $0.trigger == .schedule && $0.queued }) == true {
+            evaluateJob(follower, now)
+        }
+    }
+
+    // MARK: Pools
+
+    /// Whether one more run of a job fits into its pool.
+    func hasPlace(_ job: Job) -> Bool {
+        guard let pool = job.policy.pool, let limit = recipes[job.record.id.project]?.pools[pool] else { return true }
+        let taken = runs.values.count { run in
+            run.request.kind == .job && run.request.workload.project == job.record.id.project && jobs[run.request.workload]?.policy.pool == pool
+        }
+        return taken < limit
+    }
+
+    /// A place in a pool may be free: the start that has waited longest gets it.
+    mutating func offerPlace(in pool: WorkloadName, of project: ProjectName, _ now: Timestamp) {
+        let waiting = waitingForPlace.filter { $0.project == project && jobs[$0]?.policy.pool == pool }
+        func since(_ id: WorkloadID) -> Timestamp { jobs[id]?.record.pending.map(\.notBefore).min() ?? now }
+        for id in waiting.sorted(by: { (since($0), $0) < (since($1), $1) }) { evaluateJob(id, now) }
+    }
+
+    // MARK: No storms
+
+    /// Whether a job has not been started as often in the last second as any may.
+    func mayStartAgain(_ job: Job) -> Bool {
+        guard job.starts.count >= Machine.startsPerSecond, let first = job.starts.first, let steady = lastMoment?.steady else { return true }
+        return steady - first >= .seconds(1)
+    }
+}
+
+extension Machine.Job {
+    /// Why a run cannot be for a due time; `nil` when it can.
+    func problem(withDueTime dueAt: Timestamp, recorded: Bool, _ now: Timestamp) -> String? {
+        if dueAt > now { return "\(dueAt) has not come yet: the schedule itself will run it" }
+        guard !recorded else { return nil }
+        guard let schedule = policy.schedule else { return "it has no schedule, so nothing was due at \(dueAt)" }
+        if schedule.next(after: dueAt - .seconds(1))?.at == dueAt { return nil }
+        let near = [schedule.previous(before: dueAt)?.at, schedule.next(after: dueAt)?.at].compactMap { $0?.description }
+        return "nothing was due at \(dueAt)" + (near.isEmpty ? "" : "; the nearest due times are \(near.joined(separator: " and "))")
+    }
+}

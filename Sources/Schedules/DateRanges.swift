@@ -1,0 +1,29 @@
+/// A set of days, such as public holidays.
+public struct DateRanges: Sendable, Hashable {
+    /// Ascending, and none touches another.
+    public let ranges: [ClosedRange<CivilDate>]
+
+    public init(_ ranges: [ClosedRange<CivilDate>]) {
+        var joined: [ClosedRange<CivilDate>] = []
+        for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+            if let last = joined.last, range.lowerBound.daysSinceEpoch <= last.upperBound.daysSinceEpoch + 1 {
+                joined[joined.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
+            } else {
+                joined.append(range)
+            }
+        }
+        self.ranges = joined
+    }
+
+    public var isEmpty: Bool { ranges.isEmpty }
+
+    public func contains(_ date: CivilDate) -> Bool {
+        var low = 0
+        var high = ranges.count
+        while low < high {
+            let middle = (low + high) / 2
+            if ranges[middle].upperBound < date { low = middle + 1 } else { high = middle }
+        }
+        return low < ranges.count && ranges[low].contains(date)
+    }
+}
