@@ -65,6 +65,7 @@ let package = Package(
 
         // Layer 1, pure.
         module("RecipeFile", ["WorkloadModel", "Schedules", "CYAML", crypto]),
+        module("RecipeImport", ["Schedules"]),
         module("Planning", ["WorkloadModel", "Schedules", "EngineAPI", heap]),
         module("EngineAPI", ["WorkloadModel", "Schedules"]),
         module("ControlAPI", ["WorkloadModel", "Schedules"]),
@@ -93,7 +94,8 @@ let package = Package(
         program(
             "berth",
             [
-                "ControlAPI", "RecipeFile", "Planning", "WorkloadModel", "Schedules", "SystemZones", "CLinux", arguments, httpClient, niocore, niohttp,
+                "ControlAPI", "RecipeFile", "RecipeImport", "Planning", "WorkloadModel", "Schedules", "SystemZones", "CLinux", arguments, httpClient, niocore,
+                niohttp,
                 nioposix,
             ]),
 
@@ -103,6 +105,7 @@ let package = Package(
             swiftSettings: swift),
         tests("SchedulesTests", ["Schedules", "SystemZones", "TestKit"]),
         tests("RecipeFileTests", ["RecipeFile", "WorkloadModel", "Schedules", "SystemZones", "TestKit"]),
+        tests("RecipeImportTests", ["RecipeImport", "RecipeFile", "WorkloadModel", "Schedules", "SystemZones", "TestKit"]),
         tests("PlanningTests", ["Planning", "EngineAPI", "WorkloadModel", "Schedules", "TestKit"]),
         tests("HistoryStoreTests", ["HistoryStore", "Planning", "WorkloadModel", "Schedules", "TestKit", grdb]),
         tests(

@@ -6,6 +6,7 @@ public enum ControlPaths {
     public static let due = "/v1/due"
     public static let events = "/v1/events"
     public static let next = "/v1/next"
+    public static let month = "/v1/month"
     public static let recipes = "/v1/recipes"
     public static let plan = "/v1/plan"
     public static let projects = "/v1/projects"

@@ -32,7 +32,7 @@ extension ControlServer {
             for run in running { await supervisor.waitForEnd(of: run) }
             return try json(ActionInfo(run: nil, queued: false))
         }
-        router.post("v1/workloads/:project/:name/:action") { _, context in try await act(context) }
+        router.post("v1/workloads/:project/:name/:action") { request, context in try await act(request, context) }
     }
 
     /// Answers line by line while images are brought in and the recipe is applied.
@@ -58,7 +58,38 @@ extension ControlServer {
         return Response(status: .ok, headers: [.contentType: "application/x-ndjson"], body: .init(asyncSequence: lines))
     }
 
-    private func act(_ context: ControlContext) async throws -> Response {
+    private func run(_ id: WorkloadID, _ request: Request, actor: String) async throws -> Event {
+        let changes = try await changes(request)
+        var recorded = false
+        if let dueAt = changes.dueAt { recorded = try await store.hasDueTime(id, at: dueAt) }
+        return .run(id, changes, recorded: recorded, actor: actor)
+    }
+
+    /// What a run by hand is to be like; nothing is changed when the request has no body.
+    private func changes(_ request: Request) async throws -> RunChanges {
+        let bytes = try await request.body.collect(upTo: 1 << 20)
+        guard bytes.readableBytes > 0 else { return RunChanges() }
+        let upload: RunUpload
+        do { upload = try JSONDecoder().decode(RunUpload.self, from: Data(bytes.readableBytesView)) } catch {
+            throw HTTPError(.badRequest, message: "the request's body is not what is to be changed for a run")
+        }
+        for (name, value) in upload.environment {
+            guard !name.isEmpty, !name.contains("="), !name.utf8.contains(0), !value.utf8.contains(0) else {
+                throw HTTPError(.badRequest, message: "'\(name)' is not a variable's name, or its value is no text")
+            }
+        }
+        if let command = upload.command, command.isEmpty || command.contains(where: { $0.utf8.contains(0) }) {
+            throw HTTPError(.badRequest, message: "the command is empty, or no text")
+        }
+        var dueAt: Timestamp?
+        if let text = upload.dueAt {
+            guard let time = Timestamp(rfc3339: text) else { throw HTTPError(.badRequest, message: "'\(text)' is not a time in RFC 3339") }
+            dueAt = time
+        }
+        return RunChanges(environment: upload.environment.mapValues { EnvironmentValue($0) }, command: upload.command, dueAt: dueAt)
+    }
+
+    private func act(_ request: Request, _ context: ControlContext) async throws -> Response {
         let id = try workloadID(context)
         let word = try context.parameters.require("action")
         guard let action = WorkloadAction(rawValue: word) else { throw HTTPError(.notFound, message: "there is no action '\(word)'") }
@@ -66,7 +97,7 @@ extension ControlServer {
         let before = await supervisor.statuses.first { $0.id == id }?.runs ?? []
         let event: Event =
             switch action {
-            case .run: .run(id, actor: who)
+            case .run: try await run(id, request, actor: who)
             case .start: .start(id, actor: who)
             case .stop: .stop(id, actor: who)
             case .restart: .restart(id, actor: who)

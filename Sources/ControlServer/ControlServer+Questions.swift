@@ -39,6 +39,12 @@ extension ControlServer {
             let from = try since(query["from"]) ?? SystemClock.now()
             return try json(await next(project: query["project"].map(String.init), name: query["name"].map(String.init), from: from, count: count))
         }
+        router.get("v1/month") { request, _ in
+            let query = request.uri.queryParameters
+            guard let text = query["month"], let month = Month(String(text)) else { throw HTTPError(.badRequest, message: "'month' must be like 2026-12") }
+            let recipes = await recipes(of: query["project"].map(String.init))
+            return try json(MonthPreview.of(recipes, name: query["name"].map(String.init), month).map(MonthInfo.init))
+        }
         router.get("v1/workloads/:project/:name") { _, context in try json(try await inspect(try workloadID(context))) }
     }
 
@@ -88,11 +94,16 @@ extension ControlServer {
     }
 
     private func next(project: String?, name: String?, from: Timestamp, count: Int) async -> [NextInfo] {
-        var recipes: [Recipe] = []
+        Preview.next(await recipes(of: project), name: name, from: from, count: count).map(NextInfo.init)
+    }
+
+    /// The recipes in force, or that of one project.
+    private func recipes(of project: String?) async -> [Recipe] {
+        var found: [Recipe] = []
         for name in await supervisor.projects where project == nil || name.description == project {
-            if let recipe = await supervisor.recipe(of: name) { recipes.append(recipe) }
+            if let recipe = await supervisor.recipe(of: name) { found.append(recipe) }
         }
-        return Preview.next(recipes, name: name, from: from, count: count).map(NextInfo.init)
+        return found
     }
 
     private func inspect(_ id: WorkloadID) async throws -> InspectInfo {

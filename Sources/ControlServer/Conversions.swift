@@ -52,6 +52,12 @@ extension NextInfo {
     }
 }
 
+extension MonthInfo {
+    init(_ preview: MonthPreview) {
+        self.init(job: preview.job.description, zone: preview.zone.name, due: preview.due, excluded: preview.excluded)
+    }
+}
+
 extension PlanInfo {
     init(_ plan: RecipePlan, project: ProjectName) {
         self.init(

@@ -26,9 +26,10 @@ public struct RecipeService: Sendable {
     /// Reads a recipe that carries all it needs.
     ///
     /// - Throws: ``ControlAPI/ErrorInfo`` with every diagnostic
-    public func read(_ source: RecipeSource) throws(ErrorInfo) -> Recipe {
-        let inputs = RecipeInputs(of: source, zone: { [zones] in try zones.zone($0) }, hostZone: zones.local(), limits: limits)
-        let result = RecipeReader.read(source, inputs)
+    public func read(_ source: RecipeSource) throws(ErrorInfo) -> Recipe { try read(source) { [zones] in try zones.zone($0) } }
+
+    private func read(_ source: RecipeSource, zone: @escaping (String) throws -> Zone) throws(ErrorInfo) -> Recipe {
+        let result = RecipeReader.read(source, RecipeInputs(of: source, zone: zone, hostZone: zones.local(), limits: limits))
         guard let recipe = result.recipe else { throw RecipeService.failure(result, source) }
         return recipe
     }
@@ -77,12 +78,12 @@ public struct RecipeService: Sendable {
             recipes: [.put(recipe.project, source: stored, digest: recipe.digest, at: now)])
     }
 
-    /// Reads a stored recipe again.
+    /// Reads a stored recipe again. It was accepted once, so a zone that has gone since stops the jobs that use it, not the recipe.
     public func restore(_ stored: String) throws(ErrorInfo) -> Recipe {
         let source: RecipeSource
         do { source = try JSONDecoder().decode(RecipeSource.self, from: Data(stored.utf8)) } catch {
             throw ErrorInfo(error: "the stored recipe is damaged: \(error)")
         }
-        return try read(source)
+        return try read(source) { [zones] name in (try? zones.zone(name)) ?? .unavailable(name: name) }
     }
 }

@@ -15,6 +15,13 @@ public struct LoadedState: Sendable {
 }
 
 extension HistoryStore {
+    /// The recipes in force, as they were stored.
+    ///
+    /// - Throws: ``StoreError``
+    public func recipeSources() async throws(StoreError) -> [String] {
+        try await read { db in try String.fetchAll(db, sql: "SELECT source FROM recipe_rows ORDER BY project") }
+    }
+
     /// - Throws: ``StoreError``
     public func load() async throws(StoreError) -> LoadedState {
         try await read { db in

@@ -13,6 +13,9 @@ public enum Event: Hashable, Sendable {
     case exited(RunID, ExitStatus)
     /// A recipe is to be true from now on. `explicit`: a person asked, so services that were stopped are started.
     case apply(Recipe, explicit: Bool, actor: String)
+    /// The recipe in force, read again because the time zones of the host have changed. A recipe that is in force no longer
+    /// changes nothing.
+    case zonesChanged(Recipe)
     case down(ProjectName, actor: String)
     /// A run by hand. `recorded`: the history has a row of the due time that it is to run for, whatever the schedule says now.
     case run(WorkloadID, RunChanges = RunChanges(), recorded: Bool = false, actor: String)

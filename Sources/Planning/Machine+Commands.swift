@@ -61,7 +61,7 @@ extension Machine {
         return service
     }
 
-    private mutating func applyJob(_ workload: Workload, _ policy: JobPolicy, _ digest: String, _ now: Timestamp) {
+    mutating func applyJob(_ workload: Workload, _ policy: JobPolicy, _ digest: String, _ now: Timestamp) {
         let id = workload.id
         guard var job = jobs[id] else {
             let record = rested.jobs.removeValue(forKey: id) ?? JobRecord(id: id, cursor: now, bootID: bootID)
@@ -92,6 +92,16 @@ extension Machine {
         write(.job(job.record))
         noteZone(id, before: missing, now)
         evaluateJob(id, now)
+    }
+
+    /// Other zones under the same schedules: nothing is withdrawn, and due times that were not handled yet follow the new ones.
+    mutating func takeZones(_ recipe: Recipe, _ now: Timestamp) {
+        guard let current = recipes[recipe.project], current.digest == recipe.digest else { return }
+        recipes[recipe.project] = recipe
+        for workload in recipe.workloads {
+            guard case .job(let policy) = workload.kind, let job = jobs[workload.id], !job.removing else { continue }
+            applyJob(workload, policy, recipe.digest, now)
+        }
     }
 
     /// A zone can vanish from the system, and come back: what was due in between is missed.

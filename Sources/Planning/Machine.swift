@@ -108,6 +108,7 @@ public struct Machine: Sendable {
             ended(run, ExitStatus(ending: .startError(sentence), finishedAt: now), now)
         case .exited(let run, let status): ended(run, status, now)
         case .apply(let recipe, let explicit, let actor): apply(recipe, explicit: explicit, actor: actor, now)
+        case .zonesChanged(let recipe): takeZones(recipe, now)
         case .down(let project, let actor): down(project, actor: actor, now)
         case .run(let id, let changes, let recorded, let actor): runByHand(id, changes, recorded: recorded, actor: actor, now)
         case .start(let id, let actor): startByHand(id, actor: actor, now)

@@ -30,6 +30,8 @@ public final class SystemZones: Sendable {
     private let directory: String
     private let localtime: String
     private let cache = Mutex<[String: Entry]>([:])
+    /// The state of each file that was asked for, as it was last told; `nil` when it was not there.
+    private let told = Mutex<[String: String?]>([:])
 
     public init(directory: String = "/usr/share/zoneinfo", localtime: String = "/etc/localtime") {
         self.directory = directory
@@ -49,6 +51,9 @@ public final class SystemZones: Sendable {
 
     /// The host's own zone, as /etc/localtime has it; UTC when there is none.
     public func local() -> Zone {
+        told.withLock { known in
+            if known[localtime] == nil { known[localtime] = .some(SystemZones.state(of: localtime)) }
+        }
         var buffer = [CChar](repeating: 0, count: 4096)
         let length = readlink(localtime, &buffer, buffer.count - 1)
         if length > 0 {
@@ -60,8 +65,12 @@ public final class SystemZones: Sendable {
 
     private func read(_ path: String, name: String) throws(Failure) -> Zone {
         var info = stat()
+        let state = SystemZones.state(of: path)
+        told.withLock { known in
+            if known[path] == nil { known[path] = .some(state) }
+        }
         guard stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFREG else { throw .unknown(name, didYouMean: nearest(name)) }
-        let stamp = "\(info.st_ino) \(info.st_size) \(info.st_mtim.tv_sec).\(info.st_mtim.tv_nsec)"
+        let stamp = SystemZones.stamp(info)
         if let entry = cache.withLock({ $0[name] }), entry.stamp == stamp { return entry.zone }
         guard info.st_size <= 1 << 20, let file = fopen(path, "rb") else {
             throw .unreadable(name, reason: "\(path) cannot be opened")
@@ -75,6 +84,29 @@ public final class SystemZones: Sendable {
             return zone
         } catch { throw .unreadable(name, reason: error.description) }
     }
+
+    /// Whether a file that zones were read from, or were looked for in vain, has changed, come or gone since it was last
+    /// asked here.
+    public func haveChanged() -> Bool {
+        told.withLock { known in
+            var changed = false
+            for (path, state) in known {
+                let now = SystemZones.state(of: path)
+                if now != state {
+                    known[path] = .some(now)
+                    changed = true
+                }
+            }
+            return changed
+        }
+    }
+
+    private static func state(of path: String) -> String? {
+        var info = stat()
+        return stat(path, &info) == 0 ? stamp(info) : nil
+    }
+
+    private static func stamp(_ info: stat) -> String { "\(info.st_ino) \(info.st_size) \(info.st_mtim.tv_sec).\(info.st_mtim.tv_nsec)" }
 
     /// All names, from the database's own list.
     public func names() -> [String] {

@@ -13,7 +13,7 @@ struct Berth: AsyncParsableCommand {
             Shell completions: berth --generate-completion-script bash|zsh|fish
             """, version: BerthVersion.current,
         groupedSubcommands: [
-            CommandGroup(name: "Recipes", subcommands: [Up.self, Plan.self, Validate.self, Down.self]),
+            CommandGroup(name: "Recipes", subcommands: [Up.self, Plan.self, Validate.self, Down.self, Import.self]),
             CommandGroup(name: "Looking", subcommands: [Ps.self, Runs.self, Logs.self, Next.self, Due.self, Inspect.self, Explain.self]),
             CommandGroup(name: "Acting", subcommands: [RunJob.self, Stop.self, Start.self, Restart.self, Pause.self, Resume.self]),
             CommandGroup(name: "Berth itself", subcommands: [Doctor.self, Version.self]),

@@ -117,9 +117,9 @@ struct ControlClient {
         return first
     }
 
-    func act(_ action: WorkloadAction, _ name: String) async throws -> (WorkloadInfo, ActionInfo) {
+    func act(_ action: WorkloadAction, _ name: String, body: (any Encodable)? = nil) async throws -> (WorkloadInfo, ActionInfo) {
         let workload = try await find(name)
-        let info: ActionInfo = try await post("\(ControlPaths.workloads)/\(workload.project)/\(workload.name)/\(action.rawValue)")
+        let info: ActionInfo = try await post("\(ControlPaths.workloads)/\(workload.project)/\(workload.name)/\(action.rawValue)", body)
         return (workload, info)
     }
 }

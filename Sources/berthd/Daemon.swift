@@ -23,13 +23,14 @@ struct Daemon: AsyncParsableCommand {
         commandName: "berthd", abstract: "Keeps a recipe's services on and runs its jobs at their time.",
         discussion: """
             It listens on a Unix socket, RUNTIME-DIR/berth.sock, and nowhere else. Recipes come from 'berth up', from --recipe, and \
-            from /etc/berth/recipes. SIGHUP reads recipe files again; SIGTERM ends the daemon and leaves every container running.
+            from /etc/berth/recipes. SIGHUP reads recipe files and time zones again; SIGTERM ends the daemon and leaves every container running.
             """, version: BerthVersion.current)
 
     @Option(help: "Where the history, images, volumes and logs are.") var stateDir = "/var/lib/berth"
     @Option(help: "Where the socket and the facts of running containers are.") var runtimeDir = "/run/berth"
     @Option(help: "A recipe to apply at start; may be given more than once.") var recipe: [String] = []
     @Option(help: "A directory whose *.yaml recipes are applied at start.") var recipeDir = "/etc/berth/recipes"
+    @Option(help: "Where the time zones are.") var zoneinfoDir = "/usr/share/zoneinfo"
     @Option(help: "The berth-shim program; by default the one beside berthd.") var shim: String?
     @Option(help: "The most bytes that a recipe may have.") var maxRecipeBytes = 1 << 20
     @Option(help: "trace, debug, info, notice, warning or error.") var logLevel = "info"
@@ -73,7 +74,7 @@ struct Daemon: AsyncParsableCommand {
         // Another daemon's containers would look like orphans to this one.
         let runtimeLock = try StateLock(directory: runtime)
         defer { runtimeLock.release() }
-        let zones = SystemZones()
+        let zones = SystemZones(directory: zoneinfoDir)
         var limits = RecipeLimits(bytes: maxRecipeBytes)
         // A node takes at least some bytes, so the limit on nodes follows the one on bytes.
         limits.nodes = max(limits.nodes, maxRecipeBytes / 10)
@@ -104,7 +105,14 @@ struct Daemon: AsyncParsableCommand {
             }
             try await application.run()
         }
-        await waitForSignals(supervisor, recipes, zones, limits, log)
+        let zoneWatch = Task {
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(60))
+                await readZonesAgain(store, supervisor, recipes, zones, log)
+            }
+        }
+        await waitForSignals(store, supervisor, recipes, zones, limits, log)
+        zoneWatch.cancel()
         let takeAlong = stopAll || HostShutdown.isUnderWay
         if takeAlong { await supervisor.stopAll() }
         await supervisor.shutDown()
@@ -180,8 +188,17 @@ struct Daemon: AsyncParsableCommand {
 
     // MARK: Signals
 
+    /// An update of the tz database counts without a restart.
+    private func readZonesAgain(_ store: HistoryStore, _ supervisor: Supervisor, _ recipes: RecipeService, _ zones: SystemZones, _ log: Logger) async {
+        guard zones.haveChanged() else { return }
+        log.notice("time zones have changed; schedules follow them")
+        do {
+            for source in try await store.recipeSources() { await supervisor.take(.zonesChanged(try recipes.restore(source))) }
+        } catch { log.error("schedules cannot follow the changed time zones", metadata: ["error": "\(error)"]) }
+    }
+
     private func waitForSignals(
-        _ supervisor: Supervisor, _ recipes: RecipeService, _ zones: SystemZones, _ limits: RecipeLimits, _ log: Logger
+        _ store: HistoryStore, _ supervisor: Supervisor, _ recipes: RecipeService, _ zones: SystemZones, _ limits: RecipeLimits, _ log: Logger
     ) async {
         let (signals, sink) = AsyncStream.makeStream(of: Int32.self)
         var sources: [any DispatchSourceSignal] = []
@@ -195,6 +212,7 @@ struct Daemon: AsyncParsableCommand {
         for await number in signals {
             guard number == SIGHUP else { break }
             log.notice("reading recipes again")
+            await readZonesAgain(store, supervisor, recipes, zones, log)
             for file in recipeFiles() { await applyFile(file, recipes, zones, limits, log) }
         }
         for source in sources { source.cancel() }

@@ -223,14 +223,15 @@ import WorkloadModel
         let lisbon = Make.zone("Europe/Lisbon")
         var world = Self.world(recipe(lisbon), [:])
         world.run(until: Self.start + .seconds(3700))
-        world.take(.apply(recipe(.unavailable(name: "Europe/Lisbon")), explicit: false, actor: "tz"))
+        world.recipes[Make.id("x").project] = recipe(.unavailable(name: "Europe/Lisbon"))
+        world.take(.zonesChanged(recipe(.unavailable(name: "Europe/Lisbon"))))
         world.run(until: Self.start + .seconds(5 * 3600))
         #expect(Self.starts(world, "lisbon").count == 1 && Self.starts(world, "utc").count == 5)
         #expect(world.machine.statuses.first?.state == "no zone" && world.events.contains { $0.kind == "zone-missing" })
         // Also over a restart; and back again, every due time is accounted for.
         world.restart(after: .seconds(5))
         world.run(until: Self.start + .seconds(6 * 3600 + 60))
-        world.take(.apply(recipe(lisbon), explicit: false, actor: "tz"))
+        world.take(.zonesChanged(recipe(lisbon)))
         world.run(until: Self.start + .seconds(8 * 3600))
         #expect(
             MachineTests.rows(world, "lisbon") == [

@@ -12,29 +12,29 @@ struct Next: AsyncParsableCommand {
     @Option(name: .customShort("n"), help: "How many due times.") var count = 20
     @Option(help: "From this time on (RFC 3339, or a date); by default now.") var from: String?
     @Option(help: "Show times in this zone.") var zone: String?
+    @Flag(help: "Show a month at a glance: how often something is due each day.") var month = false
+    @Option(name: .customLong("in"), help: "Which month, as 2026-12; by default this one. Goes with --month.") var which: String?
     @Option(name: [.short, .long], help: "Read this recipe and ask no daemon.", completion: .file(extensions: ["yaml", "yml"])) var file: String?
     @Option(help: "The most bytes that a recipe may have.") var maxRecipeBytes = 1 << 20
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
         try await report(connection) {
+            if month || which != nil {
+                try await showMonth()
+                return
+            }
             let start = try Clock.since(from)
             var found: [NextInfo]
             let parts = job?.split(separator: "/").map(String.init) ?? []
             if let file {
-                var options = RecipeOptions()
-                options.file = file
-                options.maxRecipeBytes = maxRecipeBytes
-                let (_, recipe) = try options.read()
+                let recipe = try read(file)
                 let time = start.flatMap { Timestamp(rfc3339: $0) } ?? Clock.now()
                 // A due time exactly at the given instant is one of those that are asked for.
                 found = Preview.next([recipe], name: parts.last, from: time - .milliseconds(start == nil ? 0 : 1000), count: count).map { preview in
                     NextInfo(
                         job: preview.job.description, due_at: preview.due.at.description, local: preview.due.at.description(in: preview.zone),
                         zone: preview.zone.name, note: preview.note)
-                }
-                if let job, found.isEmpty, !recipe.workloads.contains(where: { $0.id.name.description == parts.last }) {
-                    throw CommandFailure(description: "there is no job '\(job)' in \(file)")
                 }
             } else {
                 found = try await ControlClient.use(connection) {
@@ -53,6 +53,46 @@ struct Next: AsyncParsableCommand {
                 }
             }
             try show(found)
+        }
+    }
+
+    private func read(_ file: String) throws -> Recipe {
+        var options = RecipeOptions()
+        options.file = file
+        options.maxRecipeBytes = maxRecipeBytes
+        let (_, recipe) = try options.read()
+        if let job {
+            let name = job.split(separator: "/").last.map(String.init) ?? job
+            if !recipe.workloads.contains(where: { $0.jobPolicy != nil && $0.id.name.description == name }) {
+                throw CommandFailure(description: "there is no job '\(job)' in \(file)")
+            }
+        }
+        return recipe
+    }
+
+    private func showMonth() async throws {
+        let zones = SystemZones()
+        let today = zones.local().civilTime(at: Clock.now()).date
+        guard let month = which.map({ Month($0) }) ?? Month(of: today) else {
+            throw CommandFailure(description: "'\(which ?? "")' is not a month: write it as 2026-12")
+        }
+        if zone != nil || from != nil { throw CommandFailure(description: "--month counts in each job's own zone: --zone and --from do not go with it") }
+        let parts = job?.split(separator: "/").map(String.init) ?? []
+        let found: [MonthInfo]
+        if let file {
+            found = MonthPreview.of([try read(file)], name: parts.last, month).map { preview in
+                MonthInfo(job: preview.job.description, zone: preview.zone.name, due: preview.due, excluded: preview.excluded)
+            }
+        } else {
+            found = try await ControlClient.use(connection) {
+                try await $0.get(
+                    ControlPaths.month, [("month", month.description), ("name", parts.last), ("project", parts.count == 2 ? parts[0] : nil)])
+            }
+        }
+        if connection.json {
+            for info in found { try Terminal.print(json: info) }
+        } else {
+            MonthView(month: month, today: today, jobs: found, zones: zones).print()
         }
     }
 

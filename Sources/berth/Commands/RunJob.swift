@@ -1,17 +1,31 @@
 import ArgumentParser
 import ControlAPI
 import Foundation
+import Schedules
 
 struct RunJob: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "run", abstract: "Run a job now. It uses up no due time.")
+    static let configuration = CommandConfiguration(
+        commandName: "run", abstract: "Run a job now. It uses up no due time.",
+        discussion: """
+            What follows '--' stands in place of the job's command for this run, as with 'docker compose run'. What was changed is kept \
+            in the history; values of variables are not.
+
+              berth run backup --wait
+              berth run backup --env LEVEL=full -- /usr/local/bin/backup --verify
+              berth run report --for 2026-11-23T09:00:00Z
+            """)
     @Argument(help: "The job.") var name: String
+    @Argument(parsing: .postTerminator, help: "In place of the job's command.") var command: [String] = []
+    @Option(name: .shortAndLong, help: "A variable, as NAME=VALUE, or NAME to take its value from here. May be given more than once.") var env: [String] = []
+    @Option(name: .customLong("for"), help: "A past due time (RFC 3339): the run has it as its BERTH_DUE_AT.") var dueAt: String?
     @Flag(name: .shortAndLong, help: "Wait for its end, show what it writes, and exit with its code.") var wait = false
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
         try await report(connection) {
             try await ControlClient.use(connection) { client in
-                let (workload, info) = try await client.act(.run, name)
+                let upload = try upload()
+                let (workload, info) = try await client.act(.run, name, body: upload)
                 guard let id = info.run else {
                     if connection.json { try Terminal.print(json: info) } else { Terminal.say("\(workload.name) waits for the run that is going") }
                     return
@@ -29,6 +43,24 @@ struct RunJob: AsyncParsableCommand {
                 throw ExitCode(RunJob.exitCode(run))
             }
         }
+    }
+
+    private func upload() throws -> RunUpload {
+        var upload = RunUpload(command: command.isEmpty ? nil : command)
+        for entry in env {
+            let pair = entry.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard let value = pair.count == 2 ? pair[1] : ProcessInfo.processInfo.environment[pair[0]], !pair[0].isEmpty else {
+                throw CommandFailure(description: "--env takes NAME=VALUE, or the NAME of a variable that is set here; this is '\(entry)'")
+            }
+            upload.environment[pair[0]] = value
+        }
+        if let dueAt {
+            guard let time = Timestamp(rfc3339: dueAt) else {
+                throw CommandFailure(description: "'\(dueAt)' is not a due time: write it as 2026-11-23T09:00:00Z, as 'berth due --json' shows it")
+            }
+            upload.dueAt = time.description
+        }
+        return upload
     }
 
     private func end(of id: String, _ client: ControlClient) async throws -> RunInfo {

@@ -41,10 +41,15 @@ enum RunsView {
                 .init(text: run.run_id, colour: .grey), .init(text: "\(run.project)/\(run.name)", colour: .bold), .init(text: trigger),
                 .init(text: Show.local(run.started_at)), .init(text: Show.milliseconds(run.duration_ms)),
                 .init(text: outcome, colour: Show.colour(outcome: run.outcome) ?? .blue), .init(text: Show.bytes(run.memory_peak_bytes)),
-                .init(text: Show.milliseconds(run.cpu_ms)), .init(text: Terminal.harmless(run.reason ?? ""), colour: .grey),
+                .init(text: Show.milliseconds(run.cpu_ms)), .init(text: why(run), colour: .grey),
             ])
         }
         table.print()
+    }
+
+    private static func why(_ run: RunInfo) -> String {
+        let words = [run.reason, run.caused_by.map { "after run \($0)" }, run.changes.map { "changed: \($0)" }].compactMap { $0 }
+        return Terminal.harmless(words.joined(separator: "; "))
     }
 }
 

@@ -1,0 +1,357 @@
+/// Makes a recipe of crontabs: a user's, the system's, the scripts of cron.daily and its kin, anacron's table.
+///
+/// Each job keeps what cron gave it: user, home directory, environment, shell, input, the host's network and files, and
+/// cron's ways (no catching up, runs may overlap). What a recipe cannot say is told, line by line.
+public struct CrontabImport {
+    /// A crontab to be read.
+    public struct Table: Sendable {
+        public var file: String
+        public var text: String
+        public var kind: Kind
+
+        public enum Kind: Sendable, Hashable {
+            /// The crontab of one user.
+            case user(String)
+            /// With a user before each command: /etc/crontab and /etc/cron.d.
+            case system
+        }
+
+        public init(file: String, text: String, kind: Kind) {
+            self.file = file
+            self.text = text
+            self.kind = kind
+        }
+    }
+
+    /// A directory of scripts that run-parts runs, such as /etc/cron.daily.
+    public struct ScriptDirectory: Sendable {
+        public var path: String
+        /// Every file in it, and whether it can be executed.
+        public var scripts: [(name: String, isExecutable: Bool)]
+
+        public init(path: String, scripts: [(name: String, isExecutable: Bool)]) {
+            self.path = path
+            self.scripts = scripts
+        }
+    }
+
+    private let inputs: ImportInputs
+    private let directories: [ScriptDirectory]
+    /// Whether anacron takes the daily, weekly and monthly scripts over.
+    private let hasAnacron: Bool
+    private var names = JobNames()
+    private var jobs: [ImportedJob] = []
+    private var lines: [ImportedLine] = []
+    private var comments: [String] = []
+    /// Comments that stood before no job.
+    private var closing: [String] = []
+    private var pools: [String] = []
+    private var imported: Set<String> = []
+
+    private init(_ inputs: ImportInputs, _ directories: [ScriptDirectory], hasAnacron: Bool) {
+        self.inputs = inputs
+        self.directories = directories
+        self.hasAnacron = hasAnacron
+    }
+
+    /// - Parameters:
+    ///   - directories: the script directories that lines with run-parts name
+    ///   - anacrontab: anacron's table, when anacron is installed
+    public static func recipe(
+        of tables: [Table], directories: [ScriptDirectory] = [], anacrontab: (file: String, text: String)? = nil, source: String, _ inputs: ImportInputs
+    ) -> ImportResult {
+        var it = CrontabImport(inputs, directories, hasAnacron: anacrontab != nil)
+        if let anacrontab {
+            it.read(anacrontab.file, Anacrontab.lines(anacrontab.text))
+            it.close(anacrontab.file)
+        }
+        for table in tables {
+            it.read(table)
+            it.close(table.file)
+        }
+        it.reportLeftDirectories()
+        let text = RecipeWriter.write(
+            it.jobs, project: inputs.project, source: source, writable: inputs.writableDirectories, pools: it.pools.map { ($0, 1) }, closing: it.closing)
+        return ImportResult(recipe: text, jobs: it.jobs.count, lines: it.lines)
+    }
+
+    /// A comment at the end of one file is not about the first job of the next.
+    private mutating func close(_ file: String) {
+        guard !comments.isEmpty else { return }
+        closing += ["", "From the end of \(file):"] + takeComments()
+    }
+
+    private mutating func tell(_ file: String, _ line: Int, _ text: String, _ verdict: ImportedLine.Verdict) {
+        lines.append(ImportedLine(file: file, line: line, text: text, verdict))
+    }
+
+    // MARK: Crontabs
+
+    private mutating func read(_ table: Table) {
+        var environment = CronEnvironment()
+        for (index, raw) in table.text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+            let text = raw.hasSuffix("\r") ? String(raw.dropLast()) : String(raw)
+            let number = index + 1
+            switch CrontabLine(text, hasUser: table.kind == .system) {
+            case .blank: break
+            case .comment(let comment):
+                comments.append(comment)
+                tell(table.file, number, text, .comment("a comment"))
+            case .variable(let name, let value): take(name, value, table.file, number, text, &environment)
+            case .invalid(let why): tell(table.file, number, text, .left("cron does not run it: \(why)"))
+            case .entry(let entry): take(entry, table, number, text, environment)
+            }
+        }
+    }
+
+    private mutating func take(_ name: String, _ value: String, _ file: String, _ number: Int, _ text: String, _ environment: inout CronEnvironment) {
+        switch name {
+        case "MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING":
+            comments.append("\(name)=\(value)")
+            tell(file, number, text, .comment("no mail is sent: each run's output is kept, see 'berth logs'"))
+        case "CRON_TZ":
+            if inputs.hasZone(value) {
+                environment.zone = value
+                tell(file, number, text, .carried("the time zone of what follows"))
+            } else {
+                tell(file, number, text, .left("there is no time zone '\(value)' here: what follows is in the host's"))
+            }
+        case "RANDOM_DELAY":
+            if let minutes = Int(value), minutes >= 0 {
+                environment.jitter = minutes == 0 ? nil : "\(minutes)m"
+                tell(file, number, text, .carried("a jitter of \(minutes) minutes"))
+            } else {
+                tell(file, number, text, .left("'\(value)' is not a number of minutes"))
+            }
+        default:
+            environment.set(name, value)
+            tell(file, number, text, .carried("a variable of what follows"))
+        }
+    }
+
+    private mutating func take(_ entry: CrontabLine.Entry, _ table: Table, _ number: Int, _ text: String, _ environment: CronEnvironment) {
+        let user =
+            switch table.kind {
+            case .user(let name): name
+            case .system: entry.user ?? "root"
+            }
+        guard let home = inputs.home(user) else {
+            tell(table.file, number, text, .left("there is no user '\(user)' here"))
+            return
+        }
+        if table.kind == .system, let directory = directories.first(where: { entry.command.contains("run-parts") && mentions(entry.command, $0.path) }) {
+            scripts(directory, entry, table, number, text, environment, home: home)
+            return
+        }
+        let isCronD = table.file.hasPrefix("/etc/cron.d/")
+        if hasAnacron, table.file == "/etc/cron.d/anacron" {
+            comments.append(text.trimmed)
+            tell(table.file, number, text, .comment("it starts anacron, whose table is carried over itself"))
+            return
+        }
+        let wish = isCronD ? String(table.file.dropFirst(12)) : JobNames.program(of: entry.command)
+        let (when, remark) = schedule(entry.schedule, environment)
+        var job = ImportedJob(name: names.name(wish), command: environment.command(entry.command, entry.input), when: [when])
+        job.comments = takeComments()
+        describe(&job, user: user, home: home, environment)
+        job.more += [("missed", "skip"), ("overlap", "allow")]
+        jobs.append(job)
+        let odd = environment.oddShell.map { "its shell \($0) may read its input another way" }
+        let words = [remark, entry.input == nil ? nil : odd, inputs.isDirectory(home) ? nil : "its home \(home) is not there: it starts in /"].compactMap { $0 }
+        tell(table.file, number, text, words.isEmpty ? .carried(job.name) : .changed("\(job.name): \(words.joined(separator: "; "))"))
+    }
+
+    private func mentions(_ command: String, _ path: String) -> Bool {
+        command.split { $0.isWhitespace || ";&|(){}\"'".contains($0) }.contains { $0 == path || $0 == path + "/" }
+    }
+
+    private mutating func takeComments() -> [String] {
+        defer { comments = [] }
+        return comments
+    }
+
+    private func describe(_ job: inout ImportedJob, user: String, home: String, _ environment: CronEnvironment) {
+        if user != "root" { job.user = user }
+        job.workingDirectory = inputs.isDirectory(home) ? home : "/"
+        job.environment = environment.values(user: user, home: home)
+    }
+
+    /// A step beyond a field's range matches the range's first value alone; our own reader refuses it as a likely mistake.
+    private func schedule(_ text: String, _ environment: CronEnvironment) -> (ImportedJob.When, remark: String?) {
+        var remark: String?
+        var fields = text.split(separator: " ").map(String.init)
+        for (index, last) in [59, 23, 31, 12, 7].enumerated() where fields.count == 5 {
+            let items = fields[index].split(separator: ",").map { item -> String in
+                let parts = item.split(separator: "/")
+                guard parts.count == 2, let step = Int(parts[1]), step > last else { return String(item) }
+                let first = parts[0] == "*" ? [0, 0, 1, 1, 0][index].description : String(parts[0].prefix { $0 != "-" })
+                remark = "to cron '\(item)' is '\(first)', as it is now"
+                return first
+            }
+            fields[index] = items.joined(separator: ",")
+        }
+        let words = fields.joined(separator: " ")
+        if words == "@reboot" {
+            return (
+                ImportedJob.When(form: "cron", text: words),
+                environment.zone == nil && environment.jitter == nil ? nil : "neither zone nor delay is for @reboot"
+            )
+        }
+        return (ImportedJob.When(form: "cron", text: words, timezone: environment.zone, jitter: environment.jitter), remark)
+    }
+
+    // MARK: run-parts and anacron
+
+    /// `cron.daily` and its kin: each script becomes a job of its own, one after another as run-parts runs them.
+    private mutating func scripts(
+        _ directory: ScriptDirectory, _ entry: CrontabLine.Entry, _ table: Table, _ number: Int, _ text: String, _ environment: CronEnvironment, home: String
+    ) {
+        if hasAnacron, entry.command.contains("anacron") {
+            tell(table.file, number, text, .comment("anacron runs \(directory.path), as its own table says"))
+            comments.append(text.trimmed)
+            return
+        }
+        let (when, remark) = schedule(entry.schedule, environment)
+        let made = scripts(directory, when: when, missed: "skip", home: home, user: entry.user ?? "root", environment)
+        tell(
+            table.file, number, text, made.isEmpty ? .carried("\(directory.path) is empty") : .changed("a job for each script: \(made.joined(separator: ", "))")
+        )
+        if let remark { tell(table.file, number, text, .changed(remark)) }
+    }
+
+    private mutating func scripts(
+        _ directory: ScriptDirectory, when: ImportedJob.When, missed: String, home: String, user: String, _ environment: CronEnvironment
+    ) -> [String] {
+        guard imported.insert(directory.path).inserted else { return [] }
+        let place = directory.path.split(separator: "/").last.map(String.init) ?? "scripts"
+        var made: [String] = []
+        for (name, isExecutable) in directory.scripts.sorted(by: { $0.name < $1.name }) {
+            let path = "\(directory.path)/\(name)"
+            // run-parts(8): letters, digits, '_' and '-' only, and executable.
+            guard name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_" || $0 == "-") }) else {
+                tell(path, 0, "", .left("run-parts passes over it for its name"))
+                continue
+            }
+            if hasAnacron, name == "0anacron" {
+                tell(path, 0, "", .comment("it keeps anacron's own notes of what has run, and Berth keeps its own"))
+                continue
+            }
+            guard isExecutable else {
+                tell(path, 0, "", .left("run-parts passes over it: it is not executable"))
+                continue
+            }
+            var job = ImportedJob(name: names.name("\(place)-\(name)"), command: [path], when: [when])
+            job.comments = takeComments()
+            describe(&job, user: user, home: home, environment)
+            job.workingDirectory = "/"
+            job.more += [("missed", missed), ("overlap", "queue"), ("pool", "run-parts")]
+            if !pools.contains("run-parts") { pools.append("run-parts") }
+            jobs.append(job)
+            made.append(job.name)
+            tell(path, 0, "", .carried(job.name))
+        }
+        return made
+    }
+
+    private mutating func reportLeftDirectories() {
+        for directory in directories where !imported.contains(directory.path) && !directory.scripts.isEmpty {
+            tell(directory.path, 0, "", .left("no line that was read runs it"))
+        }
+    }
+
+    private mutating func read(_ file: String, _ table: [(number: Int, text: String, line: Anacrontab.Line)]) {
+        var environment = CronEnvironment()
+        // Of Debian's anacron: it is started each morning, by its timer or cron's line.
+        var hour = 7
+        for (number, text, line) in table {
+            switch line {
+            case .blank: break
+            case .comment(let comment):
+                comments.append(comment)
+                tell(file, number, text, .comment("a comment"))
+            case .variable("START_HOURS_RANGE", let value):
+                if let first = Int(value.prefix { $0 != "-" }), (0...23).contains(first) { hour = max(hour, first) }
+                tell(file, number, text, .changed("jobs begin in the hour from \(hour):30; the range has no end"))
+            case .variable(let name, let value): take(name, value, file, number, text, &environment)
+            case .invalid(let why): tell(file, number, text, .left(why))
+            case .entry(let entry): take(entry, file, number, text, environment, hour: hour)
+            }
+        }
+    }
+
+    /// anacron's days have no time of day. The time here is when Debian starts it each morning, and the delay after.
+    private mutating func take(_ entry: Anacrontab.Entry, _ file: String, _ number: Int, _ text: String, _ environment: CronEnvironment, hour: Int) {
+        let start = min(23 * 60 + 59, hour * 60 + 30 + entry.delayMinutes)
+        let at = "\(start % 60) \(start / 60)"
+        let clock = "\(twoDigits(start / 60)):\(twoDigits(start % 60))"
+        let (cron, words): (String?, String) =
+            switch entry.period {
+            case .days(1): ("\(at) * * *", "every day")
+            case .days(7): ("\(at) * * 0", "each Sunday")
+            case .days(let days) where days >= 28 && days <= 31: ("\(at) 1 * *", "on the first of each month")
+            case .monthly: ("\(at) 1 * *", "on the first of each month")
+            case .yearly: ("\(at) 1 1 *", "on the first of January")
+            case .days: (nil, "")
+            }
+        let days: Int =
+            switch entry.period {
+            case .days(let days): days
+            case .monthly: 31
+            case .yearly: 366
+            }
+        let when =
+            cron.map { ImportedJob.When(form: "cron", text: $0, timezone: environment.zone, jitter: environment.jitter) }
+            ?? ImportedJob.When(form: "every", text: "\(days)d from \(clock)")
+        let missed = "{ policy: last, window: \(days)d }"
+        let said = "\(cron == nil ? "every \(days) days" : words) at \(clock), and after downtime as soon as the host is up"
+        if let directory = directories.first(where: { entry.command.contains("run-parts") && mentions(entry.command, $0.path) }) {
+            let made = scripts(directory, when: when, missed: missed, home: inputs.home("root") ?? "/root", user: "root", environment)
+            tell(file, number, text, .changed("\(made.isEmpty ? "\(directory.path) is empty" : made.joined(separator: ", ")): \(said)"))
+            return
+        }
+        var job = ImportedJob(name: names.name(entry.name), command: environment.command(entry.command, nil), when: [when])
+        job.comments = takeComments()
+        describe(&job, user: "root", home: inputs.home("root") ?? "/root", environment)
+        job.workingDirectory = "/"
+        job.more += [("missed", missed), ("overlap", "skip")]
+        jobs.append(job)
+        tell(file, number, text, .changed("\(job.name): \(said)"))
+    }
+
+    private func twoDigits(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+}
+
+/// What cron gives its commands, and what a crontab's lines change of it.
+struct CronEnvironment {
+    private var own: [(name: String, value: String)] = []
+    var zone: String?
+    var jitter: String?
+
+    mutating func set(_ name: String, _ value: String) {
+        own.removeAll { $0.name == name }
+        own.append((name, value))
+    }
+
+    private func value(_ name: String) -> String? { own.first { $0.name == name }?.value }
+
+    private var shell: String { value("SHELL") ?? "/bin/sh" }
+
+    /// A shell that may not know the here-document that input is given by.
+    var oddShell: String? {
+        let name = shell.split(separator: "/").last.map(String.init) ?? shell
+        return ["sh", "bash", "dash", "ksh", "zsh", "mksh", "ash"].contains(name) ? nil : shell
+    }
+
+    func command(_ command: String, _ input: String?) -> [String] {
+        [shell, "-c", input.map { ShellText.feeding($0, to: command) } ?? command]
+    }
+
+    /// As cron sets it: a crontab may change all but LOGNAME and USER (crontab(5)).
+    func values(user: String, home: String) -> [(name: String, value: String)] {
+        var values = [("HOME", home), ("LOGNAME", user), ("PATH", "/usr/bin:/bin"), ("SHELL", "/bin/sh"), ("USER", user)]
+        for (name, value) in own where name != "LOGNAME" && name != "USER" {
+            if let index = values.firstIndex(where: { $0.0 == name }) { values[index].1 = value } else { values.append((name, value)) }
+        }
+        return values
+    }
+}

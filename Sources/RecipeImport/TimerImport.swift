@@ -1,0 +1,314 @@
+internal import Schedules
+
+/// Makes a recipe of systemd timers and the services that they start (systemd.timer(5), systemd.service(5)).
+public struct TimerImport {
+    /// A timer with its service; `nil` when there is no such unit.
+    public struct Pair: Sendable {
+        public var timer: UnitFile
+        public var service: UnitFile?
+
+        public init(timer: UnitFile, service: UnitFile?) {
+            self.timer = timer
+            self.service = service
+        }
+    }
+
+    /// The service that a timer starts.
+    public static func serviceName(of timer: UnitFile) -> String {
+        timer.value("Timer", "Unit") ?? timer.name.replacing(".timer", with: "") + ".service"
+    }
+
+    private let inputs: ImportInputs
+    private var names = JobNames()
+    private var jobs: [ImportedJob] = []
+    private var lines: [ImportedLine] = []
+    private var told: Set<UnitFile.Setting> = []
+
+    public static func recipe(of pairs: [Pair], source: String, _ inputs: ImportInputs) -> ImportResult {
+        var it = TimerImport(inputs: inputs)
+        for pair in pairs { it.take(pair) }
+        let text = RecipeWriter.write(
+            it.jobs, project: inputs.project, source: source, writable: inputs.writableDirectories, pools: [], closing: [])
+        return ImportResult(recipe: text, jobs: it.jobs.count, lines: it.lines)
+    }
+
+    private init(inputs: ImportInputs) {
+        self.inputs = inputs
+    }
+
+    private mutating func tell(_ setting: UnitFile.Setting, _ verdict: ImportedLine.Verdict) {
+        guard told.insert(setting).inserted else { return }
+        lines.append(ImportedLine(file: setting.file, line: setting.line, text: "\(setting.key)=\(setting.value)", verdict))
+    }
+
+    private mutating func tell(_ unit: UnitFile, _ section: String, _ key: String, _ verdict: ImportedLine.Verdict) {
+        for setting in unit.values(section, key) { tell(setting, verdict) }
+    }
+
+    private mutating func take(_ pair: Pair) {
+        let timer = pair.timer
+        guard let service = pair.service else {
+            lines.append(ImportedLine(file: timer.name, line: 0, text: "", .left("its service \(TimerImport.serviceName(of: timer)) is not to be found")))
+            return
+        }
+        var job = ImportedJob(name: names.name(String(timer.name.split(separator: ".").first ?? "timer")), command: [])
+        if let description = timer.value("Unit", "Description") ?? service.value("Unit", "Description") { job.comments = [description] }
+        readTimer(timer, into: &job)
+        guard readCommand(service, into: &job) else { return }
+        readService(service, into: &job)
+        for unit in [timer, service] { reportRest(unit, job.name) }
+        if job.when.isEmpty {
+            lines.append(
+                ImportedLine(file: timer.name, line: 0, text: "", .changed("\(job.name): nothing of its times could be carried over; it runs by hand")))
+        }
+        jobs.append(job)
+    }
+
+    // MARK: When
+
+    private mutating func readTimer(_ timer: UnitFile, into job: inout ImportedJob) {
+        let delay = timer.value("Timer", "RandomizedDelaySec").flatMap { UnitSpan.seconds($0) }.flatMap { $0 > 0 ? UnitSpan.recipe($0) : nil }
+        let isFixed = timer.isOn("Timer", "FixedRandomDelay")
+        for setting in timer.values("Timer", "OnCalendar") {
+            do {
+                _ = try CalendarExpression(setting.value)
+                job.when.append(ImportedJob.When(form: "calendar", text: setting.value, jitter: isFixed ? nil : delay, spread: isFixed ? delay : nil))
+                tell(setting, .carried(job.name))
+            } catch { tell(setting, .left("\(error.message)")) }
+        }
+        for key in ["OnBootSec", "OnStartupSec"] {
+            for setting in timer.values("Timer", key) {
+                job.when.append(ImportedJob.When(form: "cron", text: "@reboot"))
+                tell(setting, .changed("\(job.name): at the first start after each boot, without the delay"))
+            }
+        }
+        for key in ["OnUnitActiveSec", "OnUnitInactiveSec"] {
+            for setting in timer.values("Timer", key) {
+                guard let seconds = UnitSpan.seconds(setting.value), seconds > 0 else {
+                    tell(setting, .left("'\(setting.value)' is not a span of time"))
+                    continue
+                }
+                job.when.append(ImportedJob.When(form: "every", text: UnitSpan.recipe(seconds), jitter: isFixed ? nil : delay, spread: isFixed ? delay : nil))
+                tell(setting, .changed("\(job.name): on the clock, not counted from the last \(key == "OnUnitActiveSec" ? "start" : "end")"))
+            }
+        }
+        tell(timer, "Timer", "RandomizedDelaySec", .carried("\(job.name): \(isFixed ? "spread" : "jitter")"))
+        tell(timer, "Timer", "FixedRandomDelay", .carried("\(job.name): \(isFixed ? "spread" : "jitter")"))
+        tell(timer, "Timer", "Unit", .carried(job.name))
+        tell(timer, "Timer", "Persistent", .carried(job.name))
+        tell(timer, "Timer", "AccuracySec", .comment("a job starts at its time, to the second"))
+        for key in ["OnActiveSec", "OnClockChange", "OnTimezoneChange", "WakeSystem"] {
+            tell(timer, "Timer", key, .left("a recipe has nothing of the kind"))
+        }
+        job.more.append(("missed", timer.isOn("Timer", "Persistent") ? "last" : "skip"))
+        // A service that is going is not started a second time.
+        job.more.append(("overlap", "skip"))
+    }
+
+    // MARK: What
+
+    private mutating func readCommand(_ service: UnitFile, into job: inout ImportedJob) -> Bool {
+        let main = service.values("Service", "ExecStart")
+        guard !main.isEmpty else {
+            lines.append(ImportedLine(file: service.name, line: 0, text: "", .left("\(job.name): its service has no ExecStart")))
+            return false
+        }
+        var parts: [(words: [String], mayFail: Bool)] = []
+        for setting in service.values("Service", "ExecStartPre") + main + service.values("Service", "ExecStartPost") {
+            guard let part = command(setting, service) else { return false }
+            parts.append(part)
+            tell(setting, .carried(job.name))
+        }
+        let needsShell = parts.count > 1 || parts[0].mayFail || parts[0].words.contains { $0.contains("$") }
+        if needsShell {
+            // Each stops the rest when it fails, unless a '-' before it says that it may.
+            let lines = parts.map { part in
+                part.words.enumerated().map { UnitShell.word($1, isFirst: $0 == 0) }.joined(separator: " ") + (part.mayFail ? " || true" : "")
+            }
+            job.command = ["/bin/sh", "-ec", lines.joined(separator: "\n")]
+        } else {
+            job.command = parts[0].words
+        }
+        return true
+    }
+
+    private mutating func command(_ setting: UnitFile.Setting, _ service: UnitFile) -> (words: [String], mayFail: Bool)? {
+        var text = Substring(setting.value)
+        var mayFail = false
+        while let first = text.first, "-@:+!|".contains(first) {
+            if first == "-" { mayFail = true }
+            if first == "@" || first == "|" {
+                tell(setting, .left("the prefix '\(first)' of a command has no like in a recipe"))
+                return nil
+            }
+            text = text.dropFirst()
+        }
+        guard let words = UnitWords.split(String(text)), !words.isEmpty else {
+            tell(setting, .left("its quotation has no end"))
+            return nil
+        }
+        var expanded: [String] = []
+        for word in words {
+            guard let word = UnitSpecifiers.expand(word, unit: service.name) else {
+                tell(setting, .left("'\(word)' has a specifier that only systemd can fill in"))
+                return nil
+            }
+            expanded.append(word)
+        }
+        return (expanded, mayFail)
+    }
+
+    private mutating func readService(_ service: UnitFile, into job: inout ImportedJob) {
+        for setting in service.values("Service", "Environment") {
+            for pair in (UnitWords.split(setting.value) ?? []).map({ $0.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init) }
+            )
+            where pair.count == 2 {
+                job.environment.removeAll { $0.name == pair[0] }
+                job.environment.append((pair[0], UnitSpecifiers.expand(pair[1], unit: service.name) ?? pair[1]))
+            }
+            tell(setting, .carried(job.name))
+        }
+        if !job.environment.contains(where: { $0.name == "PATH" }) {
+            job.environment.insert(("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"), at: 0)
+        }
+        for setting in service.values("Service", "EnvironmentFile") {
+            if setting.value.hasPrefix("-") {
+                tell(setting, .left("a file that need not be there: set its variables under 'environment', or write 'env_file' once it is"))
+            } else {
+                job.environmentFiles.append(setting.value)
+                tell(setting, .carried(job.name))
+            }
+        }
+        if let user = service.value("Service", "User"), user != "root" {
+            job.user = user + (service.value("Service", "Group").map { ":\($0)" } ?? "")
+            for key in ["User", "Group"] { tell(service, "Service", key, .carried(job.name)) }
+        }
+        if let directory = service.value("Service", "WorkingDirectory") {
+            if directory.hasPrefix("/") {
+                job.workingDirectory = directory
+                tell(service, "Service", "WorkingDirectory", .carried(job.name))
+            } else {
+                tell(service, "Service", "WorkingDirectory", .left("'\(directory)' is not an absolute path"))
+            }
+        }
+        if service.isOn("Service", "PrivateNetwork") {
+            job.hostNetwork = false
+            tell(service, "Service", "PrivateNetwork", .carried(job.name))
+        }
+        for key in ["TimeoutStartSec", "RuntimeMaxSec", "TimeoutSec"] {
+            guard let text = service.value("Service", key) else { continue }
+            if let seconds = UnitSpan.seconds(text), seconds > 0 {
+                if !job.more.contains(where: { $0.key == "timeout" }) { job.more.append(("timeout", UnitSpan.recipe(seconds))) }
+            }
+            tell(service, "Service", key, .carried("\(job.name): timeout"))
+        }
+        readLimits(service, into: &job)
+    }
+
+    private mutating func readLimits(_ service: UnitFile, into job: inout ImportedJob) {
+        for key in ["MemoryMax", "MemoryLimit"] {
+            guard let text = service.value("Service", key), text.last != "%", text != "infinity" else { continue }
+            job.more.append(("mem_limit", text))
+            tell(service, "Service", key, .carried("\(job.name): mem_limit"))
+        }
+        if let text = service.value("Service", "CPUQuota"), text.hasSuffix("%"), let percent = Double(text.dropLast()) {
+            job.more.append(("cpus", "\"\(percent / 100)\""))
+            tell(service, "Service", "CPUQuota", .carried("\(job.name): cpus"))
+        }
+        if let text = service.value("Service", "TasksMax"), let count = Int(text) {
+            job.more.append(("pids_limit", "\(count)"))
+            tell(service, "Service", "TasksMax", .carried("\(job.name): pids_limit"))
+        }
+        if let text = service.value("Service", "SuccessExitStatus") {
+            let codes = text.split(separator: " ").compactMap { Int($0) }.filter { (0...255).contains($0) }
+            if codes.count == text.split(separator: " ").count {
+                job.more.append(("success_codes", "[\(([0] + codes).map(String.init).joined(separator: ", "))]"))
+                tell(service, "Service", "SuccessExitStatus", .carried("\(job.name): success_codes"))
+            } else {
+                tell(service, "Service", "SuccessExitStatus", .left("a recipe counts exit codes as success, not signals or names"))
+            }
+        }
+        if let restart = service.value("Service", "Restart"), restart != "no" {
+            if ["on-failure", "on-abnormal", "always"].contains(restart) {
+                let pause = service.value("Service", "RestartSec").flatMap { UnitSpan.seconds($0) }.map { UnitSpan.recipe(max(1, $0)) } ?? "1s"
+                job.more.append(("retries", "{ max: 5, backoff: \(pause), factor: 1 }"))
+                tell(service, "Service", "Restart", .changed("\(job.name): five retries after a failure"))
+                tell(service, "Service", "RestartSec", .carried("\(job.name): the pause between retries"))
+            } else {
+                tell(service, "Service", "Restart", .left("'\(restart)' has no like for a job"))
+            }
+        }
+    }
+
+    /// Settings that change nothing about how a job runs, and what to say of those that do.
+    private static let silent: Set<String> = [
+        "Type", "Description", "Documentation", "RemainAfterExit", "StandardOutput", "StandardError", "SyslogIdentifier", "Restart", "RestartSec",
+    ]
+
+    private mutating func reportRest(_ unit: UnitFile, _ job: String) {
+        for setting in unit.settings where !setting.value.isEmpty && setting.section != "Install" && !told.contains(setting) {
+            if TimerImport.silent.contains(setting.key) { continue }
+            if setting.section == "Unit" {
+                let isCondition = setting.key.hasPrefix("Condition") || setting.key.hasPrefix("Assert")
+                tell(
+                    setting,
+                    .left(
+                        isCondition
+                            ? "\(job): test it in the command, or leave the job out where it does not hold"
+                            : "\(job): the order and the needs of units are not carried over"))
+            } else {
+                tell(setting, .left("\(job): not carried over; a job is locked in as every container of Berth is"))
+            }
+        }
+    }
+}
+
+/// What systemd fills in for `%` signs, as far as the unit's name alone decides it (systemd.unit(5), "Specifiers").
+enum UnitSpecifiers {
+    /// `nil` when there is one that the name does not decide.
+    static func expand(_ text: String, unit: String) -> String? {
+        guard text.contains("%") else { return text }
+        let stem = unit.split(separator: ".").dropLast().joined(separator: ".")
+        let parts = stem.split(separator: "@", maxSplits: 1).map(String.init)
+        var result = ""
+        var rest = Substring(text)
+        while let character = rest.popFirst() {
+            guard character == "%" else {
+                result.append(character)
+                continue
+            }
+            switch rest.popFirst() {
+            case "%": result += "%"
+            case "n": result += unit
+            case "N": result += stem
+            case "p": result += parts[0]
+            case "i" where parts.count == 2, "I" where parts.count == 2: result += parts[1]
+            default: return nil
+            }
+        }
+        return result
+    }
+}
+
+/// A systemd word as a shell's. `${NAME}` is one word to systemd, `$NAME` on its own is split at blanks, `$$` is a dollar sign.
+enum UnitShell {
+    static func word(_ text: String, isFirst: Bool) -> String {
+        guard text.contains("$") else { return ShellText.quoted(text) }
+        if text.hasPrefix("$"), text.dropFirst().allSatisfy({ $0.isLetter || $0.isNumber || $0 == "_" }), text.count > 1 { return text }
+        var result = "\""
+        var rest = Substring(text)
+        while let character = rest.popFirst() {
+            if character == "$", rest.first == "$" {
+                rest.removeFirst()
+                result += "\\$"
+            } else if character == "$", rest.first == "{" {
+                result += "$"
+            } else if "\\\"`".contains(character) || character == "$" {
+                result += "\\" + String(character)
+            } else {
+                result.append(character)
+            }
+        }
+        return result + "\""
+    }
+}

@@ -1,0 +1,26 @@
+/// A month of the calendar.
+public struct Month: Hashable, Comparable, Sendable, CustomStringConvertible {
+    public let year: Int
+    /// From 1.
+    public let number: Int
+
+    /// Reads `2026-12`; `nil` when it is no month.
+    public init?(_ text: String) {
+        guard text.utf8.count == 7, let first = CivilDate(text + "-01") else { return nil }
+        self.init(of: first)
+    }
+
+    public init(of date: CivilDate) {
+        year = date.year
+        number = date.month
+    }
+
+    public var days: Int { CivilDate.length(ofMonth: number, year: year) }
+
+    /// The day, or a later month's where there are fewer.
+    public func date(_ day: Int) -> CivilDate { CivilDate(daysSinceEpoch: CivilDate.daysSinceEpoch(year: year, month: number, day: 1) + Int64(day - 1)) }
+
+    public var description: String { String(date(1).description.prefix(7)) }
+
+    public static func < (left: Month, right: Month) -> Bool { (left.year, left.number) < (right.year, right.number) }
+}
