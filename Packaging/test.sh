@@ -4,13 +4,15 @@
 set -eu
 cd "$(dirname "$0")/.."
 . Packaging/setup.sh
-berth_need busybox busybox-static umoci umoci sqlite3 sqlite3 pip3 python3-pip
+berth_need busybox busybox-static umoci umoci sqlite3 sqlite3 pip3 python3-pip systemd-analyze systemd
 berth_check_swift
 berth_install
 
-# An independent implementation of cron's rules, from PyPI, to compare with.
+# Independent implementations of cron's rules, from PyPI, to compare with; systemd-analyze is the one of its calendar.
 export BERTH_ORACLE="${BERTH_ORACLE:-$PWD/.build-oracle}"
-[ -d "$BERTH_ORACLE/cronsim" ] || pip3 install --quiet --disable-pip-version-check --root-user-action=ignore --target "$BERTH_ORACLE" cronsim
+for package in cronsim croniter; do
+    [ -d "$BERTH_ORACLE/$package" ] || pip3 install --quiet --disable-pip-version-check --root-user-action=ignore --target "$BERTH_ORACLE" "$package"
+done
 
 echo "== purity of layers 0 and 1"
 sh Packaging/purity.sh

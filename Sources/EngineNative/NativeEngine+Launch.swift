@@ -252,7 +252,10 @@ extension NativeEngine {
             }
             guard HostFile.exists(source) else { throw EngineError.sandbox("the mount's source \(source) is not there") }
             for own in [paths.state, paths.runtime] where NativeEngine.shows(source, own) {
-                throw EngineError.sandbox("the mount of \(source) would show Berth's own files to the container: refused")
+                let (outer, inner) = (HostFile.real(source), HostFile.real(own))
+                guard outer != inner else { throw EngineError.sandbox("the mount of \(source) would show Berth's own files to the container: refused") }
+                // What lies above them may be seen; in their place the container finds an empty directory.
+                spec.add(.hide, (mount.target == "/" ? "" : mount.target) + inner.dropFirst(outer == "/" ? 0 : outer.count))
             }
             var flags: LaunchSpec.MountFlags = mount.readOnly ? [.readOnly] : []
             if !HostFile.isDirectory(source) { flags.insert(.file) } else if case .bind = mount.source { flags.insert(.recursive) }

@@ -90,6 +90,9 @@ enum Schema {
         """
 
     /// Chains of jobs, what was changed for a run by hand, and due times that come again after the clock was set far back.
+    ///
+    /// The key's columns come first, in its order: where they do not, SQLite 3.40 takes sound rows of a table without row ids
+    /// for damaged ones (`PRAGMA quick_check`: "NULL value in").
     private static let version2 = """
         ALTER TABLE job_rows ADD COLUMN arrivals TEXT NOT NULL DEFAULT '[]';
         ALTER TABLE job_rows ADD COLUMN era INTEGER NOT NULL DEFAULT 0;
@@ -112,11 +115,11 @@ enum Schema {
         ALTER TABLE due_rows RENAME TO due_rows_1;
         DROP INDEX due_by_time;
         CREATE TABLE due_rows (
-            project TEXT NOT NULL, name TEXT NOT NULL, due_ms INTEGER NOT NULL, first_due_ms INTEGER NOT NULL, result TEXT NOT NULL,
-            reason TEXT, count INTEGER NOT NULL, run_id TEXT, note TEXT, era INTEGER NOT NULL DEFAULT 0,
+            project TEXT NOT NULL, name TEXT NOT NULL, due_ms INTEGER NOT NULL, era INTEGER NOT NULL, first_due_ms INTEGER NOT NULL,
+            result TEXT NOT NULL, reason TEXT, count INTEGER NOT NULL, run_id TEXT, note TEXT,
             PRIMARY KEY (project, name, due_ms, era)
         ) WITHOUT ROWID, STRICT;
-        INSERT INTO due_rows SELECT project, name, due_ms, first_due_ms, result, reason, count, run_id, note, 0 FROM due_rows_1;
+        INSERT INTO due_rows SELECT project, name, due_ms, 0, first_due_ms, result, reason, count, run_id, note FROM due_rows_1;
         DROP TABLE due_rows_1;
         CREATE INDEX due_by_time ON due_rows (due_ms);
         CREATE VIEW due_times AS SELECT

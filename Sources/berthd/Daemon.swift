@@ -107,7 +107,7 @@ struct Daemon: AsyncParsableCommand {
         }
         let zoneWatch = Task {
             while !Task.isCancelled {
-                try? await Task.sleep(for: .seconds(60))
+                do { try await Task.sleep(for: .seconds(60)) } catch { return }
                 await readZonesAgain(store, supervisor, recipes, zones, log)
             }
         }

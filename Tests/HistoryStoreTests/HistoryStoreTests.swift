@@ -223,6 +223,7 @@ import WorkloadModel
         #expect(state.state.jobs.first?.pending.first?.attempt == 2 && state.state.jobs.first?.era == 0 && state.state.jobs.first?.paused == true)
         #expect(state.state.openRuns.map(\.id.description) == ["0000000000000001"])
         let due = try await store.dueTimes(project: nil, name: nil, results: [], since: nil, limit: 5)
+        try store.check()
         #expect(due.map(\.count) == [5] && due.first?.reason == "host off" && due.first?.note == "n")
         try store.close()
     }
@@ -250,6 +251,7 @@ import WorkloadModel
             #expect(row?.causedBy == arrival.run.description && row?.changes == "env A")
             let due = try await store.dueTimes(project: nil, name: nil, results: [], since: nil, limit: 5)
             #expect(Set(due.map { "\($0.result) \($0.runID ?? "-")" }) == ["ran \(request.id)", "missed \(RunID(now: Self.now, random: 7))"])
+            try store.check()
             #expect(try await store.hasDueTime(Make.id("x"), at: Self.now))
             #expect(try await !store.hasDueTime(Make.id("x"), at: Self.now + .seconds(1)))
         }

@@ -82,6 +82,12 @@ struct World {
     var stepsUntilCrash: Int?
     var steps = 0
     var crashed = false
+    /// Nothing is carried out by itself: decisions wait to be committed, effects to be performed, answers to be delivered, each
+    /// a step of its own that somebody else chooses.
+    var deferred = false
+    var decisions: [Decision] = []
+    var effects: [Effect] = []
+    var inbox: [Event] = []
 
     init(at start: Timestamp, seed: UInt64 = 1) {
         now = start
@@ -123,6 +129,10 @@ struct World {
     }
 
     private mutating func carryOut(_ decision: Decision, _ change: (() -> (ProjectName, Recipe?))? = nil) {
+        if deferred, change == nil {
+            if !decision.isEmpty { decisions.append(decision) }
+            return
+        }
         if !decision.writes.isEmpty || change != nil {
             guard step() else { return }
             if let (project, recipe) = change?() {
@@ -136,6 +146,37 @@ struct World {
             perform(effect)
         }
     }
+
+    // MARK: Deferred steps
+
+    /// The oldest decision reaches the disk, whole.
+    mutating func commitNext() {
+        let decision = decisions.removeFirst()
+        for write in decision.writes { perform(write) }
+        effects += decision.effects
+    }
+
+    mutating func performEffect(_ index: Int) { perform(effects.remove(at: index)) }
+
+    mutating func deliver(_ index: Int) { take(inbox.remove(at: index)) }
+
+    /// A container ends by itself.
+    mutating func end(_ id: RunID, _ ending: ExitStatus.Ending) {
+        guard let container = containers[id] else { return }
+        var status = ExitStatus(ending: ending, finishedAt: now)
+        status.startedAt = container.startedAt
+        containers[id]?.endsAt = now
+        containers[id]?.status = status
+        if !crashed { inbox.append(.exited(id, status)) }
+    }
+
+    /// The daemon dies: what it had not committed and not done is gone.
+    mutating func die() {
+        crashed = true
+        (decisions, effects, inbox) = ([], [], [])
+    }
+
+    // MARK: What is done
 
     private mutating func perform(_ write: Write) {
         switch write {
@@ -232,7 +273,8 @@ struct World {
                 if services[request.workload]?.wanted == false { violations.append("the stopped service \(request.workload) was started") }
             }
             // The engine's answer comes as an event, after the effect.
-            take(.launched(request.id, at: containers[request.id]?.startedAt ?? now, image: nil))
+            let answer = Event.launched(request.id, at: containers[request.id]?.startedAt ?? now, image: nil)
+            if deferred { inbox.append(answer) } else { take(answer) }
         case .stop(let id):
             guard let container = containers[id], container.endsAt ?? now >= now else { return }
             var status = ExitStatus(ending: .signaled(number: 15), finishedAt: now)
@@ -240,6 +282,7 @@ struct World {
             status.stopRequested = true
             containers[id]?.endsAt = now
             containers[id]?.status = status
+            if deferred { inbox.append(.exited(id, status)) }
         case .settle(let id):
             if let container = containers[id], let ends = container.endsAt, ends > now { violations.append("the live run \(id) was let go") }
             containers[id] = nil

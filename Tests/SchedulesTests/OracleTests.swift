@@ -86,6 +86,23 @@ struct OracleTests {
         #expect(unexplained.isEmpty, "\(unexplained.prefix(5).joined(separator: "\n"))")
     }
 
+    /// A second opinion, on what croniter and cron agree about: one day field at most, no clock set.
+    @Test func agreesWithCroniter() throws {
+        var dice = Dice(seed: 11)
+        var questions: [Question] = []
+        for _ in 0..<300 {
+            var fields = Self.expression(&dice).split(separator: " ").map(String.init)
+            if fields[2] != "*" { fields[4] = "*" }
+            if fields.contains(where: { $0.contains("#") || $0.contains("L") }) { continue }
+            let start = Int64.random(in: 0..<2_000_000_000, using: &dice)
+            questions.append(Question(expression: fields.joined(separator: " "), zone: "UTC", start: start))
+        }
+        let answers = try Self.ask("croniter", questions, count: Self.count)
+        for (question, answer) in zip(questions, answers) {
+            #expect(Self.own(question, first: Self.count).map(String.init).joined(separator: " ") == answer, "\(question)")
+        }
+    }
+
     /// Our first due times of a question, or all of them up to an instant.
     private static func own(_ question: Question, first limit: Int = .max, through end: Int64 = .max) -> [Int64] {
         let schedule = Make.schedule(question.expression, zone: Make.zone(question.zone))
