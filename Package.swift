@@ -103,6 +103,8 @@ let package = Package(
             name: "TestKit",
             dependencies: ["EngineAPI", "Planning", "Supervision", "SystemZones", "WorkloadModel", "Schedules"], path: "Tests/TestKit",
             swiftSettings: swift),
+        // What Packaging/bench.sh measures inside of a process.
+        .executableTarget(name: "ScheduleBenchmark", dependencies: ["Schedules", "SystemZones"], path: "Tests/ScheduleBenchmark", swiftSettings: swift),
         tests("SchedulesTests", ["Schedules", "SystemZones", "TestKit"]),
         tests("RecipeFileTests", ["RecipeFile", "WorkloadModel", "Schedules", "SystemZones", "TestKit"]),
         tests("RecipeImportTests", ["RecipeImport", "RecipeFile", "WorkloadModel", "Schedules", "SystemZones", "TestKit"]),

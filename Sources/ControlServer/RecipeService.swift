@@ -1,3 +1,4 @@
+internal import CLinux
 public import ControlAPI
 public import EngineAPI
 internal import Foundation
@@ -76,6 +77,8 @@ public struct RecipeService: Sendable {
         await supervisor.take(
             .apply(recipe, explicit: explicit, actor: actor),
             recipes: [.put(recipe.project, source: stored, digest: recipe.digest, at: now)])
+        // To read a recipe takes many times what is kept of it.
+        clinux_give_memory_back()
     }
 
     /// Reads a stored recipe again. It was accepted once, so a zone that has gone since stops the jobs that use it, not the recipe.

@@ -3,10 +3,10 @@ public import WorkloadModel
 
 /// What must be on disk before anything is done about it. Those of one decision are one transaction.
 public enum Write: Hashable, Sendable {
-    case openRun(RunOpening)
+    indirect case openRun(RunOpening)
     /// `image` is what the engine ran it from; `nil` changes nothing.
     case runStarted(RunID, at: Timestamp, image: String?)
-    case closeRun(RunID, Outcome, ExitStatus, reason: String?)
+    indirect case closeRun(RunID, Outcome, ExitStatus, reason: String?)
     case due(DueRecord)
     /// The run that catches a missed due time up.
     case dueCaughtUp(WorkloadID, dueAt: Timestamp, RunID)
@@ -21,7 +21,7 @@ public enum Write: Hashable, Sendable {
 /// What is to be done in the world. Each may be done again after a crash without harm.
 public enum Effect: Hashable, Sendable {
     /// Starts a run; does nothing when a run of that id was started before.
-    case launch(RunRequest)
+    indirect case launch(RunRequest)
     /// Begins the stop sequence of a run.
     case stop(RunID)
     /// The run's end is booked: what the engine still holds of it can go.

@@ -65,7 +65,7 @@ extension Machine {
         let id = workload.id
         guard var job = jobs[id] else {
             let record = rested.jobs.removeValue(forKey: id) ?? JobRecord(id: id, cursor: now, bootID: bootID)
-            var job = Job(workload: workload, policy: policy, record: record, digest: digest)
+            var job = Job(workload: workload, record: record, digest: digest)
             job.active = runs.filter { $0.value.request.workload == id && $0.value.request.kind == .job }.keys.sorted()
             jobs[id] = job
             write(.job(record))
@@ -76,7 +76,6 @@ extension Machine {
         let rescheduled = job.policy.schedule != policy.schedule
         let missing = job.policy.schedule?.unavailableZone
         job.workload = workload
-        job.policy = policy
         job.digest = digest
         job.removing = false
         job.record.arrivals.removeAll { policy.after[$0.job] == nil }

@@ -52,9 +52,9 @@ extension Machine {
             case .service(let policy):
                 let record = serviceRecords[id] ?? ServiceRecord(id: id, wanted: true, phase: .starting, since: now)
                 services[id] = Service(workload: workload, policy: policy, record: record, digest: digest)
-            case .job(let policy):
+            case .job:
                 let record = jobRecords[id] ?? JobRecord(id: id, cursor: now, bootID: bootID)
-                jobs[id] = Job(workload: workload, policy: policy, record: record, digest: digest)
+                jobs[id] = Job(workload: workload, record: record, digest: digest)
             }
         }
         // Records without a recipe: their removal was under way, unless it is there and only cannot be read.

@@ -10,8 +10,8 @@ internal import WorkloadModel
 public struct Machine: Sendable {
     /// A job as it stands.
     struct Job: Sendable {
+        /// A job, not a service.
         var workload: Workload
-        var policy: JobPolicy
         var record: JobRecord
         var active: [RunID] = []
         var removing = false
@@ -19,6 +19,8 @@ public struct Machine: Sendable {
         var digest: String
         /// When its last starts were, on the steady clock; at most ``Machine/startsPerSecond``.
         var starts: [Duration] = []
+
+        var policy: JobPolicy { workload.jobPolicy ?? JobPolicy() }
     }
 
     /// A service as it stands.

@@ -58,7 +58,7 @@ public struct RecipeReader {
     }
 
     private mutating func read() -> Recipe? {
-        let root: YAMLNode
+        var root: YAMLNode
         do {
             guard let node = try YAMLReader.read(source.text, limits: inputs.limits) else {
                 error("the recipe is empty: it needs 'services:' or 'jobs:'", Place(line: 1, column: 1))
@@ -69,7 +69,7 @@ public struct RecipeReader {
             diagnostics.append(error)
             return nil
         }
-        let known = mapping(root, "the recipe", keys: TopKey.self, refused: ComposeKeys.topLevel)
+        var known = mapping(root, "the recipe", keys: TopKey.self, refused: ComposeKeys.topLevel)
         readName(known[.name])
         if let node = known[.timezone], let name = text(node) { zone = zone(named: name, node.place) ?? zone }
         if let entry = known[.version] {
@@ -80,13 +80,21 @@ public struct RecipeReader {
         readCalendars(known[.calendars])
         var workloads: [Workload] = []
         var places: [WorkloadName: Int] = [:]
-        for (section, isJob) in [(known[.services], false), (known[.jobs], true)] {
-            guard let section, !section.isNull else { continue }
-            guard case .mapping(let entries) = section.content else {
+        let place = root.place
+        let isEmpty = known[.services] == nil && known[.jobs] == nil
+        var sections = [(known.removeValue(forKey: .services), false), (known.removeValue(forKey: .jobs), true)]
+        // A large recipe's nodes are let go one by one while its workloads are made.
+        root = YAMLNode(content: .mapping([]), place: place, size: 1)
+        for index in sections.indices {
+            let isJob = sections[index].1
+            guard let section = sections[index].0, !section.isNull else { continue }
+            sections[index].0 = nil
+            guard var entries = RecipeReader.entries(section) else {
                 error("'\(isJob ? "jobs" : "services")' must be a mapping of names; this is \(section.kindName)", section.place)
                 continue
             }
-            for entry in entries where !entry.key.hasPrefix("x-") {
+            while let entry = entries.popLast() {
+                if entry.key.hasPrefix("x-") { continue }
                 guard let name = workloadName(entry) else { continue }
                 if let line = places[name] {
                     error("'\(name)' is already a service, on line \(line); names are shared by services and jobs", entry.keyPlace)
@@ -96,15 +104,19 @@ public struct RecipeReader {
                 if let workload = workload(name, entry, isJob: isJob) { workloads.append(workload) }
             }
         }
-        if known[.services] == nil, known[.jobs] == nil {
-            error("the recipe has neither 'services:' nor 'jobs:'", root.place)
-        }
+        if isEmpty { error("the recipe has neither 'services:' nor 'jobs:'", place) }
         checkChains(workloads, known: places.keys)
         guard let project else { return nil }
         let digest = SHA256.hash(data: Array(source.text.utf8)).map { byte in
             String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
         }.joined()
         return Recipe(project: project, workloads: workloads.sorted { $0.id < $1.id }, volumes: volumes.sorted(), pools: pools, digest: digest)
+    }
+
+    /// The entries of a mapping, last first.
+    private static func entries(_ node: consuming YAMLNode) -> [YAMLNode.Entry]? {
+        guard case .mapping(let entries) = node.content else { return nil }
+        return entries.reversed()
     }
 
     private mutating func readName(_ node: YAMLNode?) {

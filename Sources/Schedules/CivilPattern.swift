@@ -29,12 +29,14 @@ public struct CivilPattern: Hashable, Sendable {
         self.years = years
         self.days = days
         self.followsRealTime = followsRealTime
-        var masks: [UInt32] = []
-        masks.reserveCapacity(28)
-        for length in 28...31 {
-            for weekday in 0..<7 { masks.append(days.mask(length: length, firstWeekday: weekday)) }
-        }
-        self.masks = masks
+        masks = days == DayRule.all ? CivilPattern.everyDay : CivilPattern.masks(days)
+    }
+
+    /// Shared by all patterns of every day, which are most.
+    private static let everyDay = masks(DayRule.all)
+
+    private static func masks(_ days: DayRule) -> [UInt32] {
+        (28...31).flatMap { length in (0..<7).map { days.mask(length: length, firstWeekday: $0) } }
     }
 
     /// Whether any wall time matches at all.

@@ -19,6 +19,12 @@ struct DayRule: Hashable, Sendable {
 
     static let everyDay: UInt32 = 0xFFFF_FFFE
     static let everyWeekday: UInt8 = 0x7F
+    static let all: DayRule = {
+        var rule = DayRule()
+        rule.days = everyDay
+        rule.weekdays = everyWeekday
+        return rule
+    }()
 
     /// The matching days of a month as bits 1 to 31; all that counts is its length and the weekday of its first day.
     func mask(length: Int, firstWeekday: Int) -> UInt32 {

@@ -7,18 +7,40 @@ public struct Workload: Hashable, Sendable {
         case job(JobPolicy)
     }
 
+    /// What all copies share: a recipe may have a hundred thousand, and each is in the recipe and in what is made of it.
+    private final class Body: Sendable {
+        let container: ContainerSpec
+        let kind: Kind
+
+        init(_ container: ContainerSpec, _ kind: Kind) {
+            self.container = container
+            self.kind = kind
+        }
+    }
+
     public let id: WorkloadID
-    public let container: ContainerSpec
-    public let kind: Kind
+    private let body: Body
 
     public init(id: WorkloadID, container: ContainerSpec, kind: Kind) {
         self.id = id
-        self.container = container
-        self.kind = kind
+        body = Body(container, kind)
+    }
+
+    public var container: ContainerSpec { body.container }
+
+    public var kind: Kind { body.kind }
+
+    public static func == (left: Workload, right: Workload) -> Bool {
+        left.id == right.id && (left.body === right.body || left.container == right.container && left.kind == right.kind)
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(id)
+        hasher.combine(container)
     }
 
     public var jobPolicy: JobPolicy? {
-        if case .job(let policy) = kind { policy } else { nil }
+        if case .job(let policy) = body.kind { policy } else { nil }
     }
 }
 

@@ -91,6 +91,7 @@ struct Daemon: AsyncParsableCommand {
         let recipes = RecipeService(supervisor: supervisor, engine: engine, zones: zones, limits: limits)
         try await supervisor.start(readBack(loaded, recipes, state: state, log))
         for file in recipeFiles() { await applyFile(file, recipes, zones, limits, log) }
+        clinux_give_memory_back()
 
         let group = getgrnam("berth").map { $0.pointee.gr_gid }
         let version = VersionInfo(version: BerthVersion.current, pid: getpid(), stateDirectory: state, engine: engine.name)

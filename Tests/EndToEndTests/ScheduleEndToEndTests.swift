@@ -61,7 +61,9 @@ struct ScheduleEndToEndTests {
 
     @Test func aPoolHoldsWhatItMay() throws {
         try EndToEndTests.with { it in
-            let jobs = (1...6).map { "  j\($0): { rootfs: host, command: [sleep, '0.3'], schedule: 'every 3s', overlap: \($0 > 4 ? "skip" : "queue"), pool: p }" }
+            let jobs = (1...6).map {
+                "  j\($0): { rootfs: host, command: [sleep, '0.3'], schedule: 'every 3s', overlap: \($0 > 4 ? "skip" : "queue"), pool: p }"
+            }
             try it.apply("name: t\npools: { p: 2 }\njobs:\n" + jobs.joined(separator: "\n"))
             try it.wait("select count(*) > 3 from due_times where reason = 'pool full'", is: "1")
             #expect(it.sql("select count(distinct name) from runs where outcome = 'succeeded'") == "4")
@@ -95,7 +97,8 @@ struct ScheduleEndToEndTests {
             #expect(it.berth("run", "echo", "--wait").code == 0 && it.berth("run", "cat", "--wait").code == 0)
             #expect(it.scratch.text("out") == "hello there root /root\nfrom 100% of\nthe input\n")
             // The host's directories are there to write to, but for the daemon's own.
-            let look = it.berth("run", "echo", "--wait", "--", "/bin/sh", "-c", "ls \(it.scratch.path)/state \(it.scratch.path)/run | wc -l; ls \(it.scratch.path)/out")
+            let look = it.berth(
+                "run", "echo", "--wait", "--", "/bin/sh", "-c", "ls \(it.scratch.path)/state \(it.scratch.path)/run | wc -l; ls \(it.scratch.path)/out")
             #expect(look.output.hasSuffix("/out\n") && look.output.split(separator: "\n").first == "3", "\(look)")
             let next = it.berth("next", "sync", "-n", "1", "--from", "2026-11-28", "-f", "\(it.scratch.path)/imported.yaml", "--json")
             #expect(next.output.contains("2026-11-30T09:00:00.000Z"))

@@ -156,7 +156,9 @@ import WorkloadModel
                 addAll(rows.values) { $0.add($1, name) }
             }
             addAll(world.containers) { print, pair in
-                print.add(name(pair.key), pair.value.endsAt ?? world.now <= world.now ? 1 : 0, pair.value.status?.ending.hashValue ?? 0, pair.value.status?.stopRequested == true ? 1 : 0)
+                print.add(
+                    name(pair.key), pair.value.endsAt ?? world.now <= world.now ? 1 : 0, pair.value.status?.ending.hashValue ?? 0,
+                    pair.value.status?.stopRequested == true ? 1 : 0)
             }
             // What is started was started: a second start of the same would be a mistake that must not be merged away.
             addAll(world.starts) { $0.add(name($1.run)) }
@@ -248,7 +250,9 @@ import WorkloadModel
         }
 
         mutating func add(_ due: DueRecord, _ name: (RunID) -> Int) {
-            add(due.workload.hashValue, due.firstDueAt.hashValue, due.dueAt.hashValue, due.result.hashValue, due.reason?.hashValue ?? 0, due.runID.map(name) ?? 0)
+            add(
+                due.workload.hashValue, due.firstDueAt.hashValue, due.dueAt.hashValue, due.result.hashValue, due.reason?.hashValue ?? 0,
+                due.runID.map(name) ?? 0)
         }
     }
 

@@ -62,7 +62,8 @@ struct CalendarOracleTests {
         return text.split(separator: "\n").compactMap { line in
             let words = line.split(separator: " ")
             // "Next elapse: Mon 2026-11-30 00:00:00 UTC", "Iteration #2: ...".
-            guard line.contains("elapse:") || line.contains("ter"), let index = words.firstIndex(where: { CivilDate($0) != nil }), index + 1 < words.count else {
+            guard line.contains("elapse:") || line.contains("ter"), let index = words.firstIndex(where: { CivilDate($0) != nil }), index + 1 < words.count
+            else {
                 return nil
             }
             return Timestamp(rfc3339: "\(words[index])T\(words[index + 1])Z")

@@ -31,4 +31,7 @@ struct clinux_credentials {
     uint32_t uid, gid;
 };
 
+/* Gives memory that is free, and kept for later, back to the system. */
+void clinux_give_memory_back(void);
+
 #endif
