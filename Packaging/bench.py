@@ -222,6 +222,43 @@ def idle(home, root):
     berth.stop()
 
 
+def large(home):
+    """A recipe of 100,000 jobs: read and planned without a daemon, then by one."""
+    count = 100_000
+    text = "name: b\ntimezone: Europe/Lisbon\njobs:\n" + "".join(
+        f"  j{i}: {{ rootfs: host, command: [/bin/true], schedule: '{i % 60} {i % 24} 1 1 *' }}\n" for i in range(count))
+    path = os.path.join(home, "large.yaml")
+    with open(path, "w") as file:
+        file.write(text)
+    options = ["-f", path, "--max-recipe-bytes", "64000000"]
+    goal = "<= 5 s, <= 400 MB"
+    start = time.monotonic()
+    with open(os.devnull, "w") as nothing:
+        process = subprocess.Popen([f"{BIN}/berth", "plan", "--offline", *options], stdout=nothing)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status
+    row("P6", f"berth plan --offline, {count:,} jobs", f"{time.monotonic() - start:.1f} s, {usage.ru_maxrss / 1024:.0f} MB", goal if status == 0 else "FAILED")
+    berth = Berth(home, "large")
+    start = time.monotonic()
+    berth.run("plan", *options)
+    row("P6", "the same by the daemon", f"{time.monotonic() - start:.1f} s, {berth.memory('VmHWM'):.0f} MB", goal)
+    start = time.monotonic()
+    berth.run("up", *options)
+    row("", "berth up of it, and the daemon after", f"{time.monotonic() - start:.1f} s, {berth.memory():.0f} MB")
+    berth.stop()
+
+
+def schedules():
+    """Due times a second, one core: the slowest and the median of common expressions in three zones."""
+    result = sh(f"{BIN}/ScheduleBenchmark")
+    rates = [(int(line.split("\t")[0]), line.split("\t", 1)[1].replace("\t", " in ")) for line in result.stdout.splitlines()]
+    if not rates:
+        raise SystemExit(f"the schedule benchmark did not run: {result.stderr}")
+    slowest = min(rates)
+    row("P7", f"next due time, median of {len(rates)} expressions and zones", f"{statistics.median(r[0] for r in rates) / 1e6:.1f} million/s", ">= 1 million/s")
+    row("P7", f"the slowest: {slowest[1]}", f"{slowest[0] / 1e6:.1f} million/s", ">= 1 million/s")
+
+
 def main():
     if os.geteuid() != 0:
         raise SystemExit("the benchmark needs root")
@@ -232,6 +269,8 @@ def main():
         if shutil.which(name):
             print("  " + sh(name, "--version").stdout.split("\n")[0])
     try:
+        schedules()
+        large(home)
         root = root_with_busybox(home)
         found = peers(home, root)
         latency(home, root)

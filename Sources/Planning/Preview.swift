@@ -26,7 +26,7 @@ public struct Preview: Hashable, Sendable {
                 var after = from
                 for _ in 0..<count {
                     guard let due = schedule.next(after: after) else { break }
-                    found.append(Preview(job: workload.id, due: due, zone: zone, note: note(due, zone)))
+                    found.append(Preview(job: workload.id, due: due, zone: zone, note: note(due, zone, after: workload.jobPolicy?.after ?? [:])))
                     after = due.at
                 }
             }
@@ -34,14 +34,18 @@ public struct Preview: Hashable, Sendable {
         return Array(found.sorted { ($0.due.at, $0.job) < ($1.due.at, $1.job) }.prefix(count))
     }
 
-    private static func note(_ due: DueTime, _ zone: Zone) -> String? {
+    private static func note(_ due: DueTime, _ zone: Zone, after: [WorkloadName: AfterCondition]) -> String? {
         var notes: [String] = []
         let shown = zone.civilTime(at: due.at)
-        for time in due.moved { notes.append("\(time.shortClock) does not exist on \(time.date): runs at \(shown.shortClock)") }
+        for time in due.moved {
+            let day = time.date == shown.date ? "" : "\(shown.date) "
+            notes.append("\(time.shortClock) does not exist on \(time.date): runs at \(day)\(shown.shortClock)")
+        }
         if zone.showsAgain(due.at) { notes.append("\(shown.shortClock) comes twice on \(shown.date): this is the first time") }
         if zone.showedBefore(due.at) { notes.append("\(shown.shortClock) comes twice on \(shown.date): this is the second time") }
         if due.excluded { notes.append("excluded: nothing runs") }
         if due.delay > .zero { notes.append("starts \(DurationText.print(due.delay)) later (jitter and spread)") }
+        if !after.isEmpty { notes.append("after " + after.sorted { $0.key < $1.key }.map { "\($0.key) (\($0.value.rawValue))" }.joined(separator: ", ")) }
         return notes.isEmpty ? nil : notes.joined(separator: "; ")
     }
 }

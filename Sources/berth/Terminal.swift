@@ -110,7 +110,7 @@ enum Show {
 
     static func until(_ text: String?) -> String {
         guard let seconds = seconds(since: text) else { return "-" }
-        return seconds <= 0 ? "in " + span(-seconds) : "now"
+        return seconds <= 0 ? "in " + span(-seconds) : seconds < 2 ? "now" : span(seconds) + " ago"
     }
 
     private static func seconds(since text: String?) -> Int? {

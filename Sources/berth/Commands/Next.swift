@@ -102,7 +102,7 @@ struct Next: AsyncParsableCommand {
             return
         }
         if found.isEmpty {
-            Terminal.say("nothing is due")
+            Terminal.say("nothing is due\(job == nil ? "" : ": a job without a schedule runs by hand, or after the jobs that 'berth inspect' names")")
             return
         }
         var table = Table("DUE", "ZONE", "IN", "JOB", "NOTE")
