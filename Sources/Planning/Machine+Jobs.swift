@@ -222,12 +222,16 @@ extension Machine {
     /// Accounts for the due times up to now that nobody attended to: one row for all of them, never a list of millions,
     /// and the runs that the job's policy asks for.
     mutating func missDueTimes(_ id: WorkloadID, _ reason: DueReason, _ now: Timestamp) {
-        guard let job = jobs[id], !job.removing, let schedule = job.policy.schedule else { return }
-        // What was accounted for before the clock was set far back is not missed now that it has come forward again.
-        let after = job.record.seen.flatMap { $0 <= now ? max($0, job.record.cursor) : nil } ?? job.record.cursor
-        guard let first = schedule.next(after: after), first.at <= now else { return }
+        guard var job = jobs[id], !job.removing, let schedule = job.policy.schedule else { return }
+        if let seen = job.record.seen, seen <= now, seen > job.record.cursor {
+            // What was accounted for before the clock was set far back is not missed now that it has come forward again.
+            job.record.cursor = seen
+            jobs[id] = job
+            write(.job(job.record))
+        }
+        guard let first = schedule.next(after: job.record.cursor), first.at <= now else { return }
         let last = schedule.previous(before: now + .milliseconds(1)) ?? first
-        let caughtUp = job.record.paused ? [] : catchUps(job.policy, schedule, after: after, now)
+        let caughtUp = job.record.paused ? [] : catchUps(job.policy, schedule, after: job.record.cursor, now)
         if job.policy.missed.kind == .all, let oldest = caughtUp.first {
             missOneByOne(id, schedule, from: oldest, caughtUp: Set(caughtUp), reason, now)
             missStretch(id, schedule, first: first.at, through: oldest - .seconds(1), reason)

@@ -260,4 +260,17 @@ import WorkloadModel
         #expect(rows.last == "2026-01-01T13:00 missed clock jump 3", "\(rows)")
         #expect(world.broken(accounted: [(Make.id("x"), Self.start, Make.schedule("0 * * * *"))]).isEmpty)
     }
+
+    /// The clock goes far back and comes forward to just past where it was: nothing new has come due in between.
+    @Test func aClockThatComesForwardToWhereItWasEndsTheDecision() {
+        let schedule = Make.schedule("0 0 * * *")
+        var world = Self.world(Make.recipe(Make.job("x", JobPolicy(schedule: schedule))), [:])
+        world.run(until: Self.start + .seconds(4 * 86400 + 600))
+        world.setClock(by: .zero - .seconds(3 * 86400))
+        world.run(until: world.now + .seconds(3600))
+        world.setClock(by: .seconds(3 * 86400))
+        world.run(until: world.now + .seconds(86400))
+        #expect(world.broken(accounted: [(Make.id("x"), Self.start, schedule)]).isEmpty)
+        #expect(MachineTests.rows(world, "x").suffix(2) == ["2026-01-05T00:00 ran 1", "2026-01-06T00:00 ran 1"])
+    }
 }
