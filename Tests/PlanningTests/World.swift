@@ -70,6 +70,8 @@ struct World {
     var steady: Duration = .zero
     /// The latest time that the clock has shown, since it was last set far back.
     var latest: Timestamp
+    /// Due times that had come and waited when the clock was set far back, of jobs that it was not far enough for.
+    private var waited: Set<String> = []
     var bootID = "boot-1"
     var machine: Machine
     var seed: UInt64
@@ -252,7 +254,8 @@ struct World {
                     take(.launchFailed(request.id, sentence))
                     return
                 }
-                if let dueAt = request.dueAt, latest < dueAt, [.schedule, .catchUp].contains(request.trigger) {
+                if let dueAt = request.dueAt, latest < dueAt, [.schedule, .catchUp].contains(request.trigger), !waited.contains("\(request.workload) \(dueAt)")
+                {
                     violations.append("\(request.workload) started before \(dueAt)")
                 }
                 var container = Container(request: request, startedAt: now, endsAt: now + duration)
@@ -369,6 +372,11 @@ struct World {
             container.endsAt = container.endsAt.map { $0 + step }
             return container
         }
+        for job in jobs.values {
+            for start in job.pending { if let dueAt = start.dueAt, dueAt > now { waited.insert("\(job.id) \(dueAt)") } }
+        }
         take(.tick)
+        // Where an era begins, they come again.
+        for (id, eras) in eras where eras.last?.from == now { waited = waited.filter { !$0.hasPrefix("\(id) ") } }
     }
 }
