@@ -106,8 +106,8 @@ let package = Package(
         // What Packaging/bench.sh measures inside of a process.
         .executableTarget(name: "ScheduleBenchmark", dependencies: ["Schedules", "SystemZones"], path: "Tests/ScheduleBenchmark", swiftSettings: swift),
         tests("SchedulesTests", ["Schedules", "SystemZones", "TestKit"]),
-        tests("RecipeFileTests", ["RecipeFile", "WorkloadModel", "Schedules", "SystemZones", "TestKit"]),
-        tests("RecipeImportTests", ["RecipeImport", "RecipeFile", "WorkloadModel", "Schedules", "SystemZones", "TestKit"]),
+        tests("RecipeFileTests", ["RecipeFile", "Planning", "WorkloadModel", "Schedules", "SystemZones", "TestKit"]),
+        tests("RecipeImportTests", ["RecipeImport", "RecipeFile", "Planning", "WorkloadModel", "Schedules", "SystemZones", "TestKit"]),
         tests("PlanningTests", ["Planning", "EngineAPI", "WorkloadModel", "Schedules", "TestKit"]),
         tests("HistoryStoreTests", ["HistoryStore", "Planning", "WorkloadModel", "Schedules", "TestKit", grdb]),
         tests(

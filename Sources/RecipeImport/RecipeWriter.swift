@@ -35,7 +35,7 @@ enum RecipeWriter {
         if !shared.isEmpty { lines.append("") }
         lines.append(jobs.isEmpty ? "jobs: {}" : "jobs:")
         for job in jobs { lines += self.lines(job, shared) }
-        lines += closing.map { $0.isEmpty ? "#" : "# \($0)" }
+        lines += closing.map { $0.isEmpty ? "#" : "# \(plain($0))" }
         return lines.joined(separator: "\n") + "\n"
     }
 
@@ -44,7 +44,7 @@ enum RecipeWriter {
     }
 
     private static func lines(_ job: ImportedJob, _ shared: [String: String]) -> [String] {
-        var lines = job.comments.map { $0.isEmpty ? "  #" : "  # \($0)" }
+        var lines = job.comments.map { $0.isEmpty ? "  #" : "  # \(plain($0))" }
         lines.append("  \(job.name):")
         func add(_ key: String, _ value: String) { lines.append("    \(key): \(value)") }
         add("<<", "*host")
@@ -73,6 +73,11 @@ enum RecipeWriter {
         }
         guard !options.isEmpty else { return quoted(when.form == "cron" ? when.text : "\(when.form) \(when.text)") }
         return "{ " + (["\(when.form): \(quoted(when.text))"] + options).joined(separator: ", ") + " }"
+    }
+
+    /// Of a comment: YAML has no place for control characters.
+    private static func plain(_ text: String) -> String {
+        String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control && $0 != "\t" ? " " : $0 }))
     }
 
     static func list(_ words: [String]) -> String { "[" + words.map(quoted).joined(separator: ", ") + "]" }

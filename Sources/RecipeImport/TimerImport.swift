@@ -71,7 +71,11 @@ public struct TimerImport {
         let isFixed = timer.isOn("Timer", "FixedRandomDelay")
         for setting in timer.values("Timer", "OnCalendar") {
             do {
-                _ = try CalendarExpression(setting.value)
+                let expression = try CalendarExpression(setting.value)
+                if let zone = expression.zoneName, !inputs.hasZone(zone) {
+                    tell(setting, .left("there is no time zone '\(zone)' here"))
+                    continue
+                }
                 job.when.append(ImportedJob.When(form: "calendar", text: setting.value, jitter: isFixed ? nil : delay, spread: isFixed ? delay : nil))
                 tell(setting, .carried(job.name))
             } catch { tell(setting, .left("\(error.message)")) }
@@ -162,7 +166,7 @@ public struct TimerImport {
         for setting in service.values("Service", "Environment") {
             for pair in (UnitWords.split(setting.value) ?? []).map({ $0.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init) }
             )
-            where pair.count == 2 {
+            where pair.count == 2 && UnitValue.isVariable(pair[0]) {
                 job.environment.removeAll { $0.name == pair[0] }
                 job.environment.append((pair[0], UnitSpecifiers.expand(pair[1], unit: service.name) ?? pair[1]))
             }
@@ -172,7 +176,7 @@ public struct TimerImport {
             job.environment.insert(("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"), at: 0)
         }
         for setting in service.values("Service", "EnvironmentFile") {
-            if setting.value.hasPrefix("-") {
+            if !setting.value.hasPrefix("/") {
                 tell(setting, .left("a file that need not be there: set its variables under 'environment', or write 'env_file' once it is"))
             } else {
                 job.environmentFiles.append(setting.value)
@@ -180,8 +184,10 @@ public struct TimerImport {
             }
         }
         if let user = service.value("Service", "User"), user != "root" {
-            job.user = user + (service.value("Service", "Group").map { ":\($0)" } ?? "")
-            for key in ["User", "Group"] { tell(service, "Service", key, .carried(job.name)) }
+            let group = service.value("Service", "Group")
+            let isKnown = UnitValue.isName(user) && group.map(UnitValue.isName) ?? true
+            if isKnown { job.user = user + (group.map { ":\($0)" } ?? "") }
+            for key in ["User", "Group"] { tell(service, "Service", key, isKnown ? .carried(job.name) : .left("it is not a user's or a group's name")) }
         }
         if let directory = service.value("Service", "WorkingDirectory") {
             if directory.hasPrefix("/") {
@@ -197,7 +203,7 @@ public struct TimerImport {
         }
         for key in ["TimeoutStartSec", "RuntimeMaxSec", "TimeoutSec"] {
             guard let text = service.value("Service", key) else { continue }
-            if let seconds = UnitSpan.seconds(text), seconds > 0 {
+            if let seconds = UnitSpan.seconds(text), seconds > 0, seconds < 1_000_000_000 {
                 if !job.more.contains(where: { $0.key == "timeout" }) { job.more.append(("timeout", UnitSpan.recipe(seconds))) }
             }
             tell(service, "Service", key, .carried("\(job.name): timeout"))
@@ -207,15 +213,15 @@ public struct TimerImport {
 
     private mutating func readLimits(_ service: UnitFile, into job: inout ImportedJob) {
         for key in ["MemoryMax", "MemoryLimit"] {
-            guard let text = service.value("Service", key), text.last != "%", text != "infinity" else { continue }
+            guard let text = service.value("Service", key), UnitValue.isSize(text) else { continue }
             job.more.append(("mem_limit", text))
             tell(service, "Service", key, .carried("\(job.name): mem_limit"))
         }
-        if let text = service.value("Service", "CPUQuota"), text.hasSuffix("%"), let percent = Double(text.dropLast()) {
-            job.more.append(("cpus", "\"\(percent / 100)\""))
+        if let text = service.value("Service", "CPUQuota"), text.hasSuffix("%"), let percent = Int(text.dropLast()), (1...100_000).contains(percent) {
+            job.more.append(("cpus", "\"\(Double(percent) / 100)\""))
             tell(service, "Service", "CPUQuota", .carried("\(job.name): cpus"))
         }
-        if let text = service.value("Service", "TasksMax"), let count = Int(text) {
+        if let text = service.value("Service", "TasksMax"), let count = Int(text), (1...4_000_000).contains(count) {
             job.more.append(("pids_limit", "\(count)"))
             tell(service, "Service", "TasksMax", .carried("\(job.name): pids_limit"))
         }
@@ -260,6 +266,22 @@ public struct TimerImport {
                 tell(setting, .left("\(job): not carried over; a job is locked in as every container of Berth is"))
             }
         }
+    }
+}
+
+enum UnitValue {
+    static func isName(_ text: String) -> Bool {
+        !text.isEmpty && text.count <= 32 && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_-.".contains($0)) }
+    }
+
+    static func isVariable(_ text: String) -> Bool {
+        text.first.map { $0.isASCII && ($0.isLetter || $0 == "_") } == true && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
+    }
+
+    /// `512M`: bytes, in powers of 1024 as in a recipe.
+    static func isSize(_ text: String) -> Bool {
+        let digits = text.prefix { $0.isASCII && $0.isNumber }
+        return !digits.isEmpty && digits.count <= 12 && Int64(digits) ?? 0 > 0 && ["", "K", "M", "G", "T"].contains(text.dropFirst(digits.count))
     }
 }
 

@@ -1,3 +1,4 @@
+import Planning
 import RecipeFile
 import Schedules
 import SystemZones
@@ -391,5 +392,19 @@ import WorkloadModel
     ]) func tellsWhatIsWrongInACalendarFile(text: String, words: String) {
         let result = Self.read("name: t\ncalendars: { bank: { file: holidays.ics } }\njobs: {}\n", files: ["/srv/shop/holidays.ics": text])
         #expect(result.recipe == nil && result.diagnostics.contains { $0.message.contains(words) }, "\(result.diagnostics.map(\.message))")
+    }
+
+    @Test(arguments: 0..<300) func garbageIsNoCalendarAndDoesNoHarm(seed: Int) {
+        var dice = Dice(seed: UInt64(seed))
+        let pieces = [
+            "BEGIN:VEVENT\n", "END:VEVENT\n", "DTSTART:", "20260101", "20269999", "\n", ";VALUE=DATE:", "RRULE:", "FREQ=YEARLY", ";BYDAY=", "4TH", "-1MO",
+            ";COUNT=", "99999",
+            ";INTERVAL=", "0", ";BYMONTH=", "13", "DTEND:", "DURATION:", "P5D", "P99999W", "PT", "EXDATE:", ",", " ", "\t", "\"", ":", ";UNTIL=", "\r\n",
+            "T000000", "BYMONTHDAY=-31",
+        ]
+        let text = "BEGIN:VCALENDAR\n" + (0..<Int.random(in: 1...40, using: &dice)).map { _ in pieces.randomElement(using: &dice)! }.joined()
+        // That it comes back is what counts: with days, or with a sentence.
+        let result = Self.read("name: t\ncalendars: { c: { file: c.ics } }\njobs: {}\n", files: ["/srv/shop/c.ics": text])
+        #expect(result.recipe != nil || !result.diagnostics.isEmpty)
     }
 }

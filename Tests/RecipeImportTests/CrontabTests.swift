@@ -194,4 +194,21 @@ import WorkloadModel
         #expect(Self.verdicts(result).contains("4 # anacron runs /etc/cron.daily, as its own table says"))
         #expect(Self.verdicts(result).contains { $0.hasPrefix("8 - it has 2 parts") })
     }
+
+    /// Whatever is imported, what comes out is a recipe.
+    @Test(arguments: 0..<300) func garbageBecomesARecipeOrNothing(seed: Int) throws {
+        var dice = Dice(seed: UInt64(seed))
+        let pieces = [
+            "*", "* * * * * ", "@daily ", "\n", "#", "=", "A=", "%", "\\", "\"", "'", "root ", "1-5", "/2", ",", "\t", "\r", "\u{0}", "\u{7}", "é", "CRON_TZ=",
+            "UTC",
+            "MAILTO=", "x", "- ", "{", "]", "$", "${A", "RANDOM_DELAY=", "7 ", "run-parts /etc/cron.daily ", "anacron ",
+        ]
+        let text = (0..<Int.random(in: 1...40, using: &dice)).map { _ in pieces.randomElement(using: &dice)! }.joined()
+        let system = seed % 2 == 0
+        let result = CrontabImport.recipe(
+            of: [.init(file: "f", text: text, kind: system ? .system : .user("root"))], directories: Self.directories,
+            anacrontab: seed % 3 == 0 ? ("a", text) : nil, source: "f", Self.inputs)
+        if text.contains("\u{0}") { return }
+        _ = try Self.read(result)
+    }
 }

@@ -1,3 +1,4 @@
+import Planning
 import RecipeImport
 import Schedules
 import TestKit
@@ -106,5 +107,19 @@ import WorkloadModel
         let lone = TimerImport.recipe(
             of: [.init(timer: UnitFile(name: "a.timer", files: [("a.timer", "[Timer]\nOnCalendar=daily\n")]), service: nil)], source: "a", CrontabTests.inputs)
         #expect(lone.jobs == 0 && !lone.isComplete)
+    }
+
+    @Test(arguments: 0..<300) func garbageBecomesARecipeOrNothing(seed: Int) throws {
+        var dice = Dice(seed: UInt64(seed))
+        let pieces = [
+            "[Timer]\n", "[Service]\n", "OnCalendar=", "daily", "\n", "ExecStart=", "/bin/x ", "\\\n", "%i", "%%", "$A", "${B}", "\"", "'", "\\x41", "\\", "=",
+            "-", "@",
+            "Environment=", "A=b ", "MemoryMax=", "1G", "infinity", "OnUnitActiveSec=", "1h 3", "Restart=always\n", "SuccessExitStatus=", "999 ", "é",
+            "CPUQuota=", "5%",
+            "TimeoutStartSec=", "0", "User=", "TasksMax=", "RandomizedDelaySec=", "#", ";",
+        ]
+        func text() -> String { (0..<Int.random(in: 1...40, using: &dice)).map { _ in pieces.randomElement(using: &dice)! }.joined() }
+        let result = Self.recipe("[Timer]\nOnCalendar=daily\n" + text(), "[Service]\nExecStart=/bin/x\n" + text())
+        _ = try CrontabTests.read(result)
     }
 }
