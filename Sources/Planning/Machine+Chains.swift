@@ -22,12 +22,23 @@ extension Machine {
     func gate(_ job: Job) -> Gate {
         if job.policy.after.isEmpty { return .open }
         for (name, condition) in job.policy.after.sorted(by: { $0.key < $1.key }) {
+            // An end that came while a start was waiting counts, whatever has begun since.
+            if let arrival = job.record.arrivals.first(where: { $0.job == name }) {
+                if !condition.holds(for: arrival.outcome) { return .closed("\(name) ended as \(arrival.outcome.rawValue)") }
+                continue
+            }
             guard let other = jobs[WorkloadID(project: job.record.id.project, name: name)] else { return .closed("there is no job \(name)") }
-            if !other.active.isEmpty || !other.record.pending.isEmpty { return .waits }
+            if !other.active.isEmpty || !other.record.pending.isEmpty || isDueNow(other) { return .waits }
             guard let outcome = other.record.lastOutcome else { return .closed("\(name) has not run yet") }
             if !condition.holds(for: outcome) { return .closed("\(name) ended as \(outcome.rawValue)") }
         }
         return .open
+    }
+
+    /// Whether a due time of a job has come that was not looked at yet: jobs are looked at one after another.
+    private func isDueNow(_ job: Job) -> Bool {
+        guard !job.record.paused, !job.removing, let now = lastMoment?.wall, let due = job.policy.schedule?.next(after: job.record.cursor) else { return false }
+        return due.at <= now
     }
 
     /// A run of a job has ended for good: those that come after it are told, and start once all that they come after have
@@ -35,8 +46,17 @@ extension Machine {
     mutating func passOn(_ id: WorkloadID, _ run: RunID, _ outcome: Outcome, dueAt: Timestamp?, _ now: Timestamp) {
         for follower in followers[id] ?? [] {
             guard var job = jobs[follower], !job.removing, let condition = job.policy.after[id.name] else { continue }
-            // Where a schedule says when, a due time may have waited for this end: see `releaseFollowers`.
-            if job.policy.schedule != nil { continue }
+            if job.policy.schedule != nil {
+                // Its schedule says when; a start of it may wait for this end.
+                guard job.record.pending.contains(where: \.waitsForOthers),
+                    !job.record.arrivals.contains(where: { $0.job == id.name })
+                else { continue }
+                job.record.arrivals.append(Arrival(job: id.name, run: run, outcome: outcome))
+                jobs[follower] = job
+                write(.job(job.record))
+                evaluateJob(follower, now)
+                continue
+            }
             job.record.arrivals.removeAll { $0.job == id.name }
             if condition.holds(for: outcome) { job.record.arrivals.append(Arrival(job: id.name, run: run, outcome: outcome)) }
             let complete = job.record.arrivals.count == job.policy.after.count
@@ -48,9 +68,20 @@ extension Machine {
         }
     }
 
+    /// Attempts that were to follow and do not any more: the ones that failed were the last.
+    mutating func passOnDropped(_ starts: [PendingStart], of id: WorkloadID, _ now: Timestamp) {
+        guard let outcome = jobs[id]?.record.lastOutcome else { return }
+        for start in starts { if let run = start.retryOf { passOn(id, run, outcome, dueAt: start.dueAt, now) } }
+    }
+
     /// The next link of a chain: it starts, waits, or is dropped, which is said.
     private mutating func startLink(_ id: WorkloadID, _ start: PendingStart, _ now: Timestamp) {
-        guard let job = jobs[id], !leaving else { return }
+        guard let job = jobs[id] else { return }
+        if leaving || gathering {
+            // It is decided, and looked at later: by the next daemon, or once all is known.
+            jobs[id]?.record.pending.append(start)
+            return
+        }
         let cause = start.arrivals?.last.map { "after \($0.job) (run \($0.run))" } ?? "after other jobs"
         func drop(_ why: String) { event("dropped", "the start \(cause) was dropped: \(why)", now, workload: id) }
         if job.record.paused {
@@ -87,7 +118,7 @@ extension Machine {
     /// Nothing of a job is going or about to: due times that waited for that come to their turn.
     mutating func releaseFollowers(of id: WorkloadID, _ now: Timestamp) {
         guard let waited = followers[id], let job = jobs[id], job.active.isEmpty, job.record.pending.isEmpty else { return }
-        for follower in waited where jobs[follower]?.record.pending.contains(where: { $0.trigger == .schedule && $0.queued }) == true {
+        for follower in waited where jobs[follower]?.record.pending.contains(where: \.waitsForOthers) == true {
             evaluateJob(follower, now)
         }
     }
@@ -103,11 +134,22 @@ extension Machine {
         return taken < limit
     }
 
+    /// Since when a job's next start has waited.
+    private func waitingSince(_ id: WorkloadID) -> Timestamp? { jobs[id]?.record.pending.filter(\.queued).map(\.notBefore).min() }
+
+    /// Whether another job's start has waited longer for a place in the same pool.
+    func isBehindOthers(_ job: Job, _ start: PendingStart) -> Bool {
+        guard let pool = job.policy.pool else { return false }
+        return waitingForPlace.contains { other in
+            other != job.record.id && other.project == job.record.id.project && jobs[other]?.policy.pool == pool
+                && waitingSince(other).map { ($0, other) < (start.notBefore, job.record.id) } ?? false
+        }
+    }
+
     /// A place in a pool may be free: the start that has waited longest gets it.
     mutating func offerPlace(in pool: WorkloadName, of project: ProjectName, _ now: Timestamp) {
         let waiting = waitingForPlace.filter { $0.project == project && jobs[$0]?.policy.pool == pool }
-        func since(_ id: WorkloadID) -> Timestamp { jobs[id]?.record.pending.map(\.notBefore).min() ?? now }
-        for id in waiting.sorted(by: { (since($0), $0) < (since($1), $1) }) { evaluateJob(id, now) }
+        for id in waiting.sorted(by: { (waitingSince($0) ?? now, $0) < (waitingSince($1) ?? now, $1) }) { evaluateJob(id, now) }
     }
 
     // MARK: No storms

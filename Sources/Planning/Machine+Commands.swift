@@ -15,6 +15,7 @@ extension Machine {
         for id in jobs.keys.sorted() where id.project == recipe.project && wanted[id]?.jobPolicy == nil {
             removeJob(id, reason: "the recipe no longer has it", now)
         }
+        gathering = true
         for workload in recipe.workloads {
             switch workload.kind {
             case .service(let policy): applyService(workload, policy, recipe.digest, explicit: explicit, now)
@@ -22,6 +23,8 @@ extension Machine {
             }
         }
         rebuildFollowers(recipe.project)
+        gathering = false
+        for workload in recipe.workloads where workload.jobPolicy != nil { evaluateJob(workload.id, now) }
     }
 
     private mutating func applyService(_ workload: Workload, _ policy: ServicePolicy, _ digest: String, explicit: Bool, _ now: Timestamp) {
@@ -64,13 +67,13 @@ extension Machine {
     mutating func applyJob(_ workload: Workload, _ policy: JobPolicy, _ digest: String, _ now: Timestamp) {
         let id = workload.id
         guard var job = jobs[id] else {
-            let record = rested.jobs.removeValue(forKey: id) ?? JobRecord(id: id, cursor: now, bootID: bootID)
+            let rested = rested.jobs.removeValue(forKey: id)
+            let record = rested ?? JobRecord(id: id, cursor: now, bootID: bootID)
             var job = Job(workload: workload, record: record, digest: digest)
             job.active = runs.filter { $0.value.request.workload == id && $0.value.request.kind == .job }.keys.sorted()
             jobs[id] = job
             write(.job(record))
-            missDueTimes(id, .daemonDown, now)
-            evaluateJob(id, now)
+            if let rested { reviveJob(id, reason: rested.bootID == bootID ? .daemonDown : .hostOff, now) } else { evaluateJob(id, now) }
             return
         }
         let rescheduled = job.policy.schedule != policy.schedule
@@ -97,10 +100,13 @@ extension Machine {
     mutating func takeZones(_ recipe: Recipe, _ now: Timestamp) {
         guard let current = recipes[recipe.project], current.digest == recipe.digest else { return }
         recipes[recipe.project] = recipe
+        gathering = true
         for workload in recipe.workloads {
             guard case .job(let policy) = workload.kind, let job = jobs[workload.id], !job.removing else { continue }
             applyJob(workload, policy, recipe.digest, now)
         }
+        gathering = false
+        for workload in recipe.workloads where jobs[workload.id]?.removing == false { evaluateJob(workload.id, now) }
     }
 
     /// A zone can vanish from the system, and come back: what was due in between is missed.
@@ -209,6 +215,7 @@ extension Machine {
             }
             jobs[id]?.record.pending = []
             if let record = jobs[id]?.record { write(.job(record)) }
+            passOnDropped(job.record.pending, of: id, now)
             event("stopped", "stopped by hand: \(job.active.count) runs, \(job.record.pending.count) waiting starts", now, actor: actor, workload: id)
             for run in job.active { stopRun(run, reason: "stopped by \(actor)") }
             releaseFollowers(of: id, now)

@@ -5,14 +5,27 @@ internal import WorkloadModel
 extension Machine {
     /// Handles what is due and what waits, and asks to be woken for what comes next.
     mutating func evaluateJob(_ id: WorkloadID, _ now: Timestamp) {
-        guard jobs[id] != nil, !leaving, !restoring else { return }
+        guard jobs[id] != nil, !leaving, !gathering else { return }
         takeDueTimes(id, now)
         startPending(id, now)
+        forgetArrivals(id)
         guard let job = jobs[id], !job.removing else { return }
         let nextDue = job.policy.schedule?.next(after: job.record.cursor)?.at
-        let nextPending = job.record.pending.map(\.notBefore).filter { $0 > now }.min()
+        let nextPending = job.record.pending.compactMap { start in
+            start.notBefore > now ? start.notBefore : start.lastMoment(job.policy).map { $0 + .milliseconds(1) }
+        }.filter { $0 > now }.min()
         wake(id, at: [nextDue, nextPending].compactMap { $0 }.min())
         releaseFollowers(of: id, now)
+    }
+
+    /// Ends that came while a start of a scheduled job was waiting are no one else's once it waits no more.
+    private mutating func forgetArrivals(_ id: WorkloadID) {
+        guard var job = jobs[id], job.policy.schedule != nil, !job.record.arrivals.isEmpty, !job.record.pending.contains(where: \.waitsForOthers) else {
+            return
+        }
+        job.record.arrivals = []
+        jobs[id] = job
+        write(.job(job.record))
     }
 
     /// Accounts for every due time up to now.
@@ -35,7 +48,8 @@ extension Machine {
         } else if job.record.paused {
             skip(id, due.at, .paused, note: Machine.note(due))
         } else if due.delay > .zero {
-            jobs[id]?.record.pending.append(PendingStart(trigger: .schedule, dueAt: due.at, notBefore: due.at + due.delay, queued: false))
+            jobs[id]?.record.pending.append(
+                PendingStart(trigger: .schedule, dueAt: due.at, notBefore: due.at + due.delay, queued: false, note: Machine.note(due)))
         } else {
             startScheduled(id, due.at, note: Machine.note(due), now)
         }
@@ -57,7 +71,7 @@ extension Machine {
             skip(id, dueAt, .after, note: [note, sentence].compactMap { $0 }.joined(separator: "; "))
             return
         }
-        let start = PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now, queued: true)
+        let start = PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now, queued: true, note: note)
         let isFree = job.active.isEmpty || job.policy.overlap == .allow
         let place = hasPlace(job)
         guard isFree, place, gate == .open else {
@@ -66,7 +80,7 @@ extension Machine {
         }
         guard mayStartAgain(job) else {
             // Not skipped: it starts a little later than it could.
-            jobs[id]?.record.pending.append(PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now + .seconds(1), queued: false))
+            jobs[id]?.record.pending.append(PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now + .seconds(1), queued: false, note: note))
             return
         }
         dropRetries(id, before: dueAt, now)
@@ -103,47 +117,72 @@ extension Machine {
 
     /// Starts what waits and may start now.
     private mutating func startPending(_ id: WorkloadID, _ now: Timestamp) {
-        var changed = false
+        guard !gathering else { return }
+        var changed = dropExpired(id, now)
         waitingForPlace.remove(id)
+        var yields: WorkloadName?
         while let job = jobs[id], !job.removing {
             let ready = job.record.pending.filter { $0.notBefore <= now && isTurn(of: $0, job) }
             guard let next = ready.min(by: { $0.notBefore < $1.notBefore }), let index = job.record.pending.firstIndex(of: next) else { break }
-            // All but a due time whose jitter is over wait for their place.
-            if next.queued, !hasPlace(job), !(job.record.paused && next.trigger != .manual) {
-                waitingForPlace.insert(id)
-                break
+            // All but a due time whose jitter is over wait for their place, and for those that have waited longer.
+            if next.queued, !(job.record.paused && next.trigger != .manual) {
+                let hasPlace = hasPlace(job)
+                if !hasPlace || isBehindOthers(job, next) {
+                    waitingForPlace.insert(id)
+                    if hasPlace { yields = job.policy.pool }
+                    break
+                }
             }
             changed = true
             jobs[id]?.record.pending.remove(at: index)
             startPending(id, next, now)
         }
         if changed, let record = jobs[id]?.record { write(.job(record)) }
+        if let yields { offerPlace(in: yields, of: id.project, now) }
     }
 
     /// Whether nothing but its pool can be in a start's way.
-    private func isTurn(of start: PendingStart, _ job: Job) -> Bool {
+    func isTurn(of start: PendingStart, _ job: Job) -> Bool {
         guard start.queued else { return true }
-        return job.active.isEmpty && (start.trigger != .schedule || gate(job) != .waits)
+        // Runs beside one another are wanted, but not all that were missed at once.
+        let isFree = job.active.isEmpty || job.policy.overlap == .allow && start.trigger != .catchUp
+        let isGated = start.trigger == .schedule || start.trigger == .catchUp && job.policy.schedule != nil
+        return isFree && (!isGated || gate(job) != .waits)
+    }
+
+    /// What has waited past its deadline does not wait on.
+    private mutating func dropExpired(_ id: WorkloadID, _ now: Timestamp) -> Bool {
+        guard let job = jobs[id] else { return false }
+        let expired = job.record.pending.filter { start in start.queued && start.lastMoment(job.policy).map { $0 < now } ?? false }
+        guard !expired.isEmpty else { return false }
+        jobs[id]?.record.pending.removeAll { expired.contains($0) }
+        for start in expired {
+            if start.trigger == .schedule, let dueAt = start.dueAt {
+                skip(id, dueAt, .deadline, note: start.note)
+            } else {
+                event("dropped", "a start (\(start.trigger.rawValue)) waited past its deadline", now, workload: id)
+            }
+        }
+        return true
     }
 
     private mutating func startPending(_ id: WorkloadID, _ next: PendingStart, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
         if job.record.paused, next.trigger != .manual {
             if next.trigger == .schedule, let dueAt = next.dueAt {
-                skip(id, dueAt, .paused)
+                skip(id, dueAt, .paused, note: next.note)
             } else {
                 event("dropped", "a start (\(next.trigger.rawValue)) was dropped because the job is paused", now, workload: id)
+                passOnDropped([next], of: id, now)
             }
             return
         }
         if next.trigger == .schedule, let dueAt = next.dueAt {
-            startScheduled(id, dueAt, now)
+            startScheduled(id, dueAt, note: next.note, now)
             return
         }
-        // A catch-up is as old as its due time, a link of a chain as old as the end that set it off.
-        let since: Timestamp? = next.trigger == .catchUp ? next.dueAt : next.trigger == .after ? next.notBefore : nil
-        if let since, let deadline = job.policy.deadline, now - since > deadline {
-            event("dropped", "a start (\(next.trigger.rawValue)) of \(since) waited past its deadline", now, workload: id)
+        if next.trigger == .catchUp, job.policy.schedule != nil, case .closed(let sentence) = gate(job) {
+            event("dropped", "the catch-up of \(next.dueAt.map(\.description) ?? "a due time") was dropped: \(sentence)", now, workload: id)
             return
         }
         guard next.trigger == .manual || mayStartAgain(job) else {
@@ -180,12 +219,14 @@ extension Machine {
         let id = run.request.workload
         guard var job = jobs[id] else { return }
         job.active.removeAll { $0 == runID }
+        let pool = job.policy.pool
         if job.removing {
             jobs[id] = job
             if job.active.isEmpty {
                 jobs[id] = nil
                 write(.removeWorkload(id, .job))
             }
+            if let pool { offerPlace(in: pool, of: id.project, now) }
             return
         }
         let good = outcome == .succeeded
@@ -197,14 +238,14 @@ extension Machine {
             let delay = job.policy.retries.delay(afterAttempt: run.request.attempt) + .milliseconds(jitter > 0 ? Int64.random(in: 0...jitter, using: &dice) : 0)
             again = PendingStart(
                 trigger: .retry, dueAt: run.request.dueAt, attempt: run.request.attempt + 1, notBefore: now + delay, queued: true,
-                arrivals: run.request.arrivals.isEmpty ? nil : run.request.arrivals, changes: run.changes)
+                arrivals: run.request.arrivals.isEmpty ? nil : run.request.arrivals, changes: run.changes, retryOf: runID)
         }
         if outcome == .lost, job.policy.onLost == .rerun, run.request.trigger != .rerun {
             again = PendingStart(
                 trigger: .rerun, dueAt: run.request.dueAt, attempt: run.request.attempt, notBefore: now, queued: true,
-                arrivals: run.request.arrivals.isEmpty ? nil : run.request.arrivals, changes: run.changes)
+                arrivals: run.request.arrivals.isEmpty ? nil : run.request.arrivals, changes: run.changes, retryOf: runID)
         }
-        if let start = again, let words = run.request.changes, start.changes == nil {
+        if let start = again, let words = run.request.changes, start.changes == nil, !words.hasPrefix("for ") {
             event("dropped", "it is not tried again: what was changed for it (\(words)) did not outlive the daemon", now, workload: id, run: runID)
             again = nil
         }
@@ -214,7 +255,7 @@ extension Machine {
         evaluateJob(id, now)
         // What is tried again has not ended yet, for those that come after it.
         if again == nil { passOn(id, runID, outcome, dueAt: run.request.dueAt, now) }
-        if let pool = job.policy.pool { offerPlace(in: pool, of: id.project, now) }
+        if let pool { offerPlace(in: pool, of: id.project, now) }
     }
 
     // MARK: Missed due times
@@ -280,18 +321,23 @@ extension Machine {
         for start in job.record.pending where start.dueAt ?? now > now {
             event("dropped", "a start (\(start.trigger.rawValue)) for a due time that the clock has yet to come to again", now, workload: id)
         }
+        let dropped = job.record.pending.filter { $0.dueAt ?? now > now }
         job.record.pending.removeAll { $0.dueAt ?? now > now }
         job.record.seen = max(job.record.seen ?? job.record.cursor, job.record.cursor)
         job.record.era += 1
         job.record.cursor = now
         jobs[id] = job
         write(.job(job.record))
+        passOnDropped(dropped, of: id, now)
     }
 
     /// Due times that waited, for their jitter or for another run, and were waited for too long: they are missed ones.
     mutating func missPending(_ id: WorkloadID, _ reason: DueReason, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
-        let late = job.record.pending.filter { $0.trigger == .schedule && max($0.notBefore, $0.dueAt ?? now) < now - Machine.lateTolerance }
+        // What waited for another run, or for a place, was attended to: while the host was up, it waits on.
+        let late = job.record.pending.filter { start in
+            start.trigger == .schedule && max(start.notBefore, start.dueAt ?? now) < now - Machine.lateTolerance && (!start.queued || reason == .hostOff)
+        }
         guard !late.isEmpty else { return }
         jobs[id]?.record.pending.removeAll { late.contains($0) }
         for (index, start) in late.enumerated() {
@@ -328,5 +374,21 @@ extension Machine {
     private static func lastWindow(_ schedule: Schedule, _ due: Timestamp) -> Duration {
         let day = Duration.seconds(86400)
         return schedule.next(after: due).map { min($0.at - due, day) } ?? day
+    }
+}
+
+extension PendingStart {
+    /// Whether jobs that its own comes after can be in its way.
+    var waitsForOthers: Bool { queued && (trigger == .schedule || trigger == .catchUp) }
+
+    /// The last moment at which it may still start; `nil` when there is none. A due time and its catch-up are as old as the due
+    /// time, a link of a chain as old as the end that set it off.
+    func lastMoment(_ policy: JobPolicy) -> Timestamp? {
+        guard let deadline = policy.deadline else { return nil }
+        return switch trigger {
+        case .schedule, .catchUp: dueAt.map { $0 + deadline }
+        case .after: notBefore + deadline
+        case .manual, .retry, .rerun, .start, .restart: nil
+        }
     }
 }

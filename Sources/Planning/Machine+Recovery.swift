@@ -18,12 +18,11 @@ extension Machine {
         if !sameBoot { write(.boot(bootID)) }
         takeUp(stored, now)
         for recipe in stored.recipes { rebuildFollowers(recipe.project) }
-        // Nothing new is decided before all that is going is known: what overlaps, and who has a place in a pool.
-        restoring = true
+        // Nothing new is decided before all that is going is known: what overlaps, who has a place in a pool, what was missed.
+        gathering = true
         let open = stored.openRuns.sorted { $0.id < $1.id }
         for run in open { attach(run) }
         for run in open { takeUp(run, observed[run.id], rests: stored.unreadable.contains(run.workload.project), now) }
-        restoring = false
         // What an engine holds of runs that are closed, or that nobody knows, is let go; one that lives is stopped first, as
         // gently as any, and let go at its end.
         for id in observed.keys.sorted() where runs[id] == nil {
@@ -40,6 +39,8 @@ extension Machine {
             jobs[id] = nil
             write(.removeWorkload(id, .job))
         }
+        gathering = false
+        for id in jobs.keys.sorted() { evaluateJob(id, now) }
         return decision
     }
 
@@ -156,8 +157,12 @@ extension Machine {
         }
     }
 
-    private mutating func reviveJob(_ id: WorkloadID, reason: DueReason, _ now: Timestamp) {
+    mutating func reviveJob(_ id: WorkloadID, reason: DueReason, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
+        if job.record.cursor > now + Machine.correction {
+            event("clock-set", "the clock is far behind what it was; due times count from now", now, workload: id)
+            beginEra(id, now)
+        }
         if job.record.bootID != bootID {
             jobs[id]?.record.bootID = bootID
             if job.policy.schedule?.runsAtBoot == true {
@@ -168,10 +173,6 @@ extension Machine {
                 }
             }
             if let record = jobs[id]?.record { write(.job(record)) }
-        }
-        if job.record.cursor > now + Machine.correction {
-            event("clock-set", "the clock is far behind what it was; due times count from now", now, workload: id)
-            beginEra(id, now)
         }
         missPending(id, reason, now)
         missDueTimes(id, reason, now)

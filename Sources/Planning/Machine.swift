@@ -74,8 +74,8 @@ public struct Machine: Sendable {
     var lastMoment: Moment?
     /// The decision that is being made.
     var decision = Decision()
-    /// What an earlier daemon left is being taken up.
-    var restoring = false
+    /// Facts are being gathered that starts depend on: no start of a job is decided before all of them are there.
+    var gathering = false
     /// No launch any more: the daemon is leaving.
     var leaving = false
 
@@ -142,6 +142,14 @@ public struct Machine: Sendable {
         }
     }
 
+    /// Lets something happen to many jobs, and looks at what starts only then.
+    mutating func gather(_ now: Timestamp, _ body: (inout Machine) -> Void) {
+        gathering = true
+        body(&self)
+        gathering = false
+        for id in jobs.keys.sorted() { evaluateJob(id, now) }
+    }
+
     /// Notices that the wall clock was set, or that the host slept.
     private mutating func watchClock(_ moment: Moment) {
         let before = lastMoment
@@ -150,11 +158,15 @@ public struct Machine: Sendable {
         let step = (moment.wall - last.wall) - (moment.steady - last.steady)
         if step > Machine.clockTolerance {
             event("clock-set", "the clock went forward by \(DurationText.print(step)), or the host slept", moment.wall)
-            for id in jobs.keys.sorted() { missDueTimes(id, .clockJump, moment.wall) }
+            gather(moment.wall) { machine in
+                for id in machine.jobs.keys.sorted() { machine.missDueTimes(id, .clockJump, moment.wall) }
+            }
         } else if step < .zero - Machine.clockTolerance {
             let back = Duration.zero - step
             event("clock-set", "the clock went back by \(DurationText.print(back))", moment.wall)
-            for id in jobs.keys.sorted() { clockWentBack(job: id, by: back, moment.wall) }
+            gather(moment.wall) { machine in
+                for id in machine.jobs.keys.sorted() { machine.clockWentBack(job: id, by: back, moment.wall) }
+            }
             for id in services.keys.sorted() { clockWentBack(service: id, by: back, moment.wall) }
         }
     }
@@ -167,7 +179,6 @@ public struct Machine: Sendable {
         jobs[id] = job
         // A small step back runs nothing twice: the cursor stays ahead. A large one is a correction: nothing waits for years.
         if job.record.cursor > now + Machine.correction { beginEra(id, now) } else { write(.job(job.record)) }
-        evaluateJob(id, now)
     }
 
     private mutating func clockWentBack(service id: WorkloadID, by back: Duration, _ now: Timestamp) {

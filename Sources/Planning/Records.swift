@@ -54,7 +54,8 @@ public struct JobRecord: Hashable, Sendable {
     /// Runs that ended like the last one, in a row, by success and failure.
     public var streak: Int
     public var pending: [PendingStart]
-    /// Of the jobs that it comes after, those that have ended as they must since it last started; the latest is last.
+    /// Of the jobs that it comes after, the ends that count for its next start; the latest is last. Without a schedule, those
+    /// that were as they must be since a chain last started it; with one, those since a due time of it began to wait.
     public var arrivals: [Arrival]
     /// How often its due times began anew because the clock was set far back. A due time has one row in each era.
     public var era: Int
@@ -91,10 +92,14 @@ public struct PendingStart: Hashable, Sendable, Codable {
     public var arrivals: [Arrival]?
     /// What somebody changed for it.
     public var changes: RunChanges?
+    /// Of a retry: the run that is tried again.
+    public var retryOf: RunID?
+    /// Of a due time: what a clock change did to it, for the history.
+    public var note: String?
 
     public init(
         trigger: Trigger, dueAt: Timestamp?, attempt: Int = 1, notBefore: Timestamp, queued: Bool, arrivals: [Arrival]? = nil,
-        changes: RunChanges? = nil
+        changes: RunChanges? = nil, retryOf: RunID? = nil, note: String? = nil
     ) {
         self.trigger = trigger
         self.dueAt = dueAt
@@ -103,6 +108,8 @@ public struct PendingStart: Hashable, Sendable, Codable {
         self.queued = queued
         self.arrivals = arrivals
         self.changes = changes
+        self.retryOf = retryOf
+        self.note = note
     }
 }
 

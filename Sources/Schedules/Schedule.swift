@@ -15,6 +15,7 @@ public struct Schedule: Sendable, Hashable {
     /// The first due time after an instant; `nil` when there is none any more.
     public func next(after: Timestamp) -> DueTime? {
         if entries.count == 1 { return entries[0].next(after: after.seconds) }
+        if unavailableZone != nil { return nil }
         var best: DueTime?
         for entry in entries {
             guard let due = entry.next(after: after.seconds) else { continue }
@@ -29,6 +30,7 @@ public struct Schedule: Sendable, Hashable {
 
     /// The last due time before an instant.
     public func previous(before: Timestamp) -> DueTime? {
+        if unavailableZone != nil { return nil }
         // Due times are whole seconds, so one in the running second lies before a later instant of that second.
         let bound = before.milliseconds.floorRemainder(by: 1000) > 0 ? before.seconds + 1 : before.seconds
         return entries.compactMap { $0.previous(before: bound) }.max { $0.at < $1.at }
@@ -37,6 +39,7 @@ public struct Schedule: Sendable, Hashable {
     /// How many due times lie in `(after, through]`. Exact for one entry; for several, exact up to 100,000 and beyond
     /// that the sum of the entries', which counts a second twice that two of them name.
     public func count(after: Timestamp, through: Timestamp) -> Int64 {
+        if unavailableZone != nil { return 0 }
         let sum = entries.reduce(0) { $0 + $1.count(after: after.seconds, through: through.seconds) }
         guard entries.count > 1, sum <= 100_000 else { return sum }
         var total: Int64 = 0

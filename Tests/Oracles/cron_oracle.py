@@ -2,7 +2,7 @@
 the epoch) after START out, one line each; a line 'error' for what is refused.
 
 `cronsim` asks cronsim, an implementation of Debian's rules. `croniter` asks croniter, whose rules agree where at most one of the day
-fields is given and no clock is set. `brute` looks at every minute of COUNT days with Python's
+fields is given and no clock is set. `offsets` are those that Python's zoneinfo has. `brute` looks at every minute of COUNT days with Python's
 zoneinfo: what schedules with '*' in minute or hour promise where clocks are set."""
 import sys
 from datetime import datetime, timedelta, timezone
@@ -28,6 +28,11 @@ def iterated(expression, zone, start, count):
     return [int(steps.get_next(datetime).timestamp()) for _ in range(count)]
 
 
+def offsets(expression, zone, start, count):
+    # Here the expression is a list of instants.
+    return [int(datetime.fromtimestamp(int(at), timezone.utc).astimezone(zone).utcoffset().total_seconds()) for at in expression.split(",")]
+
+
 def brute(expression, zone, start, days):
     rule = CronSim(expression, datetime.fromtimestamp(start, timezone.utc))
     found = []
@@ -41,7 +46,7 @@ def brute(expression, zone, start, days):
 for line in sys.stdin:
     mode, expression, zone, start, count = line.rstrip("\n").split("\t")
     try:
-        answer = {"cronsim": simulated, "croniter": iterated, "brute": brute}[mode](expression, ZoneInfo(zone), int(start), int(count))
+        answer = {"cronsim": simulated, "croniter": iterated, "offsets": offsets, "brute": brute}[mode](expression, ZoneInfo(zone), int(start), int(count))
         print(" ".join(map(str, answer)))
     except (CronSimError, StopIteration):
         print("error")

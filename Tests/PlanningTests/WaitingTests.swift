@@ -1,0 +1,157 @@
+import Planning
+import Schedules
+import TestKit
+import Testing
+import WorkloadModel
+
+/// Starts that wait, and what must not happen to them. Each of these was once decided wrongly.
+@Suite struct WaitingTests {
+    static let start = ChainTests.start
+
+    static func name(_ text: String) -> WorkloadName { ChainTests.name(text) }
+
+    @Test(arguments: MissedPolicy.Kind.allCases) func aStartThatWaitsForAnotherJobWaitsOnOverARestart(kind: MissedPolicy.Kind) {
+        let recipe = Make.recipe(
+            Make.job("dump", JobPolicy(schedule: Make.schedule("59 1 * * *"))),
+            Make.job("report", JobPolicy(schedule: Make.schedule("0 2 * * *"), missed: MissedPolicy(kind: kind), after: [Self.name("dump"): .success])))
+        var world = ChainTests.world(recipe, ["dump": (.seconds(600), .exited(code: 0))])
+        world.run(until: Self.start + .seconds(7210))
+        world.restart(after: .seconds(180))
+        world.run(until: Self.start + .seconds(10_000))
+        #expect(ChainTests.starts(world, "report") == ["schedule 7740 s for 2026-01-01T02:00"])
+        #expect(MachineTests.rows(world, "report") == ["2026-01-01T02:00 ran 1"])
+    }
+
+    @Test func catchUpsKeepTheOrderOfAChain() {
+        let report = JobPolicy(schedule: Make.schedule("0 2 * * *"), after: [Self.name("dump"): .success])
+        let recipe = Make.recipe(Make.job("dump", JobPolicy(schedule: Make.schedule("0 1 * * *"))), Make.job("areport", report))
+        for code: Int32 in [0, 1] {
+            var world = ChainTests.world(recipe, ["dump": (.seconds(600), .exited(code: code))])
+            world.restart(after: .seconds(3 * 3600), newBoot: true)
+            world.run(until: world.now + .seconds(3600))
+            #expect(ChainTests.starts(world, "dump") == ["catch-up 10800 s for 2026-01-01T01:00"])
+            #expect(ChainTests.starts(world, "areport") == (code == 0 ? ["catch-up 11400 s for 2026-01-01T02:00"] : []))
+            #expect(ChainTests.dropped(world).count == (code == 0 ? 0 : 1))
+        }
+    }
+
+    @Test func whoWaitsLongestGetsThePlace() {
+        let pool = Self.name("p")
+        let recipe = Make.recipe(
+            Make.job("x", JobPolicy(schedule: Make.schedule("every 2s"), overlap: .queue, pool: pool)),
+            Make.job("y", JobPolicy(schedule: Make.schedule("every 10s"), overlap: .queue, pool: pool)), pools: ["p": 1])
+        var world = ChainTests.world(recipe, ["x": (.seconds(4), .exited(code: 0)), "y": (.seconds(1), .exited(code: 0))])
+        world.run(until: Self.start + .seconds(60))
+        #expect(ChainTests.starts(world, "y").count >= 5, "\(ChainTests.starts(world, "y"))")
+        #expect(world.broken(accounted: []).isEmpty)
+    }
+
+    @Test func aJobThatGoesLeavesItsPlaceToTheNext() {
+        let policy = JobPolicy(overlap: .queue, pool: Self.name("p"))
+        var world = ChainTests.world(Make.recipe(Make.job("x", policy), Make.job("y", policy), pools: ["p": 1]), ["x": (.seconds(5000), .exited(code: 0))])
+        world.take(.run(Make.id("x"), actor: "t"))
+        #expect(world.take(.run(Make.id("y"), actor: "t")) == .queued)
+        world.run(until: Self.start + .seconds(10))
+        world.take(.apply(Make.recipe(Make.job("y", policy), pools: ["p": 1]), explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(20))
+        #expect(ChainTests.starts(world, "y") == ["manual 10 s"])
+        // A job that leaves the pool, and one that is larger now, do so as well.
+        var other = ChainTests.world(Make.recipe(Make.job("a", policy), Make.job("z", policy), pools: ["p": 1]), ["z": (.seconds(5000), .exited(code: 0))])
+        other.take(.run(Make.id("z"), actor: "t"))
+        other.take(.run(Make.id("a"), actor: "t"))
+        other.take(.apply(Make.recipe(Make.job("a", policy), Make.job("z", policy), pools: ["p": 2]), explicit: true, actor: "t"))
+        #expect(ChainTests.starts(other, "a") == ["manual 0 s"])
+    }
+
+    @Test func theOrderOfNamesDecidesNothing() {
+        let after = JobPolicy(schedule: Make.schedule("0 2 * * *"), after: [Self.name("dump"): .success])
+        let recipe = Make.recipe(Make.job("check", after), Make.job("dump", JobPolicy(schedule: Make.schedule("0 2 * * *"))), Make.job("verify", after))
+        var world = ChainTests.world(recipe, ["dump": (.seconds(60), .exited(code: 0))])
+        world.run(until: Self.start + .seconds(10_000))
+        #expect(ChainTests.starts(world, "check") == ["schedule 7260 s for 2026-01-01T02:00"])
+        #expect(ChainTests.starts(world, "verify") == ["schedule 7260 s for 2026-01-01T02:00"])
+    }
+
+    /// The one before is never idle: its end counts, not its rest. And a deadline ends the waiting.
+    @Test func nobodyWaitsForAJobToBeIdle() {
+        let dump = Make.job("dump", JobPolicy(schedule: Make.schedule("every 2s"), overlap: .queue))
+        let report = JobPolicy(schedule: Make.schedule("* * * * *"), after: [Self.name("dump"): .success])
+        var world = ChainTests.world(Make.recipe(dump, Make.job("report", report)), ["dump": (.seconds(3), .exited(code: 0))])
+        world.run(until: Self.start + .seconds(250))
+        #expect(ChainTests.starts(world, "report").count == 4)
+        #expect(MachineTests.rows(world, "report").allSatisfy { $0.contains("ran") })
+        let late = JobPolicy(schedule: Make.schedule("0 1 * * *"), deadline: .seconds(5), after: [Self.name("dump"): .success])
+        var slow = ChainTests.world(
+            Make.recipe(Make.job("dump", JobPolicy(schedule: Make.schedule("59 0 * * *"))), Make.job("report", late)),
+            ["dump": (.seconds(5000), .exited(code: 0))])
+        slow.run(until: Self.start + .seconds(3607))
+        #expect(MachineTests.rows(slow, "report") == ["2026-01-01T01:00 skipped deadline 1"])
+    }
+
+    @Test func aRetryThatIsDroppedWasTheEnd() {
+        let recipe = Make.recipe(
+            Make.job("dump", JobPolicy(schedule: Make.schedule("0 1 * * *"), retries: RetryPolicy(limit: 3, backoff: .seconds(600)))),
+            Make.job("alarm", JobPolicy(after: [Self.name("dump"): .failure])))
+        for event in [Event.pause(Make.id("dump"), actor: "t"), .stop(Make.id("dump"), actor: "t")] {
+            var world = ChainTests.world(recipe, ["dump": (.seconds(1), .exited(code: 1))])
+            world.run(until: Self.start + .seconds(3700))
+            #expect(ChainTests.starts(world, "alarm").isEmpty)
+            world.take(event)
+            world.run(until: Self.start + .seconds(5000))
+            #expect(ChainTests.starts(world, "alarm").count == 1, "\(event)")
+        }
+    }
+
+    @Test func aLinkThatIsDueWhenTheDaemonLeavesIsStartedByTheNext() {
+        let recipe = Make.recipe(Make.job("long", JobPolicy()), Make.job("clean", JobPolicy(after: [Self.name("long"): .always])))
+        var world = ChainTests.world(recipe, ["long": (.seconds(5000), .exited(code: 0))])
+        world.take(.run(Make.id("long"), actor: "t"))
+        world.run(until: Self.start + .seconds(10))
+        world.take(.stopAll)
+        world.run(until: Self.start + .seconds(20))
+        #expect(ChainTests.starts(world, "clean").isEmpty && world.jobs[Make.id("clean")]?.pending.count == 1)
+        world.restart(after: .seconds(5))
+        world.run(until: Self.start + .seconds(60))
+        #expect(ChainTests.starts(world, "clean") == ["after 25 s"])
+    }
+
+    @Test func oneMissingZoneOfTwoHoldsTheWholeJob() {
+        func schedule(_ zone: Zone) -> Schedule {
+            Schedule(
+                [zone, .utc].enumerated().map {
+                    ScheduleEntry(text: "\($0) * * * *", rule: try! ScheduleRule("\($0 * 30) * * * *", seed: "x"), zone: $1, seed: "x")
+                })
+        }
+        let lisbon = Make.zone("Europe/Lisbon")
+        func recipe(_ zone: Zone) -> Recipe { Make.recipe(Make.job("x", JobPolicy(schedule: schedule(zone)))) }
+        var world = ChainTests.world(recipe(lisbon), [:])
+        world.run(until: Self.start + .seconds(3700))
+        world.take(.zonesChanged(recipe(.unavailable(name: "Europe/Lisbon"))))
+        world.run(until: Self.start + .seconds(3 * 3600))
+        world.take(.zonesChanged(recipe(lisbon)))
+        world.run(until: Self.start + .seconds(4 * 3600))
+        #expect(world.broken(accounted: [(Make.id("x"), Self.start, schedule(lisbon))]).isEmpty)
+        #expect(MachineTests.rows(world, "x").contains("2026-01-01T03:00 missed zone missing 4"))
+    }
+
+    @Test func rebootRunsUnderADeadClockToo() {
+        let recipe = Make.recipe(Make.job("x", JobPolicy(schedule: Make.schedule("@reboot"), missed: MissedPolicy(kind: .skip))))
+        var world = ChainTests.world(recipe, [:])
+        world.run(until: Self.start + .seconds(100))
+        world.now = Make.time("2020-01-01T00:00:00Z")
+        world.latest = world.now
+        world.restart(after: .zero, newBoot: true)
+        world.run(until: world.now + .seconds(10))
+        #expect(world.starts.count == 1 && world.starts.last?.trigger == .schedule)
+    }
+
+    @Test func aPastDueTimeIsTriedAgainAfterARestart() {
+        let recipe = Make.recipe(Make.job("x", JobPolicy(schedule: Make.schedule("0 0 * * *"), retries: RetryPolicy(limit: 1, backoff: .seconds(1)))))
+        var world = ChainTests.world(recipe, ["x": (.seconds(60), .exited(code: 1))])
+        world.run(until: Self.start + .seconds(86400 + 3600))
+        world.take(.run(Make.id("x"), RunChanges(dueAt: Make.time("2026-01-02T00:00:00Z")), actor: "t"))
+        world.restart(after: .seconds(5))
+        world.run(until: world.now + .seconds(200))
+        #expect(world.starts.suffix(2).map(\.trigger) == [.manual, .retry])
+    }
+}
