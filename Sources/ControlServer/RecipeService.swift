@@ -27,10 +27,12 @@ public struct RecipeService: Sendable {
     /// Reads a recipe that carries all it needs.
     ///
     /// - Throws: ``ControlAPI/ErrorInfo`` with every diagnostic
-    public func read(_ source: RecipeSource) throws(ErrorInfo) -> Recipe { try read(source) { [zones] in try zones.zone($0) } }
+    public func read(_ source: RecipeSource) throws(ErrorInfo) -> Recipe { try read(source, inForce: false) { [zones] in try zones.zone($0) } }
 
-    private func read(_ source: RecipeSource, zone: @escaping (String) throws -> Zone) throws(ErrorInfo) -> Recipe {
-        let result = RecipeReader.read(source, RecipeInputs(of: source, zone: zone, hostZone: zones.local(), limits: limits))
+    private func read(_ source: RecipeSource, inForce: Bool, zone: @escaping (String) throws -> Zone) throws(ErrorInfo) -> Recipe {
+        var inputs = RecipeInputs(of: source, zone: zone, hostZone: zones.local(), limits: limits)
+        inputs.acceptsUnavailableZones = inForce
+        let result = RecipeReader.read(source, inputs)
         guard let recipe = result.recipe else { throw RecipeService.failure(result, source) }
         return recipe
     }
@@ -87,6 +89,6 @@ public struct RecipeService: Sendable {
         do { source = try JSONDecoder().decode(RecipeSource.self, from: Data(stored.utf8)) } catch {
             throw ErrorInfo(error: "the stored recipe is damaged: \(error)")
         }
-        return try read(source) { [zones] name in (try? zones.zone(name)) ?? .unavailable(name: name) }
+        return try read(source, inForce: true) { [zones] name in (try? zones.zone(name)) ?? .unavailable(name: name) }
     }
 }

@@ -251,6 +251,10 @@ extension NativeEngine {
                 try HostFile.makeDirectory(source, mode: 0o755)
             }
             guard HostFile.exists(source) else { throw EngineError.sandbox("the mount's source \(source) is not there") }
+            if HostFile.real(source) == "/", !container.privileged {
+                throw EngineError.sandbox(
+                    "the mount of / would bring the kernel's own files of the host: mount the directories that are needed, or say 'privileged: true'")
+            }
             for own in [paths.state, paths.runtime] where NativeEngine.shows(source, own) {
                 let (outer, inner) = (HostFile.real(source), HostFile.real(own))
                 guard outer != inner else { throw EngineError.sandbox("the mount of \(source) would show Berth's own files to the container: refused") }

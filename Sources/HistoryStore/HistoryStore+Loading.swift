@@ -30,17 +30,22 @@ extension HistoryStore {
             var state = StoredState()
             state.bootID = try String.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'boot_id'")
             for row in try Row.fetchAll(db, sql: "SELECT * FROM service_rows") {
-                if let record = ServiceRecord(row) { state.services.append(record) } else { unreadable.append("service row \(row)") }
+                if let record = ServiceRecord(row) { state.services.append(record) } else { unreadable.append(name("service", row)) }
             }
             for row in try Row.fetchAll(db, sql: "SELECT * FROM job_rows") {
-                if let record = JobRecord(row) { state.jobs.append(record) } else { unreadable.append("job row \(row)") }
+                if let record = JobRecord(row) { state.jobs.append(record) } else { unreadable.append(name("job", row)) }
             }
             for row in try Row.fetchAll(db, sql: "SELECT * FROM run_rows WHERE state <> 'finished'") {
-                if let run = OpenRun(row) { state.openRuns.append(run) } else { unreadable.append("run row \(row)") }
+                if let run = OpenRun(row) { state.openRuns.append(run) } else { unreadable.append(name("run", row)) }
             }
             return LoadedState(recipeSources: recipes.map { ($0["project"], $0["source"]) }, state: state, unreadable: unreadable)
         }
     }
+}
+
+/// Which row it is. Its values stay out of it: a start that waits holds the variables of a run by hand.
+private func name(_ kind: String, _ row: Row) -> String {
+    "\(kind) row of \(row["project"] as String? ?? "?")/\(row["name"] as String? ?? "?")"
 }
 
 func workloadID(_ row: Row) -> WorkloadID? {

@@ -1,3 +1,4 @@
+internal import Foundation
 internal import GRDB
 public import Schedules
 public import WorkloadModel
@@ -160,49 +161,59 @@ extension HistoryStore {
         }
     }
 
-    /// Forgets finished runs beyond `keep` for each workload, and due times and events older than `before`.
+    /// Forgets finished runs beyond `keep` for each workload, and runs, due times and events older than `before`.
+    ///
+    /// What goes is looked for beside the writer and removed a little at a time, so that nothing waits for it long.
     ///
     /// - Parameter own: jobs that say themselves how much of theirs is kept; the other two bounds stand in where they do not
     /// - Returns: the runs that are forgotten, whose logs can go
     /// - Throws: ``StoreError``
     public func prune(keep: Int, before: Timestamp, own: [WorkloadID: Retention] = [:]) async throws(StoreError) -> [(RunID, WorkloadID)] {
-        try await write { db in
-            try db.execute(sql: "CREATE TEMP TABLE IF NOT EXISTS own (project TEXT, name TEXT, runs INTEGER, before_ms INTEGER, PRIMARY KEY (project, name))")
-            try db.execute(sql: "DELETE FROM temp.own")
-            for (id, retention) in own {
-                try db.cachedStatement(sql: "INSERT INTO temp.own VALUES (?, ?, ?, ?)").execute(arguments: [
-                    id.project.description, id.name.description, retention.runs ?? keep, (retention.before ?? before).milliseconds,
-                ])
-            }
-            // Run ids begin with the time, so a bound on time is one on the key; but each job has its own, so the column is used.
-            let rows = try Row.fetchAll(
+        let rules = own.map { id, retention in
+            [id.project.description, id.name.description, "\(retention.runs ?? keep)", "\((retention.before ?? before).milliseconds)"]
+        }
+        let list: String
+        do { list = String(decoding: try JSONEncoder().encode(rules), as: UTF8.self) } catch { throw .storage("\(error)") }
+        let own = """
+            WITH own AS MATERIALIZED (SELECT value ->> 0 AS project, value ->> 1 AS name, cast(value ->> 2 AS INTEGER) AS runs,
+                cast(value ->> 3 AS INTEGER) AS before_ms FROM json_each(?3))
+            """
+        let old = try await read { db in
+            try Row.fetchAll(
                 db,
                 sql: """
-                    DELETE FROM run_rows WHERE state = 'finished' AND run_id IN (
-                        SELECT run_id FROM (
-                            SELECT run_id, r.project, r.name, decided_ms, coalesce(o.runs, ?1) AS most, coalesce(o.before_ms, ?2) AS oldest,
-                                row_number() OVER (PARTITION BY r.project, r.name ORDER BY run_id DESC) AS place
-                            FROM run_rows r LEFT JOIN temp.own o ON o.project = r.project AND o.name = r.name
-                        ) WHERE place > most OR decided_ms < oldest
-                    ) RETURNING run_id, project, name
-                    """, arguments: [keep, before.milliseconds])
-            for (table, column) in [("due_rows", "due_ms"), ("event_rows", "at_ms")] {
-                try db.execute(
-                    sql: """
-                        DELETE FROM \(table) WHERE \(column) < ?1 AND NOT EXISTS
-                            (SELECT 1 FROM temp.own o WHERE o.project = \(table).project AND o.name = \(table).name);
-                        """, arguments: [before.milliseconds])
-                for (id, retention) in own {
-                    try db.cachedStatement(sql: "DELETE FROM \(table) WHERE project = ? AND name = ? AND \(column) < ?").execute(arguments: [
-                        id.project.description, id.name.description, (retention.before ?? before).milliseconds,
-                    ])
-                }
-            }
-            return rows.compactMap { row in
+                    \(own) SELECT run_id, project, name FROM (
+                        SELECT run_id, r.project, r.name, state, decided_ms, coalesce(o.runs, ?1) AS most, coalesce(o.before_ms, ?2) AS oldest,
+                            row_number() OVER (PARTITION BY r.project, r.name ORDER BY run_id DESC) AS place
+                        FROM run_rows r LEFT JOIN own o ON o.project = r.project AND o.name = r.name
+                    ) WHERE state = 'finished' AND (place > most OR decided_ms < oldest)
+                    """, arguments: [keep, before.milliseconds, list]
+            ).compactMap { row -> (RunID, WorkloadID)? in
                 guard let id = RunID(row["run_id"]), let workload = workloadID(row) else { return nil }
                 return (id, workload)
             }
         }
+        for batch in stride(from: 0, to: old.count, by: 500).map({ old[$0..<min($0 + 500, old.count)] }) {
+            try await write { db in
+                for (id, _) in batch {
+                    try db.cachedStatement(sql: "DELETE FROM run_rows WHERE run_id = ? AND state = 'finished'").execute(arguments: [id.description])
+                }
+            }
+        }
+        for (table, column) in [("due_rows", "due_ms"), ("event_rows", "at_ms")] {
+            try await write { db in
+                try db.execute(
+                    sql: """
+                        \(own) DELETE FROM \(table) WHERE \(column) < max(?1, ?2) AND NOT EXISTS
+                            (SELECT 1 FROM own o WHERE o.project = \(table).project AND o.name = \(table).name)
+                        """, arguments: [Int64.min, before.milliseconds, list])
+                for rule in rules {
+                    try db.cachedStatement(sql: "DELETE FROM \(table) WHERE project = ? AND name = ? AND \(column) < cast(? AS INTEGER)").execute(
+                        arguments: [rule[0], rule[1], rule[3]])
+                }
+            }
+        }
+        return old
     }
 }
 

@@ -30,16 +30,21 @@ struct ICalendar {
     static func days(_ text: String) throws(CalendarFileError) -> [ClosedRange<CivilDate>] {
         var found: [ClosedRange<CivilDate>] = []
         var event: Event?
+        // An alarm within an event has a DURATION of its own.
+        var inner = 0
         for property in properties(text) {
             switch (property.name, property.value.uppercased()) {
-            case ("BEGIN", "VEVENT"): event = Event(line: property.line)
-            case ("END", "VEVENT"):
+            case ("BEGIN", "VEVENT") where event == nil: event = Event(line: property.line)
+            case ("END", "VEVENT") where inner == 0:
                 if let done = event { found += try ranges(done) }
                 event = nil
+            case ("BEGIN", _): if event != nil { inner += 1 }
+            case ("END", _): inner = max(0, inner - 1)
             default:
-                if event != nil { try take(property, &event!) }
+                if event != nil, inner == 0 { try take(property, &event!) }
             }
         }
+        if let event { throw CalendarFileError(line: event.line, message: "an event has no END") }
         return found
     }
 
@@ -78,6 +83,8 @@ struct ICalendar {
             event.end = property.value.contains("T") && !property.value.contains("T000000") ? CivilDate(daysSinceEpoch: end.daysSinceEpoch + 1) : end
         case "DURATION": event.days = try wholeDays(property)
         case "RRULE": event.rule = (property.value, property.line)
+        case "RECURRENCE-ID":
+            throw CalendarFileError(line: property.line, message: "one of a repetition that was moved is not understood: give its dates in the recipe")
         case "RDATE": for word in property.value.split(separator: ",") { event.more.append(try date(String(word), property.line)) }
         case "EXDATE": for word in property.value.split(separator: ",") { event.without.insert(try date(String(word), property.line)) }
         case "STATUS": event.cancelled = property.value.uppercased() == "CANCELLED"
@@ -99,8 +106,15 @@ struct ICalendar {
     private static func wholeDays(_ property: Property) throws(CalendarFileError) -> Int {
         let text = property.value.uppercased()
         guard text.hasPrefix("P") else { throw CalendarFileError(line: property.line, message: "'\(property.value)' is not a duration") }
-        if text.hasPrefix("PT") { return 1 }
-        let amount = text.dropFirst().prefix(while: \.isNumber)
+        let isTime = text.hasPrefix("PT")
+        let amount = text.dropFirst(isTime ? 2 : 1).prefix(while: \.isNumber)
+        if isTime {
+            // Less than a day is the day that it begins on.
+            guard let number = Int(amount), number < 100_000 else {
+                throw CalendarFileError(line: property.line, message: "'\(property.value)' is not a duration")
+            }
+            return text.hasSuffix("H") ? max(1, (number + 23) / 24) : 1
+        }
         let unit = text.dropFirst(1 + amount.count).first
         guard let number = Int(amount), number >= 1, number <= 3660, unit == "D" || unit == "W" else {
             throw CalendarFileError(line: property.line, message: "'\(property.value)' is not a duration of days or weeks")
@@ -150,8 +164,8 @@ struct ICalendar {
                 return weekday
             }
         }
-        // Weekdays counted through the whole year, and every one of a year, are for no holiday that is known.
-        if weekdays != nil, months == nil { throw refusal() }
+        // Weekdays counted through the whole year, and a day of every month, are for no holiday that is known.
+        if weekdays != nil || monthDays != nil, months == nil { throw refusal() }
         var found: [CivilDate] = []
         for year in stride(from: start.year, through: lastYear, by: interval) {
             for month in (months ?? [start.month]).sorted() {

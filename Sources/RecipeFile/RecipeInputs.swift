@@ -12,6 +12,8 @@ public struct RecipeInputs {
     /// The zone of schedules that name none.
     public var hostZone: Zone
     public var limits: RecipeLimits
+    /// Whether a zone that is not to be found is accepted, as in a recipe that is in force already.
+    public var acceptsUnavailableZones = false
 
     public init(
         variables: [String: String], readFile: @escaping (String) throws -> String, zone: @escaping (String) throws -> Zone, hostZone: Zone,

@@ -131,6 +131,9 @@ extension RecipeReader {
             guard let named = self.zone(named: name, node.place) else { return nil }
             zone = named
         }
+        if zone.isUnavailable, !inputs.acceptsUnavailableZones {
+            error("the host's time zone '\(zone.name)' is not to be found: name one with 'timezone', or install tzdata", node.place)
+        }
         let entry = ScheduleEntry(
             text: text, rule: rule, zone: zone, seed: seed, clockChanges: clockChanges, jitter: jitter, spread: spread, except: except,
             between: between)

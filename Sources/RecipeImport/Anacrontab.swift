@@ -24,7 +24,7 @@ enum Anacrontab {
     static func lines(_ text: String) -> [(number: Int, text: String, line: Line)] {
         var found: [(Int, String, Line)] = []
         var open: (number: Int, text: String)?
-        for (index, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (index, raw) in text.linesOfText.enumerated() {
             let whole = (open?.text ?? "") + raw
             let number = open?.number ?? index + 1
             if whole.hasSuffix("\\") {

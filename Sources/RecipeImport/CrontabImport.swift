@@ -8,6 +8,8 @@ public struct CrontabImport {
         public var file: String
         public var text: String
         public var kind: Kind
+        /// Whether cron itself reads it: then one mistake makes cron pass over the whole file, and nothing of it is carried over.
+        public var isInstalled: Bool
 
         public enum Kind: Sendable, Hashable {
             /// The crontab of one user.
@@ -16,10 +18,11 @@ public struct CrontabImport {
             case system
         }
 
-        public init(file: String, text: String, kind: Kind) {
+        public init(file: String, text: String, kind: Kind, isInstalled: Bool = false) {
             self.file = file
             self.text = text
             self.kind = kind
+            self.isInstalled = isInstalled
         }
     }
 
@@ -89,8 +92,11 @@ public struct CrontabImport {
 
     private mutating func read(_ table: Table) {
         var environment = CronEnvironment()
-        for (index, raw) in table.text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            let text = raw.hasSuffix("\r") ? String(raw.dropLast()) : String(raw)
+        if table.isInstalled, let why = reasonToIgnore(table) {
+            tell(table.file, 0, "", .left("cron passes over the whole file: \(why)"))
+            return
+        }
+        for (index, text) in table.text.linesOfText.enumerated() {
             let number = index + 1
             switch CrontabLine(text, hasUser: table.kind == .system) {
             case .blank: break
@@ -104,6 +110,20 @@ public struct CrontabImport {
         }
     }
 
+    /// Why Debian's cron takes nothing of a file.
+    private func reasonToIgnore(_ table: Table) -> String? {
+        if !table.text.isEmpty, !table.text.hasSuffix("\n") { return "its last line has no end" }
+        for (index, text) in table.text.linesOfText.enumerated() {
+            switch CrontabLine(text, hasUser: table.kind == .system) {
+            case .invalid(let why): return "line \(index + 1): \(why)"
+            case .entry(let entry):
+                if let user = entry.user, inputs.home(user) == nil { return "line \(index + 1): there is no user '\(user)' here" }
+            case .blank, .comment, .variable: break
+            }
+        }
+        return nil
+    }
+
     private mutating func take(_ name: String, _ value: String, _ file: String, _ number: Int, _ text: String, _ environment: inout CronEnvironment) {
         switch name {
         case "MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING":
@@ -112,14 +132,14 @@ public struct CrontabImport {
         case "CRON_TZ":
             if inputs.hasZone(value) {
                 environment.zone = value
-                tell(file, number, text, .carried("the time zone of what follows"))
+                tell(file, number, text, .changed("the time zone of what follows; Debian's cron knows no such variable, and went by the host's"))
             } else {
                 tell(file, number, text, .left("there is no time zone '\(value)' here: what follows is in the host's"))
             }
         case "RANDOM_DELAY":
             if let minutes = Int(value), minutes >= 0 {
                 environment.jitter = minutes == 0 ? nil : "\(minutes)m"
-                tell(file, number, text, .carried("a jitter of \(minutes) minutes"))
+                tell(file, number, text, .changed("a jitter of \(minutes) minutes; Debian's cron knows no such variable"))
             } else {
                 tell(file, number, text, .left("'\(value)' is not a number of minutes"))
             }
@@ -139,7 +159,7 @@ public struct CrontabImport {
             tell(table.file, number, text, .left("there is no user '\(user)' here"))
             return
         }
-        if table.kind == .system, let directory = directories.first(where: { entry.command.contains("run-parts") && mentions(entry.command, $0.path) }) {
+        if table.kind == .system, let directory = directories.first(where: { runsOnly(entry.command, $0.path) }) {
             scripts(directory, entry, table, number, text, environment, home: home)
             return
         }
@@ -161,8 +181,12 @@ public struct CrontabImport {
         tell(table.file, number, text, words.isEmpty ? .carried(job.name) : .changed("\(job.name): \(words.joined(separator: "; "))"))
     }
 
-    private func mentions(_ command: String, _ path: String) -> Bool {
-        command.split { $0.isWhitespace || ";&|(){}\"'".contains($0) }.contains { $0 == path || $0 == path + "/" }
+    /// Whether a command is nothing but run-parts over a directory, with what Debian's own lines have around it.
+    private func runsOnly(_ command: String, _ path: String) -> Bool {
+        let words = command.split { $0.isWhitespace || ";(){}".contains($0) }.map(String.init)
+        let around: Set<String> = ["test", "-x", "/usr/sbin/anacron", "||", "&&", "cd", "/", "run-parts", "/usr/bin/run-parts"]
+        return words.contains { $0.hasSuffix("run-parts") } && words.contains { $0 == path || $0 == path + "/" }
+            && words.allSatisfy { around.contains($0) || $0.hasPrefix("--") || $0 == path || $0 == path + "/" }
     }
 
     private mutating func takeComments() -> [String] {
@@ -172,8 +196,9 @@ public struct CrontabImport {
 
     private func describe(_ job: inout ImportedJob, user: String, home: String, _ environment: CronEnvironment) {
         if user != "root" { job.user = user }
-        job.workingDirectory = inputs.isDirectory(home) ? home : "/"
         job.environment = environment.values(user: user, home: home)
+        let start = job.environment.first { $0.name == "HOME" }?.value ?? home
+        job.workingDirectory = start.hasPrefix("/") && inputs.isDirectory(start) ? start : "/"
     }
 
     /// A step beyond a field's range matches the range's first value alone; our own reader refuses it as a likely mistake.
@@ -184,6 +209,8 @@ public struct CrontabImport {
             let items = fields[index].split(separator: ",").map { item -> String in
                 let parts = item.split(separator: "/")
                 guard parts.count == 2, let step = Int(parts[1]), step > last else { return String(item) }
+                // Of days, months and weekdays the largest step means the first value as well, and keeps its `*`.
+                if index > 1, parts[0] == "*" { return "*/\(last)" }
                 let first = parts[0] == "*" ? [0, 0, 1, 1, 0][index].description : String(parts[0].prefix { $0 != "-" })
                 remark = "to cron '\(item)' is '\(first)', as it is now"
                 return first
@@ -212,6 +239,12 @@ public struct CrontabImport {
             return
         }
         let (when, remark) = schedule(entry.schedule, environment)
+        if imported.contains(directory.path) {
+            let pool = poolName(directory.path)
+            for index in jobs.indices where jobs[index].more.contains(where: { $0.key == "pool" && $0.value == pool }) { jobs[index].when.append(when) }
+            tell(table.file, number, text, .changed("one more time for each script of \(directory.path)"))
+            return
+        }
         let made = scripts(directory, when: when, missed: "skip", home: home, user: entry.user ?? "root", environment)
         tell(
             table.file, number, text, made.isEmpty ? .carried("\(directory.path) is empty") : .changed("a job for each script: \(made.joined(separator: ", "))")
@@ -244,13 +277,19 @@ public struct CrontabImport {
             job.comments = takeComments()
             describe(&job, user: user, home: home, environment)
             job.workingDirectory = "/"
-            job.more += [("missed", missed), ("overlap", "queue"), ("pool", "run-parts")]
-            if !pools.contains("run-parts") { pools.append("run-parts") }
+            job.more += [("missed", missed), ("overlap", "queue"), ("pool", poolName(directory.path))]
+            if !pools.contains(poolName(directory.path)) { pools.append(poolName(directory.path)) }
             jobs.append(job)
             made.append(job.name)
             tell(path, 0, "", .carried(job.name))
         }
         return made
+    }
+
+    /// The scripts of one directory run one after another.
+    private func poolName(_ path: String) -> String {
+        var names = JobNames()
+        return names.name(path.split(separator: "/").last.map(String.init) ?? "scripts")
     }
 
     private mutating func reportLeftDirectories() {
@@ -304,7 +343,7 @@ public struct CrontabImport {
             ?? ImportedJob.When(form: "every", text: "\(days)d from \(clock)")
         let missed = "{ policy: last, window: \(days)d }"
         let said = "\(cron == nil ? "every \(days) days" : words) at \(clock), and after downtime as soon as the host is up"
-        if let directory = directories.first(where: { entry.command.contains("run-parts") && mentions(entry.command, $0.path) }) {
+        if let directory = directories.first(where: { runsOnly(entry.command, $0.path) }) {
             let made = scripts(directory, when: when, missed: missed, home: inputs.home("root") ?? "/root", user: "root", environment)
             tell(file, number, text, .changed("\(made.isEmpty ? "\(directory.path) is empty" : made.joined(separator: ", ")): \(said)"))
             return

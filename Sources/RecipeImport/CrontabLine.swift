@@ -98,7 +98,8 @@ enum CrontabLine: Hashable {
             }
         }
         if escaped { put("\\") }
-        return (command, input.map { $0.hasSuffix("\n") ? $0 : $0 + "\n" })
+        // Nothing after the `%` is nothing to read.
+        return (command, input.flatMap { $0.isEmpty ? nil : $0.hasSuffix("\n") ? $0 : $0 + "\n" })
     }
 }
 

@@ -15,7 +15,7 @@ struct ImportedJob {
     var command: [String]
     var user: String?
     var environment: [(name: String, value: String)] = []
-    var environmentFiles: [String] = []
+    var environmentFiles: [(path: String, isRequired: Bool)] = []
     var workingDirectory: String?
     var when: [When] = []
     /// Other keys with their YAML values, in order.

@@ -5,10 +5,11 @@ enum RecipeWriter {
     ///   - closing: comment lines for the end
     static func write(_ jobs: [ImportedJob], project: String, source: String, writable: [String], pools: [(String, Int)], closing: [String]) -> String {
         var lines = [
-            "# Made from \(source).", "#",
-            "# The jobs run on the host's own files. What cron and systemd give a job, these keep: the host's network, and its directories",
-            "# to write to. Take away what a job does not need; `privileged: true` gives one the whole machine. Missed due times are not",
-            "# caught up and runs may overlap, as before, where nothing else is said: `missed: last` and `overlap: skip` are Berth's defaults.",
+            "# Made from \(plain(source)).", "#",
+            "# The jobs run on the host's own files, with its network, and with its directories to write to. They are locked in all the same:",
+            "# no other processes to see or signal, an own /dev, few capabilities, no sudo. `privileged: true` lifts most of that for a job that",
+            "# needs the whole machine. Missed due times are not caught up and runs may overlap, as before, where nothing else is said:",
+            "# `missed: last` and `overlap: skip` are Berth's defaults.",
             "name: \(quoted(project))", "",
         ]
         if !pools.isEmpty {
@@ -56,7 +57,9 @@ enum RecipeWriter {
             let text = environment(job)
             add("environment", shared[text].map { "*\($0)" } ?? text)
         }
-        if !job.environmentFiles.isEmpty { add("env_file", list(job.environmentFiles)) }
+        if !job.environmentFiles.isEmpty {
+            add("env_file", "[" + job.environmentFiles.map { "{ path: \(quoted($0.path)), required: \($0.isRequired) }" }.joined(separator: ", ") + "]")
+        }
         if job.when.count == 1 {
             add("schedule", when(job.when[0]))
         } else if !job.when.isEmpty {
@@ -75,9 +78,10 @@ enum RecipeWriter {
         return "{ " + (["\(when.form): \(quoted(when.text))"] + options).joined(separator: ", ") + " }"
     }
 
-    /// Of a comment: YAML has no place for control characters.
+    /// Of a comment: without control characters, for which YAML has no place, and without whatever ends a line to anybody.
     private static func plain(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control && $0 != "\t" ? " " : $0 }))
+        let unfit: Set<Unicode.GeneralCategory> = [.control, .lineSeparator, .paragraphSeparator, .format, .surrogate, .privateUse, .unassigned]
+        return String(String.UnicodeScalarView(text.unicodeScalars.map { unfit.contains($0.properties.generalCategory) && $0 != "\t" ? " " : $0 }))
     }
 
     static func list(_ words: [String]) -> String { "[" + words.map(quoted).joined(separator: ", ") + "]" }
@@ -94,6 +98,7 @@ enum RecipeWriter {
             case "$": result += "$$"
             case _ where scalar.value < 0x20 || scalar.value == 0x7F || (0x80..<0xA0).contains(scalar.value):
                 result += "\\x" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+            case "\u{2028}", "\u{2029}", "\u{FEFF}": result += "\\u" + String(scalar.value, radix: 16)
             default: result.unicodeScalars.append(scalar)
             }
         }

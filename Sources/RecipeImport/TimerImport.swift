@@ -67,9 +67,11 @@ public struct TimerImport {
     // MARK: When
 
     private mutating func readTimer(_ timer: UnitFile, into job: inout ImportedJob) {
+        // An empty value of any of these takes back all of them.
+        let times = timer.timerSettings
         let delay = timer.value("Timer", "RandomizedDelaySec").flatMap { UnitSpan.seconds($0) }.flatMap { $0 > 0 ? UnitSpan.recipe($0) : nil }
         let isFixed = timer.isOn("Timer", "FixedRandomDelay")
-        for setting in timer.values("Timer", "OnCalendar") {
+        for setting in times where setting.key == "OnCalendar" {
             do {
                 let expression = try CalendarExpression(setting.value)
                 if let zone = expression.zoneName, !inputs.hasZone(zone) {
@@ -81,13 +83,13 @@ public struct TimerImport {
             } catch { tell(setting, .left("\(error.message)")) }
         }
         for key in ["OnBootSec", "OnStartupSec"] {
-            for setting in timer.values("Timer", key) {
+            for setting in times where setting.key == key {
                 job.when.append(ImportedJob.When(form: "cron", text: "@reboot"))
                 tell(setting, .changed("\(job.name): at the first start after each boot, without the delay"))
             }
         }
         for key in ["OnUnitActiveSec", "OnUnitInactiveSec"] {
-            for setting in timer.values("Timer", key) {
+            for setting in times where setting.key == key {
                 guard let seconds = UnitSpan.seconds(setting.value), seconds > 0 else {
                     tell(setting, .left("'\(setting.value)' is not a span of time"))
                     continue
@@ -104,7 +106,8 @@ public struct TimerImport {
         for key in ["OnActiveSec", "OnClockChange", "OnTimezoneChange", "WakeSystem"] {
             tell(timer, "Timer", key, .left("a recipe has nothing of the kind"))
         }
-        job.more.append(("missed", timer.isOn("Timer", "Persistent") ? "last" : "skip"))
+        // However long ago it was.
+        job.more.append(("missed", timer.isOn("Timer", "Persistent") ? "{ policy: last, window: 366d }" : "skip"))
         // A service that is going is not started a second time.
         job.more.append(("overlap", "skip"))
     }
@@ -119,8 +122,8 @@ public struct TimerImport {
         }
         var parts: [(words: [String], mayFail: Bool)] = []
         for setting in service.values("Service", "ExecStartPre") + main + service.values("Service", "ExecStartPost") {
-            guard let part = command(setting, service) else { return false }
-            parts.append(part)
+            guard let found = commands(setting, service) else { return false }
+            parts += found
             tell(setting, .carried(job.name))
         }
         let needsShell = parts.count > 1 || parts[0].mayFail || parts[0].words.contains { $0.contains("$") }
@@ -136,12 +139,16 @@ public struct TimerImport {
         return true
     }
 
-    private mutating func command(_ setting: UnitFile.Setting, _ service: UnitFile) -> (words: [String], mayFail: Bool)? {
+    /// The commands of one setting; a lone `;` parts them.
+    private mutating func commands(_ setting: UnitFile.Setting, _ service: UnitFile) -> [(words: [String], mayFail: Bool)]? {
         var text = Substring(setting.value)
         var mayFail = false
+        var isLiteral = false
         while let first = text.first, "-@:+!|".contains(first) {
             if first == "-" { mayFail = true }
-            if first == "@" || first == "|" {
+            if first == ":" { isLiteral = true }
+            let otherUser = (first == "+" || first == "!") && service.value("Service", "User").map { $0 != "root" } ?? false
+            if first == "@" || first == "|" || otherUser {
                 tell(setting, .left("the prefix '\(first)' of a command has no like in a recipe"))
                 return nil
             }
@@ -157,9 +164,14 @@ public struct TimerImport {
                 tell(setting, .left("'\(word)' has a specifier that only systemd can fill in"))
                 return nil
             }
-            expanded.append(word)
+            expanded.append(isLiteral ? word.replacing("$", with: "$$") : word)
         }
-        return (expanded, mayFail)
+        let split = expanded.split(separator: ";", omittingEmptySubsequences: true).map(Array.init)
+        guard !split.isEmpty else {
+            tell(setting, .left("it has no command"))
+            return nil
+        }
+        return split.map { (words: $0, mayFail: mayFail) }
     }
 
     private mutating func readService(_ service: UnitFile, into job: inout ImportedJob) {
@@ -176,12 +188,13 @@ public struct TimerImport {
             job.environment.insert(("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"), at: 0)
         }
         for setting in service.values("Service", "EnvironmentFile") {
-            if !setting.value.hasPrefix("/") {
-                tell(setting, .left("a file that need not be there: set its variables under 'environment', or write 'env_file' once it is"))
-            } else {
-                job.environmentFiles.append(setting.value)
-                tell(setting, .carried(job.name))
+            let path = setting.value.hasPrefix("-") ? String(setting.value.dropFirst()) : setting.value
+            guard path.hasPrefix("/"), !path.contains("*") else {
+                tell(setting, .left("'\(path)' is not the path of one file"))
+                continue
             }
+            job.environmentFiles.append((path, !setting.value.hasPrefix("-")))
+            tell(setting, .changed("\(job.name): read when the recipe is applied, and 'Environment' wins over it"))
         }
         if let user = service.value("Service", "User"), user != "root" {
             let group = service.value("Service", "Group")
@@ -201,7 +214,9 @@ public struct TimerImport {
             job.hostNetwork = false
             tell(service, "Service", "PrivateNetwork", .carried(job.name))
         }
-        for key in ["TimeoutStartSec", "RuntimeMaxSec", "TimeoutSec"] {
+        // What bounds the start bounds the run only where the run is the start.
+        let isOneshot = service.value("Service", "Type") == "oneshot"
+        for key in isOneshot ? ["TimeoutStartSec", "TimeoutSec"] : ["RuntimeMaxSec"] {
             guard let text = service.value("Service", key) else { continue }
             if let seconds = UnitSpan.seconds(text), seconds > 0, seconds < 1_000_000_000 {
                 if !job.more.contains(where: { $0.key == "timeout" }) { job.more.append(("timeout", UnitSpan.recipe(seconds))) }
@@ -212,7 +227,7 @@ public struct TimerImport {
     }
 
     private mutating func readLimits(_ service: UnitFile, into job: inout ImportedJob) {
-        for key in ["MemoryMax", "MemoryLimit"] {
+        for key in ["MemoryMax", "MemoryLimit"] where !job.more.contains(where: { $0.key == "mem_limit" }) {
             guard let text = service.value("Service", key), UnitValue.isSize(text) else { continue }
             job.more.append(("mem_limit", text))
             tell(service, "Service", key, .carried("\(job.name): mem_limit"))
@@ -247,13 +262,13 @@ public struct TimerImport {
     }
 
     /// Settings that change nothing about how a job runs, and what to say of those that do.
-    private static let silent: Set<String> = [
-        "Type", "Description", "Documentation", "RemainAfterExit", "StandardOutput", "StandardError", "SyslogIdentifier", "Restart", "RestartSec",
-    ]
+    private static let silent: Set<String> = ["Description", "Documentation", "RemainAfterExit", "SyslogIdentifier", "Restart", "RestartSec"]
 
     private mutating func reportRest(_ unit: UnitFile, _ job: String) {
         for setting in unit.settings where !setting.value.isEmpty && setting.section != "Install" && !told.contains(setting) {
             if TimerImport.silent.contains(setting.key) { continue }
+            if setting.key == "Type", ["oneshot", "simple", "exec"].contains(setting.value) { continue }
+            if setting.key.hasPrefix("Standard"), ["journal", "null", "inherit", "syslog", "journal+console"].contains(setting.value) { continue }
             if setting.section == "Unit" {
                 let isCondition = setting.key.hasPrefix("Condition") || setting.key.hasPrefix("Assert")
                 tell(

@@ -21,7 +21,7 @@ public struct UnitFile: Sendable {
         var found: [Setting] = []
         var section = ""
         var open: (number: Int, text: String)?
-        for (index, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (index, raw) in text.linesOfText.enumerated() {
             let line = raw.trimmed
             if line.hasPrefix("#") || line.hasPrefix(";") { continue }
             let whole = (open.map { $0.text + " " } ?? "") + line
@@ -45,6 +45,16 @@ public struct UnitFile: Sendable {
     func values(_ section: String, _ key: String) -> [Setting] {
         var found: [Setting] = []
         for setting in settings where setting.section == section && setting.key == key {
+            if setting.value.isEmpty { found = [] } else { found.append(setting) }
+        }
+        return found
+    }
+
+    /// What says when a timer elapses: an empty value of any of these takes back all before it (systemd.timer(5)).
+    var timerSettings: [Setting] {
+        let keys = ["OnCalendar", "OnActiveSec", "OnBootSec", "OnStartupSec", "OnUnitActiveSec", "OnUnitInactiveSec"]
+        var found: [Setting] = []
+        for setting in settings where setting.section == "Timer" && keys.contains(setting.key) {
             if setting.value.isEmpty { found = [] } else { found.append(setting) }
         }
         return found

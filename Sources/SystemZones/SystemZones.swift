@@ -49,7 +49,8 @@ public final class SystemZones: Sendable {
         return try read("\(directory)/\(name)", name: name)
     }
 
-    /// The host's own zone, as /etc/localtime has it; UTC when there is none.
+    /// The host's own zone, as /etc/localtime has it; UTC when there is none, and an unavailable one when it names a zone that
+    /// is not there.
     public func local() -> Zone {
         told.withLock { known in
             if known[localtime] == nil { known[localtime] = .some(SystemZones.state(of: localtime)) }
@@ -58,7 +59,10 @@ public final class SystemZones: Sendable {
         let length = readlink(localtime, &buffer, buffer.count - 1)
         if length > 0 {
             let target = String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            if let start = target.range(ofText: "zoneinfo/"), let zone = try? zone(String(target[start...])) { return zone }
+            if let start = target.range(ofText: "zoneinfo/") {
+                let name = String(target[start...])
+                return (try? zone(name)) ?? .unavailable(name: name)
+            }
         }
         return (try? read(localtime, name: "local")) ?? .utc
     }

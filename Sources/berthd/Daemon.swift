@@ -194,7 +194,11 @@ struct Daemon: AsyncParsableCommand {
         guard zones.haveChanged() else { return }
         log.notice("time zones have changed; schedules follow them")
         do {
-            for source in try await store.recipeSources() { await supervisor.take(.zonesChanged(try recipes.restore(source))) }
+            for source in try await store.recipeSources() {
+                do { await supervisor.take(.zonesChanged(try recipes.restore(source))) } catch {
+                    log.error("a recipe cannot follow the changed time zones", metadata: ["error": "\(error)"])
+                }
+            }
         } catch { log.error("schedules cannot follow the changed time zones", metadata: ["error": "\(error)"]) }
     }
 

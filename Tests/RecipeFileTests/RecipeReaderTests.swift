@@ -349,6 +349,17 @@ import WorkloadModel
         DTSTART;VALUE=DATE:20260701\r
         STATUS:CANCELLED\r
         END:VEVENT\r
+        BEGIN:VEVENT\r
+        DTSTART;VALUE=DATE:20260901\r
+        DURATION:P3D\r
+        BEGIN:VALARM\r
+        DURATION:PT5M\r
+        END:VALARM\r
+        END:VEVENT\r
+        BEGIN:VEVENT\r
+        DTSTART:20260910T120000\r
+        DURATION:PT48H\r
+        END:VEVENT\r
         END:VCALENDAR\r
 
         """
@@ -372,6 +383,7 @@ import WorkloadModel
             ("2099-01-01", true), ("2026-12-23", false), ("2026-12-24", true), ("2026-12-26", true), ("2026-12-27", false), ("2026-11-26", true),
             ("2027-11-25", true), ("2028-11-23", true), ("2029-11-22", false), ("2026-05-25", true), ("2027-05-31", true), ("2028-05-29", false),
             ("2026-07-01", false),
+            ("2026-09-03", true), ("2026-09-04", false), ("2026-09-11", true), ("2026-09-12", false),
         ] {
             #expect(except.contains(try #require(CivilDate(text))) == excluded, "\(text)")
         }
@@ -388,6 +400,9 @@ import WorkloadModel
             "holidays.ics:4: the repetition 'FREQ=MONTHLY' is not understood"
         ),
         ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:x\nEND:VEVENT\n", "holidays.ics:2: an event has no DTSTART"),
+        ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20260201\nRECURRENCE-ID:20260101\nEND:VEVENT\n", "holidays.ics:4: one of a repetition that was moved"),
+        ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20260201\nRRULE:FREQ=YEARLY;BYMONTHDAY=1\nEND:VEVENT\n", "holidays.ics:4: the repetition"),
+        ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20260201\n", "holidays.ics:2: an event has no END"),
         ("2026-01-01 New Year\n", "holidays.ics:1: '2026-01-01 New Year' is not a date that exists"),
     ]) func tellsWhatIsWrongInACalendarFile(text: String, words: String) {
         let result = Self.read("name: t\ncalendars: { bank: { file: holidays.ics } }\njobs: {}\n", files: ["/srv/shop/holidays.ics": text])

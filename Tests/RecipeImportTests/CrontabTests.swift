@@ -76,7 +76,8 @@ import WorkloadModel
         #expect(
             Self.verdicts(result) == [
                 "1 # a comment", "2 # no mail is sent: each run's output is kept, see 'berth logs'", "3 = a variable of what follows",
-                "4 = a variable of what follows", "5 = backup", "6 = warm-up", "7 = the time zone of what follows", "8 = mail",
+                "4 = a variable of what follows", "5 = backup", "6 = warm-up",
+                "7 ~ the time zone of what follows; Debian's cron knows no such variable, and went by the host's", "8 = mail",
                 "9 - cron does not run it: cron refuses '61' as its minute", "10 - cron does not run it: it has 4 fields, and five and a command are needed",
                 "12 # a comment",
             ])
@@ -210,5 +211,45 @@ import WorkloadModel
             anacrontab: seed % 3 == 0 ? ("a", text) : nil, source: "f", Self.inputs)
         if text.contains("\u{0}") { return }
         _ = try Self.read(result)
+    }
+
+    /// What ends a line to YAML must not begin one: a comment would become a job.
+    @Test(arguments: ["\u{2028}", "\u{2029}", "\u{85}", "\u{B}", "\u{C}", "\r", "\u{FEFF}"]) func aCommentStaysAComment(end: String) throws {
+        let evil = "hi\(end)  evil:\(end)    rootfs: host\(end)    privileged: true\(end)    command: [x]"
+        let jobs = try Self.read(Self.user("# \(evil)\nMAILTO=\(evil)\n0 0 * * * /bin/good \(end)\n# \(evil)\n"))
+        #expect(jobs.keys.sorted() == ["good"])
+    }
+
+    @Test func linesMayEndAsOnOtherSystems() throws {
+        let result = Self.user("# one\r\n0 0 * * * /bin/a\r\n@daily /bin/b\r\n")
+        #expect(try Self.read(result).keys.sorted() == ["a", "b"])
+        #expect(try Self.read(result)["a"]?.container.command == ["/bin/sh", "-c", "/bin/a"])
+    }
+
+    @Test(arguments: [
+        ("0 0 * * * root /bin/a\n61 0 * * * root /bin/b\n", "line 2: cron refuses '61'"), ("0 0 * * * root /bin/a", "its last line has no end"),
+        ("0 0 * * * root /bin/a\n0 0 * * * nobody-here /bin/b\n", "line 2: there is no user 'nobody-here'"),
+    ]) func ofAFileThatCronPassesOverNothingIsCarried(text: String, why: String) {
+        let result = CrontabImport.recipe(of: [.init(file: "/etc/cron.d/x", text: text, kind: .system, isInstalled: true)], source: "x", Self.inputs)
+        #expect(result.jobs == 0 && Self.verdicts(result).first?.contains(why) == true, "\(Self.verdicts(result))")
+    }
+
+    @Test func aCommandBesideRunPartsIsKeptAndASecondTimeCounts() throws {
+        let text = """
+            10 1 * * * root run-parts /etc/cron.daily && /usr/local/bin/after-daily
+            20 2 * * * root cd / && run-parts --report /etc/cron.daily
+            30 3 * * * root run-parts /etc/cron.daily
+
+            """
+        let result = CrontabImport.recipe(
+            of: [.init(file: "/etc/crontab", text: text, kind: .system)], directories: [Self.directories[1]], source: "x", Self.inputs)
+        let jobs = try Self.read(result)
+        #expect(jobs["run-parts"]?.container.command?.last == "run-parts /etc/cron.daily && /usr/local/bin/after-daily")
+        #expect(jobs["cron-daily-a_first"]?.jobPolicy?.schedule?.entries.map(\.text) == ["20 2 * * *", "30 3 * * *"])
+    }
+
+    @Test func aJobBeginsWhereItsHomeIs() throws {
+        let jobs = try Self.read(Self.user("HOME=/srv\n0 0 * * * /bin/a\n0 0 * * * /bin/b%\n"))
+        #expect(jobs["a"]?.container.workingDirectory == "/srv" && jobs["b"]?.container.command?.last == "/bin/b")
     }
 }

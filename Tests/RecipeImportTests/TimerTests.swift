@@ -122,4 +122,34 @@ import WorkloadModel
         let result = Self.recipe("[Timer]\nOnCalendar=daily\n" + text(), "[Service]\nExecStart=/bin/x\n" + text())
         _ = try CrontabTests.read(result)
     }
+
+    @Test func whatBoundsTheStartBoundsTheRunOfAOneshotAlone() throws {
+        func timeout(_ type: String) throws -> Duration? {
+            let result = Self.recipe("[Timer]\nOnCalendar=daily\n", "[Service]\n\(type)ExecStart=/bin/x\nTimeoutStartSec=30\nRuntimeMaxSec=1h\n")
+            return try CrontabTests.read(result)["dump"]?.jobPolicy?.timeout
+        }
+        #expect(try timeout("Type=oneshot\n") == .seconds(30))
+        #expect(try timeout("") == .seconds(3600))
+    }
+
+    @Test func anEmptyTimeTakesBackTimesOfEveryKind() throws {
+        let result = Self.recipe(
+            "[Timer]\nOnBootSec=5min\nOnUnitActiveSec=1d\n", "[Service]\nExecStart=/bin/x\n", more: ["[Timer]\nOnCalendar=\nOnCalendar=daily\n"])
+        #expect(try CrontabTests.read(result)["dump"]?.jobPolicy?.schedule?.entries.map(\.text) == ["calendar daily"])
+    }
+
+    @Test func moreOfAServiceIsCarriedOrSaid() throws {
+        let result = Self.recipe(
+            "[Timer]\nOnCalendar=daily\nPersistent=true\n",
+            "[Service]\nType=forking\nExecStart=:/bin/a $HOME ; /bin/b\nMemoryMax=1G\nMemoryLimit=2G\nEnvironmentFile=-/etc/default/x\nStandardOutput=append:/var/log/x\n"
+        )
+        let job = try #require(try CrontabTests.read(result)["dump"])
+        #expect(job.container.command == ["/bin/sh", "-ec", "/bin/a \"\\$HOME\"\n/bin/b"])
+        #expect(job.jobPolicy?.missed == MissedPolicy(kind: .last, window: .seconds(366 * 86400)))
+        let left = result.lines.filter { line in if case .left = line.verdict { true } else { false } }.map(\.text)
+        #expect(left.contains("Type=forking") && left.contains("StandardOutput=append:/var/log/x"), "\(left)")
+        // Another user's part of it cannot be told apart in one job.
+        #expect(Self.recipe("[Timer]\nOnCalendar=daily\n", "[Service]\nUser=x\nExecStartPre=+/bin/a\nExecStart=/bin/b\n").jobs == 0)
+        #expect(Self.recipe("[Timer]\r\nOnCalendar=daily\r\n", "[Service]\r\nExecStart=/bin/b\r\n").jobs == 1)
+    }
 }

@@ -1,7 +1,9 @@
 import ArgumentParser
 import Foundation
+import RecipeFile
 import RecipeImport
 import SystemZones
+import WorkloadModel
 
 struct Import: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -50,6 +52,17 @@ struct ImportOptions: ParsableArguments {
     }
 
     func finish(_ result: ImportResult) throws {
+        // What was made must read as what was meant, whatever the texts that went into it.
+        let zones = SystemZones()
+        let read = RecipeReader.read(
+            RecipeSource(file: "recipe", baseDirectory: "/", text: result.recipe),
+            RecipeInputs(
+                variables: [:], readFile: { try String(contentsOfFile: $0, encoding: .utf8) }, zone: { try zones.zone($0) }, hostZone: zones.local(),
+                limits: RecipeLimits(bytes: 64 << 20, nodes: 10_000_000)))
+        guard let recipe = read.recipe, recipe.workloads.count == result.jobs else {
+            let text = read.diagnostics.map { $0.rendered(file: "recipe", text: result.recipe) }.joined(separator: "\n")
+            throw CommandFailure(description: "the recipe does not read as the \(result.jobs) jobs that were imported; nothing was written", diagnostics: text)
+        }
         if let output {
             let data = Data(result.recipe.utf8)
             do { try data.write(to: URL(fileURLWithPath: output), options: .withoutOverwriting) } catch {
@@ -94,16 +107,15 @@ struct ImportCrontab: AsyncParsableCommand {
             cron.weekly and cron.monthly, and anacron's table.
             """)
     @Argument(help: "A crontab's file; - is the standard input.", completion: .file()) var file: String?
-    @Option(help: "The crontab of this user.") var user: String?
+    @Option(help: "The crontab of this user; with a FILE, the user whose it is.") var user: String?
     @Flag(help: "The system's crontabs and scripts.") var system = false
     @Flag(help: "The file has a user before each command, as /etc/crontab has.") var withUser = false
     @Option(help: "Take the system's files from below this directory.") var root = "/"
     @OptionGroup var options: ImportOptions
 
     func validate() throws {
-        if [file != nil, user != nil, system].count(where: { $0 }) > 1 {
-            throw ValidationError("a FILE, --user and --system are three ways to say what: take one")
-        }
+        if system, file != nil || user != nil { throw ValidationError("--system takes all of the system's: neither a FILE nor --user goes with it") }
+
     }
 
     func run() async throws {
@@ -112,7 +124,10 @@ struct ImportCrontab: AsyncParsableCommand {
                 try options.finish(importSystem())
                 return
             }
-            let me = user ?? String(cString: getpwuid(getuid()).pointee.pw_name)
+            // A file of the spool is named after its user.
+            let spool = "/var/spool/cron/crontabs/"
+            let owner = file.flatMap { $0.hasPrefix(spool) ? String($0.dropFirst(spool.count)) : nil }
+            let me = user ?? owner ?? String(cString: getpwuid(getuid()).pointee.pw_name)
             var project = me
             let table: CrontabImport.Table
             if let file {
@@ -121,16 +136,20 @@ struct ImportCrontab: AsyncParsableCommand {
                     throw CommandFailure(description: "the crontab \(file) cannot be read")
                 }
                 table = .init(file: file, text: String(decoding: data, as: UTF8.self), kind: isSystem ? .system : .user(me))
-                if isSystem { project = "crontab" }
+                if isSystem {
+                    project = "crontab"
+                } else {
+                    Terminal.warn("the jobs of \(file) run as \(me)\(user == nil && owner == nil ? "; --user names another" : "")")
+                }
             } else {
-                let path = "/var/spool/cron/crontabs/\(me)"
+                let path = "\(spool)\(me)"
                 guard let data = FileManager.default.contents(atPath: path) else {
                     throw CommandFailure(
                         description: FileManager.default.fileExists(atPath: path)
                             ? "\(path) cannot be read: try as root, or 'crontab -l | berth import crontab -'"
                             : "there is no crontab of \(me): \(path) is not there")
                 }
-                table = .init(file: path, text: String(decoding: data, as: UTF8.self), kind: .user(me))
+                table = .init(file: path, text: String(decoding: data, as: UTF8.self), kind: .user(me), isInstalled: true)
             }
             try options.finish(CrontabImport.recipe(of: [table], source: table.file, options.inputs(project: project)))
         }
@@ -151,7 +170,12 @@ struct ImportCrontab: AsyncParsableCommand {
                 if last != ".placeholder" { skipped.append(ImportedLine(file: name, line: 0, text: "", .left("cron passes over it for its name"))) }
                 continue
             }
-            tables.append(.init(file: name, text: String(decoding: data, as: UTF8.self), kind: .system))
+            var info = stat()
+            guard stat(path(name), &info) == 0, info.st_uid == 0, info.st_mode & 0o022 == 0 else {
+                skipped.append(ImportedLine(file: name, line: 0, text: "", .left("cron passes over it: it is not root's alone to write")))
+                continue
+            }
+            tables.append(.init(file: name, text: String(decoding: data, as: UTF8.self), kind: .system, isInstalled: true))
         }
         let directories = ["hourly", "daily", "weekly", "monthly"].map { scripts("/etc/cron.\($0)") }
         var anacrontab: (file: String, text: String)?
@@ -207,7 +231,8 @@ struct ImportTimer: AsyncParsableCommand {
         let candidates = unit.contains("/") ? [unit] : folders.flatMap { folder in [name, template].compactMap { $0 }.map { "\(folder)/\($0)" } }
         guard let path = candidates.first(where: { files.fileExists(atPath: $0) }), let data = files.contents(atPath: path) else { return nil }
         var texts = [(path: path, text: String(decoding: data, as: UTF8.self))]
-        for folder in folders.reversed() {
+        let beside = unit.contains("/") ? [URL(fileURLWithPath: unit).deletingLastPathComponent().path] : []
+        for folder in (beside + folders).reversed() where beside.isEmpty || folder != beside[0] || folders.first != folder {
             for directory in [template, name].compactMap({ $0 }).map({ "\(folder)/\($0).d" }) {
                 for file in ((try? files.contentsOfDirectory(atPath: directory)) ?? []).sorted() where file.hasSuffix(".conf") {
                     guard let data = files.contents(atPath: "\(directory)/\(file)") else { continue }

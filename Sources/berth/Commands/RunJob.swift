@@ -18,7 +18,7 @@ struct RunJob: AsyncParsableCommand {
     @Argument(parsing: .postTerminator, help: "In place of the job's command.") var command: [String] = []
     @Option(name: .shortAndLong, help: "A variable, as NAME=VALUE, or NAME to take its value from here. May be given more than once.") var env: [String] = []
     @Option(name: .customLong("for"), help: "A past due time (RFC 3339): the run has it as its BERTH_DUE_AT.") var dueAt: String?
-    @Flag(name: .shortAndLong, help: "Wait for its end, show what it writes, and exit with its code.") var wait = false
+    @Flag(name: .shortAndLong, help: "Wait for its end, show what it writes, and exit with its code; 75 when it has to wait for its turn.") var wait = false
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
@@ -27,7 +27,13 @@ struct RunJob: AsyncParsableCommand {
                 let upload = try upload()
                 let (workload, info) = try await client.act(.run, name, body: upload)
                 guard let id = info.run else {
-                    if connection.json { try Terminal.print(json: info) } else { Terminal.say("\(workload.name) waits for the run that is going") }
+                    if connection.json {
+                        try Terminal.print(json: info)
+                    } else {
+                        Terminal.say("\(workload.name) waits for its turn: 'berth runs \(workload.name)' will show it")
+                    }
+                    // How it ends is not known yet: EX_TEMPFAIL of sysexits.h.
+                    if wait { throw ExitCode(75) }
                     return
                 }
                 guard wait else {
