@@ -134,22 +134,19 @@ extension Machine {
         return taken < limit
     }
 
-    /// Since when a job's next start has waited.
-    private func waitingSince(_ id: WorkloadID) -> Timestamp? { jobs[id]?.record.pending.filter(\.queued).map(\.notBefore).min() }
-
     /// Whether another job's start has waited longer for a place in the same pool.
     func isBehindOthers(_ job: Job, _ start: PendingStart) -> Bool {
         guard let pool = job.policy.pool else { return false }
-        return waitingForPlace.contains { other in
+        return waitingForPlace.contains { other, since in
             other != job.record.id && other.project == job.record.id.project && jobs[other]?.policy.pool == pool
-                && waitingSince(other).map { ($0, other) < (start.notBefore, job.record.id) } ?? false
+                && (since, other) < (start.notBefore, job.record.id)
         }
     }
 
     /// A place in a pool may be free: the start that has waited longest gets it.
     mutating func offerPlace(in pool: WorkloadName, of project: ProjectName, _ now: Timestamp) {
-        let waiting = waitingForPlace.filter { $0.project == project && jobs[$0]?.policy.pool == pool }
-        for id in waiting.sorted(by: { (waitingSince($0) ?? now, $0) < (waitingSince($1) ?? now, $1) }) { evaluateJob(id, now) }
+        let waiting = waitingForPlace.filter { $0.key.project == project && jobs[$0.key]?.policy.pool == pool }
+        for (id, _) in waiting.sorted(by: { ($0.value, $0.key) < ($1.value, $1.key) }) { evaluateJob(id, now) }
     }
 
     // MARK: No storms

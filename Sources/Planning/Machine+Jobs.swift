@@ -119,7 +119,7 @@ extension Machine {
     private mutating func startPending(_ id: WorkloadID, _ now: Timestamp) {
         guard !gathering else { return }
         var changed = dropExpired(id, now)
-        waitingForPlace.remove(id)
+        waitingForPlace[id] = nil
         var yields: WorkloadName?
         while let job = jobs[id], !job.removing {
             let ready = job.record.pending.filter { $0.notBefore <= now && isTurn(of: $0, job) }
@@ -128,7 +128,7 @@ extension Machine {
             if next.queued, !(job.record.paused && next.trigger != .manual) {
                 let hasPlace = hasPlace(job)
                 if !hasPlace || isBehindOthers(job, next) {
-                    waitingForPlace.insert(id)
+                    waitingForPlace[id] = next.notBefore
                     if hasPlace { yields = job.policy.pool }
                     break
                 }

@@ -64,8 +64,8 @@ public struct Machine: Sendable {
     var rested: (services: [WorkloadID: ServiceRecord], jobs: [WorkloadID: JobRecord]) = ([:], [:])
     /// The jobs that come after a job, ascending.
     var followers: [WorkloadID: [WorkloadID]] = [:]
-    /// Jobs with a start that waits for a place in its pool.
-    var waitingForPlace: Set<WorkloadID> = []
+    /// Jobs with a start that waits for nothing but a place in its pool, and since when that start has waited.
+    var waitingForPlace: [WorkloadID: Timestamp] = [:]
     /// Of the containers that were launched since their recipe was applied; to work one out takes its time.
     private var fingerprints: [WorkloadID: String] = [:]
     var wakes = Heap<Wake>()

@@ -239,7 +239,7 @@ import WorkloadModel
                 print.add(job.wakeAt?.hashValue ?? 0)
             }
             addAll(machine.runs) { print, pair in print.add(name(pair.key), pair.value.startedAt == nil ? 0 : 1, pair.value.stopReason == nil ? 0 : 1) }
-            addAll(machine.waitingForPlace) { $0.add($1.hashValue) }
+            addAll(machine.waitingForPlace) { $0.add($1.key.hashValue, $1.value.hashValue) }
         }
 
         mutating func add(_ values: Int...) {

@@ -154,4 +154,25 @@ import WorkloadModel
         world.run(until: world.now + .seconds(200))
         #expect(world.starts.suffix(2).map(\.trigger) == [.manual, .retry])
     }
+
+    /// Two jobs of a pool, each with an older start that is not ready: neither may give way to the other for ever.
+    @Test func givingWayComesToAnEnd() {
+        let pool = Self.name("p")
+        let policy = { (text: String) in
+            JobPolicy(
+                schedule: Make.schedule(text), overlap: .queue, retries: RetryPolicy(limit: 3, backoff: .seconds(40), factor: 1), pool: pool,
+                after: [Self.name("gate"): .always])
+        }
+        let recipe = Make.recipe(
+            Make.job("a", policy("* * * * *")), Make.job("b", policy("* * * * *")),
+            Make.job("c", JobPolicy(schedule: Make.schedule("*/2 * * * *"), overlap: .queue, pool: pool)),
+            Make.job("gate", JobPolicy(schedule: Make.schedule("*/3 * * * *"), overlap: .queue)), pools: ["p": 1])
+        for seed in 0..<20 as Range<UInt64> {
+            var world = World(at: Self.start, seed: seed)
+            world.script = { _, dice in (.seconds(Int64.random(in: 1...90, using: &dice)), .exited(code: Int32.random(in: 0...1, using: &dice))) }
+            world.take(.apply(recipe, explicit: true, actor: "t"))
+            world.run(until: Self.start + .seconds(3600))
+            #expect(world.broken(accounted: []).isEmpty)
+        }
+    }
 }
