@@ -19,7 +19,7 @@ extension Machine {
     }
 
     /// Ends that came while a start of a scheduled job was waiting are no one else's once it waits no more.
-    private mutating func forgetArrivals(_ id: WorkloadID) {
+    mutating func forgetArrivals(_ id: WorkloadID) {
         guard var job = jobs[id], job.policy.schedule != nil, !job.record.arrivals.isEmpty, !job.record.pending.contains(where: \.waitsForOthers) else {
             return
         }
@@ -60,7 +60,7 @@ extension Machine {
     }
 
     /// A due time whose moment has come: it runs, waits, or is skipped because something stands in its way.
-    private mutating func startScheduled(_ id: WorkloadID, _ dueAt: Timestamp, note: String? = nil, _ now: Timestamp) {
+    mutating func startScheduled(_ id: WorkloadID, _ dueAt: Timestamp, note: String? = nil, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
         if let deadline = job.policy.deadline, now - dueAt > deadline {
             skip(id, dueAt, .deadline, note: note)
@@ -115,88 +115,8 @@ extension Machine {
         write(.due(DueRecord(workload: id, dueAt: dueAt, result: .skipped, reason: reason, note: note, era: jobs[id]?.record.era ?? 0)))
     }
 
-    /// Starts what waits and may start now.
-    private mutating func startPending(_ id: WorkloadID, _ now: Timestamp) {
-        guard !gathering else { return }
-        var changed = dropExpired(id, now)
-        waitingForPlace[id] = nil
-        var yields: WorkloadName?
-        while let job = jobs[id], !job.removing {
-            let ready = job.record.pending.filter { $0.notBefore <= now && isTurn(of: $0, job) }
-            guard let next = ready.min(by: { $0.notBefore < $1.notBefore }), let index = job.record.pending.firstIndex(of: next) else { break }
-            // All but a due time whose jitter is over wait for their place, and for those that have waited longer.
-            if next.queued, !(job.record.paused && next.trigger != .manual) {
-                let hasPlace = hasPlace(job)
-                if !hasPlace || isBehindOthers(job, next) {
-                    waitingForPlace[id] = next.notBefore
-                    if hasPlace { yields = job.policy.pool }
-                    break
-                }
-            }
-            changed = true
-            jobs[id]?.record.pending.remove(at: index)
-            startPending(id, next, now)
-        }
-        if changed, let record = jobs[id]?.record { write(.job(record)) }
-        if let yields { offerPlace(in: yields, of: id.project, now) }
-    }
-
-    /// Whether nothing but its pool can be in a start's way.
-    func isTurn(of start: PendingStart, _ job: Job) -> Bool {
-        guard start.queued else { return true }
-        // Runs beside one another are wanted, but not all that were missed at once.
-        let isFree = job.active.isEmpty || job.policy.overlap == .allow && start.trigger != .catchUp
-        let isGated = start.trigger == .schedule || start.trigger == .catchUp && job.policy.schedule != nil
-        return isFree && (!isGated || gate(job) != .waits)
-    }
-
-    /// What has waited past its deadline does not wait on.
-    private mutating func dropExpired(_ id: WorkloadID, _ now: Timestamp) -> Bool {
-        guard let job = jobs[id] else { return false }
-        let expired = job.record.pending.filter { start in start.queued && start.lastMoment(job.policy).map { $0 < now } ?? false }
-        guard !expired.isEmpty else { return false }
-        jobs[id]?.record.pending.removeAll { expired.contains($0) }
-        for start in expired {
-            if start.trigger == .schedule, let dueAt = start.dueAt {
-                skip(id, dueAt, .deadline, note: start.note)
-            } else {
-                event("dropped", "a start (\(start.trigger.rawValue)) waited past its deadline", now, workload: id)
-            }
-        }
-        return true
-    }
-
-    private mutating func startPending(_ id: WorkloadID, _ next: PendingStart, _ now: Timestamp) {
-        guard let job = jobs[id] else { return }
-        if job.record.paused, next.trigger != .manual {
-            if next.trigger == .schedule, let dueAt = next.dueAt {
-                skip(id, dueAt, .paused, note: next.note)
-            } else {
-                event("dropped", "a start (\(next.trigger.rawValue)) was dropped because the job is paused", now, workload: id)
-                passOnDropped([next], of: id, now)
-            }
-            return
-        }
-        if next.trigger == .schedule, let dueAt = next.dueAt {
-            startScheduled(id, dueAt, note: next.note, now)
-            return
-        }
-        if next.trigger == .catchUp, job.policy.schedule != nil, case .closed(let sentence) = gate(job) {
-            event("dropped", "the catch-up of \(next.dueAt.map(\.description) ?? "a due time") was dropped: \(sentence)", now, workload: id)
-            return
-        }
-        guard next.trigger == .manual || mayStartAgain(job) else {
-            var later = next
-            later.notBefore = now + .seconds(1)
-            jobs[id]?.record.pending.append(later)
-            return
-        }
-        let run = launchJob(id, next, now)
-        if next.trigger == .catchUp, let dueAt = next.dueAt { write(.dueCaughtUp(id, dueAt: dueAt, run)) }
-    }
-
     /// A retry of an older due time gives way to a newer one; that is said, not hidden.
-    private mutating func dropRetries(_ id: WorkloadID, before dueAt: Timestamp, _ now: Timestamp) {
+    mutating func dropRetries(_ id: WorkloadID, before dueAt: Timestamp, _ now: Timestamp) {
         guard let job = jobs[id], job.policy.overlap != .allow else { return }
         for pending in job.record.pending where pending.trigger == .retry && pending.dueAt ?? dueAt < dueAt {
             event("dropped", "retry \(pending.attempt) gave way to the next due time", now, workload: id)
@@ -256,139 +176,5 @@ extension Machine {
         // What is tried again has not ended yet, for those that come after it.
         if again == nil { passOn(id, runID, outcome, dueAt: run.request.dueAt, now) }
         if let pool { offerPlace(in: pool, of: id.project, now) }
-    }
-
-    // MARK: Missed due times
-
-    /// Accounts for the due times up to now that nobody attended to: one row for all of them, never a list of millions,
-    /// and the runs that the job's policy asks for.
-    mutating func missDueTimes(_ id: WorkloadID, _ reason: DueReason, _ now: Timestamp) {
-        guard var job = jobs[id], !job.removing, let schedule = job.policy.schedule else { return }
-        if let seen = job.record.seen, seen <= now, seen > job.record.cursor {
-            // What was accounted for before the clock was set far back is not missed now that it has come forward again.
-            job.record.cursor = seen
-            jobs[id] = job
-            write(.job(job.record))
-        }
-        guard let first = schedule.next(after: job.record.cursor), first.at <= now else { return }
-        let last = schedule.previous(before: now + .milliseconds(1)) ?? first
-        let caughtUp = job.record.paused ? [] : catchUps(job.policy, schedule, after: job.record.cursor, now)
-        if job.policy.missed.kind == .all, let oldest = caughtUp.first {
-            missOneByOne(id, schedule, from: oldest, caughtUp: Set(caughtUp), reason, now)
-            missStretch(id, schedule, first: first.at, through: oldest - .seconds(1), reason)
-        } else {
-            missStretch(id, schedule, first: first.at, through: last.at, reason)
-        }
-        jobs[id]?.record.cursor = max(last.at, now)
-        for dueAt in caughtUp { jobs[id]?.record.pending.append(PendingStart(trigger: .catchUp, dueAt: dueAt, notBefore: now, queued: true)) }
-        if let record = jobs[id]?.record { write(.job(record)) }
-        startPending(id, now)
-    }
-
-    /// One row for all due times from `first` on that are not later than `end`.
-    private mutating func missStretch(_ id: WorkloadID, _ schedule: Schedule, first: Timestamp, through end: Timestamp, _ reason: DueReason) {
-        guard first <= end, let last = schedule.previous(before: end + .milliseconds(1)), last.at >= first else { return }
-        let count = schedule.count(after: first - .seconds(1), through: last.at)
-        write(.due(DueRecord(workload: id, dueAt: last.at, firstDueAt: first, result: .missed, reason: reason, count: count, era: jobs[id]?.record.era ?? 0)))
-    }
-
-    /// A row for each due time from one on: missed, and caught up, or excluded.
-    private mutating func missOneByOne(
-        _ id: WorkloadID, _ schedule: Schedule, from oldest: Timestamp, caughtUp: Set<Timestamp>, _ reason: DueReason, _ now: Timestamp
-    ) {
-        var after = oldest - .seconds(1)
-        while let due = schedule.next(after: after), due.at <= now {
-            if due.excluded, !caughtUp.contains(due.at) {
-                skip(id, due.at, .excluded)
-            } else {
-                write(.due(DueRecord(workload: id, dueAt: due.at, result: .missed, reason: reason, era: jobs[id]?.record.era ?? 0)))
-            }
-            after = due.at
-        }
-    }
-
-    /// The clock was set far back: due times count from now, and what was accounted for stays so. A due time that waited
-    /// may come again, or lies so far back that only a catch-up is left of it.
-    mutating func beginEra(_ id: WorkloadID, _ now: Timestamp) {
-        guard var job = jobs[id] else { return }
-        for start in job.record.pending where start.trigger == .schedule {
-            guard let dueAt = start.dueAt else { continue }
-            write(.due(DueRecord(workload: id, dueAt: dueAt, result: .missed, reason: .clockJump, era: job.record.era)))
-            guard dueAt <= now, job.policy.missed.kind != .skip, !job.record.paused else { continue }
-            job.record.pending.append(PendingStart(trigger: .catchUp, dueAt: dueAt, notBefore: now, queued: true))
-        }
-        job.record.pending.removeAll { $0.trigger == .schedule }
-        for start in job.record.pending where start.dueAt ?? now > now {
-            event("dropped", "a start (\(start.trigger.rawValue)) for a due time that the clock has yet to come to again", now, workload: id)
-        }
-        let dropped = job.record.pending.filter { $0.dueAt ?? now > now }
-        job.record.pending.removeAll { $0.dueAt ?? now > now }
-        job.record.seen = max(job.record.seen ?? job.record.cursor, job.record.cursor)
-        job.record.era += 1
-        job.record.cursor = now
-        jobs[id] = job
-        write(.job(job.record))
-        passOnDropped(dropped, of: id, now)
-    }
-
-    /// Due times that waited, for their jitter or for another run, and were waited for too long: they are missed ones.
-    mutating func missPending(_ id: WorkloadID, _ reason: DueReason, _ now: Timestamp) {
-        guard let job = jobs[id] else { return }
-        // What waited for another run, or for a place, was attended to: while the host was up, it waits on.
-        let late = job.record.pending.filter { start in
-            start.trigger == .schedule && max(start.notBefore, start.dueAt ?? now) < now - Machine.lateTolerance && (!start.queued || reason == .hostOff)
-        }
-        guard !late.isEmpty else { return }
-        jobs[id]?.record.pending.removeAll { late.contains($0) }
-        for (index, start) in late.enumerated() {
-            guard let dueAt = start.dueAt else { continue }
-            write(.due(DueRecord(workload: id, dueAt: dueAt, result: .missed, reason: reason, era: job.record.era)))
-            let inTime = job.policy.deadline.map { now - dueAt <= $0 } ?? true
-            let wanted = job.policy.missed.kind == .all || job.policy.missed.kind == .last && index == late.count - 1
-            let window = job.policy.missed.window ?? (job.policy.missed.kind == .last ? job.policy.schedule.map { Machine.lastWindow($0, dueAt) } : nil)
-            guard wanted, inTime, !job.record.paused, window.map({ now - dueAt <= $0 }) ?? true else { continue }
-            jobs[id]?.record.pending.append(PendingStart(trigger: .catchUp, dueAt: dueAt, notBefore: now, queued: true))
-        }
-        if let record = jobs[id]?.record { write(.job(record)) }
-    }
-
-    /// The missed due times that are to be run after all, ascending.
-    private func catchUps(_ policy: JobPolicy, _ schedule: Schedule, after cursor: Timestamp, _ now: Timestamp) -> [Timestamp] {
-        let limit = policy.missed.kind == .all ? policy.missed.limit : policy.missed.kind == .last ? 1 : 0
-        var found: [Timestamp] = []
-        var bound = now + .milliseconds(1)
-        var looked = 0
-        while found.count < limit, looked < 1000, let due = schedule.previous(before: bound), due.at > cursor {
-            looked += 1
-            bound = due.at
-            let age = now - due.at
-            if let deadline = policy.deadline, age > deadline { break }
-            let window = policy.missed.window ?? (policy.missed.kind == .last ? Machine.lastWindow(schedule, due.at) : nil)
-            if let window, age > window { break }
-            if !due.excluded { found.append(due.at) }
-        }
-        return found.reversed()
-    }
-
-    /// How old the last missed due time may be: the job's period, but at most a day.
-    private static func lastWindow(_ schedule: Schedule, _ due: Timestamp) -> Duration {
-        let day = Duration.seconds(86400)
-        return schedule.next(after: due).map { min($0.at - due, day) } ?? day
-    }
-}
-
-extension PendingStart {
-    /// Whether jobs that its own comes after can be in its way.
-    var waitsForOthers: Bool { queued && (trigger == .schedule || trigger == .catchUp) }
-
-    /// The last moment at which it may still start; `nil` when there is none. A due time and its catch-up are as old as the due
-    /// time, a link of a chain as old as the end that set it off.
-    func lastMoment(_ policy: JobPolicy) -> Timestamp? {
-        guard let deadline = policy.deadline else { return nil }
-        return switch trigger {
-        case .schedule, .catchUp: dueAt.map { $0 + deadline }
-        case .after: notBefore + deadline
-        case .manual, .retry, .rerun, .start, .restart: nil
-        }
     }
 }

@@ -38,20 +38,20 @@ public struct CrontabImport {
         }
     }
 
-    private let inputs: ImportInputs
-    private let directories: [ScriptDirectory]
+    let inputs: ImportInputs
+    let directories: [ScriptDirectory]
     /// Whether anacron takes the daily, weekly and monthly scripts over.
-    private let hasAnacron: Bool
-    private var names = JobNames()
-    private var jobs: [ImportedJob] = []
-    private var lines: [ImportedLine] = []
-    private var comments: [String] = []
+    let hasAnacron: Bool
+    var names = JobNames()
+    var jobs: [ImportedJob] = []
+    var lines: [ImportedLine] = []
+    var comments: [String] = []
     /// Comments that stood before no job.
-    private var closing: [String] = []
-    private var pools: [String] = []
-    private var imported: Set<String> = []
+    var closing: [String] = []
+    var pools: [String] = []
+    var imported: Set<String> = []
 
-    private init(_ inputs: ImportInputs, _ directories: [ScriptDirectory], hasAnacron: Bool) {
+    init(_ inputs: ImportInputs, _ directories: [ScriptDirectory], hasAnacron: Bool) {
         self.inputs = inputs
         self.directories = directories
         self.hasAnacron = hasAnacron
@@ -79,18 +79,18 @@ public struct CrontabImport {
     }
 
     /// A comment at the end of one file is not about the first job of the next.
-    private mutating func close(_ file: String) {
+    mutating func close(_ file: String) {
         guard !comments.isEmpty else { return }
         closing += ["", "From the end of \(file):"] + takeComments()
     }
 
-    private mutating func tell(_ file: String, _ line: Int, _ text: String, _ verdict: ImportedLine.Verdict) {
+    mutating func tell(_ file: String, _ line: Int, _ text: String, _ verdict: ImportedLine.Verdict) {
         lines.append(ImportedLine(file: file, line: line, text: text, verdict))
     }
 
     // MARK: Crontabs
 
-    private mutating func read(_ table: Table) {
+    mutating func read(_ table: Table) {
         var environment = CronEnvironment()
         if table.isInstalled, let why = reasonToIgnore(table) {
             tell(table.file, 0, "", .left("cron passes over the whole file: \(why)"))
@@ -111,7 +111,7 @@ public struct CrontabImport {
     }
 
     /// Why Debian's cron takes nothing of a file.
-    private func reasonToIgnore(_ table: Table) -> String? {
+    func reasonToIgnore(_ table: Table) -> String? {
         if !table.text.isEmpty, !table.text.hasSuffix("\n") { return "its last line has no end" }
         for (index, text) in table.text.linesOfText.enumerated() {
             switch CrontabLine(text, hasUser: table.kind == .system) {
@@ -124,7 +124,7 @@ public struct CrontabImport {
         return nil
     }
 
-    private mutating func take(_ name: String, _ value: String, _ file: String, _ number: Int, _ text: String, _ environment: inout CronEnvironment) {
+    mutating func take(_ name: String, _ value: String, _ file: String, _ number: Int, _ text: String, _ environment: inout CronEnvironment) {
         switch name {
         case "MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING":
             comments.append("\(name)=\(value)")
@@ -149,7 +149,7 @@ public struct CrontabImport {
         }
     }
 
-    private mutating func take(_ entry: CrontabLine.Entry, _ table: Table, _ number: Int, _ text: String, _ environment: CronEnvironment) {
+    mutating func take(_ entry: CrontabLine.Entry, _ table: Table, _ number: Int, _ text: String, _ environment: CronEnvironment) {
         let user =
             switch table.kind {
             case .user(let name): name
@@ -182,19 +182,19 @@ public struct CrontabImport {
     }
 
     /// Whether a command is nothing but run-parts over a directory, with what Debian's own lines have around it.
-    private func runsOnly(_ command: String, _ path: String) -> Bool {
+    func runsOnly(_ command: String, _ path: String) -> Bool {
         let words = command.split { $0.isWhitespace || ";(){}".contains($0) }.map(String.init)
         let around: Set<String> = ["test", "-x", "/usr/sbin/anacron", "||", "&&", "cd", "/", "run-parts", "/usr/bin/run-parts"]
         return words.contains { $0.hasSuffix("run-parts") } && words.contains { $0 == path || $0 == path + "/" }
             && words.allSatisfy { around.contains($0) || $0.hasPrefix("--") || $0 == path || $0 == path + "/" }
     }
 
-    private mutating func takeComments() -> [String] {
+    mutating func takeComments() -> [String] {
         defer { comments = [] }
         return comments
     }
 
-    private func describe(_ job: inout ImportedJob, user: String, home: String, _ environment: CronEnvironment) {
+    func describe(_ job: inout ImportedJob, user: String, home: String, _ environment: CronEnvironment) {
         if user != "root" { job.user = user }
         job.environment = environment.values(user: user, home: home)
         let start = job.environment.first { $0.name == "HOME" }?.value ?? home
@@ -202,7 +202,7 @@ public struct CrontabImport {
     }
 
     /// A step beyond a field's range matches the range's first value alone; our own reader refuses it as a likely mistake.
-    private func schedule(_ text: String, _ environment: CronEnvironment) -> (ImportedJob.When, remark: String?) {
+    func schedule(_ text: String, _ environment: CronEnvironment) -> (ImportedJob.When, remark: String?) {
         var remark: String?
         var fields = text.split(separator: " ").map(String.init)
         for (index, last) in [59, 23, 31, 12, 7].enumerated() where fields.count == 5 {
@@ -225,172 +225,5 @@ public struct CrontabImport {
             )
         }
         return (ImportedJob.When(form: "cron", text: words, timezone: environment.zone, jitter: environment.jitter), remark)
-    }
-
-    // MARK: run-parts and anacron
-
-    /// `cron.daily` and its kin: each script becomes a job of its own, one after another as run-parts runs them.
-    private mutating func scripts(
-        _ directory: ScriptDirectory, _ entry: CrontabLine.Entry, _ table: Table, _ number: Int, _ text: String, _ environment: CronEnvironment, home: String
-    ) {
-        if hasAnacron, entry.command.contains("anacron") {
-            tell(table.file, number, text, .comment("anacron runs \(directory.path), as its own table says"))
-            comments.append(text.trimmed)
-            return
-        }
-        let (when, remark) = schedule(entry.schedule, environment)
-        if imported.contains(directory.path) {
-            let pool = poolName(directory.path)
-            for index in jobs.indices where jobs[index].more.contains(where: { $0.key == "pool" && $0.value == pool }) { jobs[index].when.append(when) }
-            tell(table.file, number, text, .changed("one more time for each script of \(directory.path)"))
-            return
-        }
-        let made = scripts(directory, when: when, missed: "skip", home: home, user: entry.user ?? "root", environment)
-        tell(
-            table.file, number, text, made.isEmpty ? .carried("\(directory.path) is empty") : .changed("a job for each script: \(made.joined(separator: ", "))")
-        )
-        if let remark { tell(table.file, number, text, .changed(remark)) }
-    }
-
-    private mutating func scripts(
-        _ directory: ScriptDirectory, when: ImportedJob.When, missed: String, home: String, user: String, _ environment: CronEnvironment
-    ) -> [String] {
-        guard imported.insert(directory.path).inserted else { return [] }
-        let place = directory.path.split(separator: "/").last.map(String.init) ?? "scripts"
-        var made: [String] = []
-        for (name, isExecutable) in directory.scripts.sorted(by: { $0.name < $1.name }) {
-            let path = "\(directory.path)/\(name)"
-            // run-parts(8): letters, digits, '_' and '-' only, and executable.
-            guard name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_" || $0 == "-") }) else {
-                tell(path, 0, "", .left("run-parts passes over it for its name"))
-                continue
-            }
-            if hasAnacron, name == "0anacron" {
-                tell(path, 0, "", .comment("it keeps anacron's own notes of what has run, and Berth keeps its own"))
-                continue
-            }
-            guard isExecutable else {
-                tell(path, 0, "", .left("run-parts passes over it: it is not executable"))
-                continue
-            }
-            var job = ImportedJob(name: names.name("\(place)-\(name)"), command: [path], when: [when])
-            job.comments = takeComments()
-            describe(&job, user: user, home: home, environment)
-            job.workingDirectory = "/"
-            job.more += [("missed", missed), ("overlap", "queue"), ("pool", poolName(directory.path))]
-            if !pools.contains(poolName(directory.path)) { pools.append(poolName(directory.path)) }
-            jobs.append(job)
-            made.append(job.name)
-            tell(path, 0, "", .carried(job.name))
-        }
-        return made
-    }
-
-    /// The scripts of one directory run one after another.
-    private func poolName(_ path: String) -> String {
-        var names = JobNames()
-        return names.name(path.split(separator: "/").last.map(String.init) ?? "scripts")
-    }
-
-    private mutating func reportLeftDirectories() {
-        for directory in directories where !imported.contains(directory.path) && !directory.scripts.isEmpty {
-            tell(directory.path, 0, "", .left("no line that was read runs it"))
-        }
-    }
-
-    private mutating func read(_ file: String, _ table: [(number: Int, text: String, line: Anacrontab.Line)]) {
-        var environment = CronEnvironment()
-        // Of Debian's anacron: it is started each morning, by its timer or cron's line.
-        var hour = 7
-        for (number, text, line) in table {
-            switch line {
-            case .blank: break
-            case .comment(let comment):
-                comments.append(comment)
-                tell(file, number, text, .comment("a comment"))
-            case .variable("START_HOURS_RANGE", let value):
-                if let first = Int(value.prefix { $0 != "-" }), (0...23).contains(first) { hour = max(hour, first) }
-                tell(file, number, text, .changed("jobs begin in the hour from \(hour):30; the range has no end"))
-            case .variable(let name, let value): take(name, value, file, number, text, &environment)
-            case .invalid(let why): tell(file, number, text, .left(why))
-            case .entry(let entry): take(entry, file, number, text, environment, hour: hour)
-            }
-        }
-    }
-
-    /// anacron's days have no time of day. The time here is when Debian starts it each morning, and the delay after.
-    private mutating func take(_ entry: Anacrontab.Entry, _ file: String, _ number: Int, _ text: String, _ environment: CronEnvironment, hour: Int) {
-        let start = min(23 * 60 + 59, hour * 60 + 30 + entry.delayMinutes)
-        let at = "\(start % 60) \(start / 60)"
-        let clock = "\(twoDigits(start / 60)):\(twoDigits(start % 60))"
-        let (cron, words): (String?, String) =
-            switch entry.period {
-            case .days(1): ("\(at) * * *", "every day")
-            case .days(7): ("\(at) * * 0", "each Sunday")
-            case .days(let days) where days >= 28 && days <= 31: ("\(at) 1 * *", "on the first of each month")
-            case .monthly: ("\(at) 1 * *", "on the first of each month")
-            case .yearly: ("\(at) 1 1 *", "on the first of January")
-            case .days: (nil, "")
-            }
-        let days: Int =
-            switch entry.period {
-            case .days(let days): days
-            case .monthly: 31
-            case .yearly: 366
-            }
-        let when =
-            cron.map { ImportedJob.When(form: "cron", text: $0, timezone: environment.zone, jitter: environment.jitter) }
-            ?? ImportedJob.When(form: "every", text: "\(days)d from \(clock)")
-        let missed = "{ policy: last, window: \(days)d }"
-        let said = "\(cron == nil ? "every \(days) days" : words) at \(clock), and after downtime as soon as the host is up"
-        if let directory = directories.first(where: { runsOnly(entry.command, $0.path) }) {
-            let made = scripts(directory, when: when, missed: missed, home: inputs.home("root") ?? "/root", user: "root", environment)
-            tell(file, number, text, .changed("\(made.isEmpty ? "\(directory.path) is empty" : made.joined(separator: ", ")): \(said)"))
-            return
-        }
-        var job = ImportedJob(name: names.name(entry.name), command: environment.command(entry.command, nil), when: [when])
-        job.comments = takeComments()
-        describe(&job, user: "root", home: inputs.home("root") ?? "/root", environment)
-        job.workingDirectory = "/"
-        job.more += [("missed", missed), ("overlap", "skip")]
-        jobs.append(job)
-        tell(file, number, text, .changed("\(job.name): \(said)"))
-    }
-
-    private func twoDigits(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
-}
-
-/// What cron gives its commands, and what a crontab's lines change of it.
-struct CronEnvironment {
-    private var own: [(name: String, value: String)] = []
-    var zone: String?
-    var jitter: String?
-
-    mutating func set(_ name: String, _ value: String) {
-        own.removeAll { $0.name == name }
-        own.append((name, value))
-    }
-
-    private func value(_ name: String) -> String? { own.first { $0.name == name }?.value }
-
-    private var shell: String { value("SHELL") ?? "/bin/sh" }
-
-    /// A shell that may not know the here-document that input is given by.
-    var oddShell: String? {
-        let name = shell.split(separator: "/").last.map(String.init) ?? shell
-        return ["sh", "bash", "dash", "ksh", "zsh", "mksh", "ash"].contains(name) ? nil : shell
-    }
-
-    func command(_ command: String, _ input: String?) -> [String] {
-        [shell, "-c", input.map { ShellText.feeding($0, to: command) } ?? command]
-    }
-
-    /// As cron sets it: a crontab may change all but LOGNAME and USER (crontab(5)).
-    func values(user: String, home: String) -> [(name: String, value: String)] {
-        var values = [("HOME", home), ("LOGNAME", user), ("PATH", "/usr/bin:/bin"), ("SHELL", "/bin/sh"), ("USER", user)]
-        for (name, value) in own where name != "LOGNAME" && name != "USER" {
-            if let index = values.firstIndex(where: { $0.0 == name }) { values[index].1 = value } else { values.append((name, value)) }
-        }
-        return values
     }
 }

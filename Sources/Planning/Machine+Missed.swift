@@ -1,0 +1,121 @@
+internal import Schedules
+internal import WorkloadModel
+
+/// Due times that nobody attended to.
+extension Machine {
+    /// Accounts for the due times up to now that nobody attended to: one row for all of them, never a list of millions,
+    /// and the runs that the job's policy asks for.
+    mutating func missDueTimes(_ id: WorkloadID, _ reason: DueReason, _ now: Timestamp) {
+        guard var job = jobs[id], !job.removing, let schedule = job.policy.schedule else { return }
+        if let seen = job.record.seen, seen <= now, seen > job.record.cursor {
+            // What was accounted for before the clock was set far back is not missed now that it has come forward again.
+            job.record.cursor = seen
+            jobs[id] = job
+            write(.job(job.record))
+        }
+        guard let first = schedule.next(after: job.record.cursor), first.at <= now else { return }
+        let last = schedule.previous(before: now + .milliseconds(1)) ?? first
+        let caughtUp = job.record.paused ? [] : catchUps(job.policy, schedule, after: job.record.cursor, now)
+        if job.policy.missed.kind == .all, let oldest = caughtUp.first {
+            missOneByOne(id, schedule, from: oldest, caughtUp: Set(caughtUp), reason, now)
+            missStretch(id, schedule, first: first.at, through: oldest - .seconds(1), reason)
+        } else {
+            missStretch(id, schedule, first: first.at, through: last.at, reason)
+        }
+        jobs[id]?.record.cursor = max(last.at, now)
+        for dueAt in caughtUp { jobs[id]?.record.pending.append(PendingStart(trigger: .catchUp, dueAt: dueAt, notBefore: now, queued: true)) }
+        if let record = jobs[id]?.record { write(.job(record)) }
+        startPending(id, now)
+    }
+
+    /// One row for all due times from `first` on that are not later than `end`.
+    private mutating func missStretch(_ id: WorkloadID, _ schedule: Schedule, first: Timestamp, through end: Timestamp, _ reason: DueReason) {
+        guard first <= end, let last = schedule.previous(before: end + .milliseconds(1)), last.at >= first else { return }
+        let count = schedule.count(after: first - .seconds(1), through: last.at)
+        write(.due(DueRecord(workload: id, dueAt: last.at, firstDueAt: first, result: .missed, reason: reason, count: count, era: jobs[id]?.record.era ?? 0)))
+    }
+
+    /// A row for each due time from one on: missed, and caught up, or excluded.
+    private mutating func missOneByOne(
+        _ id: WorkloadID, _ schedule: Schedule, from oldest: Timestamp, caughtUp: Set<Timestamp>, _ reason: DueReason, _ now: Timestamp
+    ) {
+        var after = oldest - .seconds(1)
+        while let due = schedule.next(after: after), due.at <= now {
+            if due.excluded, !caughtUp.contains(due.at) {
+                skip(id, due.at, .excluded)
+            } else {
+                write(.due(DueRecord(workload: id, dueAt: due.at, result: .missed, reason: reason, era: jobs[id]?.record.era ?? 0)))
+            }
+            after = due.at
+        }
+    }
+
+    /// The clock was set far back: due times count from now, and what was accounted for stays so. A due time that waited
+    /// may come again, or lies so far back that only a catch-up is left of it.
+    mutating func beginEra(_ id: WorkloadID, _ now: Timestamp) {
+        guard var job = jobs[id] else { return }
+        for start in job.record.pending where start.trigger == .schedule {
+            guard let dueAt = start.dueAt else { continue }
+            write(.due(DueRecord(workload: id, dueAt: dueAt, result: .missed, reason: .clockJump, era: job.record.era)))
+            guard dueAt <= now, job.policy.missed.kind != .skip, !job.record.paused else { continue }
+            job.record.pending.append(PendingStart(trigger: .catchUp, dueAt: dueAt, notBefore: now, queued: true))
+        }
+        job.record.pending.removeAll { $0.trigger == .schedule }
+        for start in job.record.pending where start.dueAt ?? now > now {
+            event("dropped", "a start (\(start.trigger.rawValue)) for a due time that the clock has yet to come to again", now, workload: id)
+        }
+        let dropped = job.record.pending.filter { $0.dueAt ?? now > now }
+        job.record.pending.removeAll { $0.dueAt ?? now > now }
+        job.record.seen = max(job.record.seen ?? job.record.cursor, job.record.cursor)
+        job.record.era += 1
+        job.record.cursor = now
+        jobs[id] = job
+        write(.job(job.record))
+        passOnDropped(dropped, of: id, now)
+    }
+
+    /// Due times that waited, for their jitter or for another run, and were waited for too long: they are missed ones.
+    mutating func missPending(_ id: WorkloadID, _ reason: DueReason, _ now: Timestamp) {
+        guard let job = jobs[id] else { return }
+        // What waited for another run, or for a place, was attended to: while the host was up, it waits on.
+        let late = job.record.pending.filter { start in
+            start.trigger == .schedule && max(start.notBefore, start.dueAt ?? now) < now - Machine.lateTolerance && (!start.queued || reason == .hostOff)
+        }
+        guard !late.isEmpty else { return }
+        jobs[id]?.record.pending.removeAll { late.contains($0) }
+        for (index, start) in late.enumerated() {
+            guard let dueAt = start.dueAt else { continue }
+            write(.due(DueRecord(workload: id, dueAt: dueAt, result: .missed, reason: reason, era: job.record.era)))
+            let inTime = job.policy.deadline.map { now - dueAt <= $0 } ?? true
+            let wanted = job.policy.missed.kind == .all || job.policy.missed.kind == .last && index == late.count - 1
+            let window = job.policy.missed.window ?? (job.policy.missed.kind == .last ? job.policy.schedule.map { Machine.lastWindow($0, dueAt) } : nil)
+            guard wanted, inTime, !job.record.paused, window.map({ now - dueAt <= $0 }) ?? true else { continue }
+            jobs[id]?.record.pending.append(PendingStart(trigger: .catchUp, dueAt: dueAt, notBefore: now, queued: true))
+        }
+        if let record = jobs[id]?.record { write(.job(record)) }
+    }
+
+    /// The missed due times that are to be run after all, ascending.
+    private func catchUps(_ policy: JobPolicy, _ schedule: Schedule, after cursor: Timestamp, _ now: Timestamp) -> [Timestamp] {
+        let limit = policy.missed.kind == .all ? policy.missed.limit : policy.missed.kind == .last ? 1 : 0
+        var found: [Timestamp] = []
+        var bound = now + .milliseconds(1)
+        var looked = 0
+        while found.count < limit, looked < 1000, let due = schedule.previous(before: bound), due.at > cursor {
+            looked += 1
+            bound = due.at
+            let age = now - due.at
+            if let deadline = policy.deadline, age > deadline { break }
+            let window = policy.missed.window ?? (policy.missed.kind == .last ? Machine.lastWindow(schedule, due.at) : nil)
+            if let window, age > window { break }
+            if !due.excluded { found.append(due.at) }
+        }
+        return found.reversed()
+    }
+
+    /// How old the last missed due time may be: the job's period, but at most a day.
+    private static func lastWindow(_ schedule: Schedule, _ due: Timestamp) -> Duration {
+        let day = Duration.seconds(86400)
+        return schedule.next(after: due).map { min($0.at - due, day) } ?? day
+    }
+}

@@ -1,0 +1,101 @@
+internal import Schedules
+internal import WorkloadModel
+
+/// Starts that are decided and wait.
+extension Machine {
+    /// Starts what waits and may start now.
+    mutating func startPending(_ id: WorkloadID, _ now: Timestamp) {
+        guard !gathering else { return }
+        var changed = dropExpired(id, now)
+        waitingForPlace[id] = nil
+        var yields: WorkloadName?
+        while let job = jobs[id], !job.removing {
+            let ready = job.record.pending.filter { $0.notBefore <= now && isTurn(of: $0, job) }
+            guard let next = ready.min(by: { $0.notBefore < $1.notBefore }), let index = job.record.pending.firstIndex(of: next) else { break }
+            // All but a due time whose jitter is over wait for their place, and for those that have waited longer.
+            if next.queued, !(job.record.paused && next.trigger != .manual) {
+                let hasPlace = hasPlace(job)
+                if !hasPlace || isBehindOthers(job, next) {
+                    waitingForPlace[id] = next.notBefore
+                    if hasPlace { yields = job.policy.pool }
+                    break
+                }
+            }
+            changed = true
+            jobs[id]?.record.pending.remove(at: index)
+            startPending(id, next, now)
+        }
+        if changed, let record = jobs[id]?.record { write(.job(record)) }
+        if let yields { offerPlace(in: yields, of: id.project, now) }
+    }
+
+    /// Whether nothing but its pool can be in a start's way.
+    func isTurn(of start: PendingStart, _ job: Job) -> Bool {
+        guard start.queued else { return true }
+        // Runs beside one another are wanted, but not all that were missed at once.
+        let isFree = job.active.isEmpty || job.policy.overlap == .allow && start.trigger != .catchUp
+        let isGated = start.trigger == .schedule || start.trigger == .catchUp && job.policy.schedule != nil
+        return isFree && (!isGated || gate(job) != .waits)
+    }
+
+    /// What has waited past its deadline does not wait on.
+    mutating func dropExpired(_ id: WorkloadID, _ now: Timestamp) -> Bool {
+        guard let job = jobs[id] else { return false }
+        let expired = job.record.pending.filter { start in start.queued && start.lastMoment(job.policy).map { $0 < now } ?? false }
+        guard !expired.isEmpty else { return false }
+        jobs[id]?.record.pending.removeAll { expired.contains($0) }
+        for start in expired {
+            if start.trigger == .schedule, let dueAt = start.dueAt {
+                skip(id, dueAt, .deadline, note: start.note)
+            } else {
+                event("dropped", "a start (\(start.trigger.rawValue)) waited past its deadline", now, workload: id)
+            }
+        }
+        return true
+    }
+
+    mutating func startPending(_ id: WorkloadID, _ next: PendingStart, _ now: Timestamp) {
+        guard let job = jobs[id] else { return }
+        if job.record.paused, next.trigger != .manual {
+            if next.trigger == .schedule, let dueAt = next.dueAt {
+                skip(id, dueAt, .paused, note: next.note)
+            } else {
+                event("dropped", "a start (\(next.trigger.rawValue)) was dropped because the job is paused", now, workload: id)
+                passOnDropped([next], of: id, now)
+            }
+            return
+        }
+        if next.trigger == .schedule, let dueAt = next.dueAt {
+            startScheduled(id, dueAt, note: next.note, now)
+            return
+        }
+        if next.trigger == .catchUp, job.policy.schedule != nil, case .closed(let sentence) = gate(job) {
+            event("dropped", "the catch-up of \(next.dueAt.map(\.description) ?? "a due time") was dropped: \(sentence)", now, workload: id)
+            return
+        }
+        guard next.trigger == .manual || mayStartAgain(job) else {
+            var later = next
+            later.notBefore = now + .seconds(1)
+            jobs[id]?.record.pending.append(later)
+            return
+        }
+        let run = launchJob(id, next, now)
+        if next.trigger == .catchUp, let dueAt = next.dueAt { write(.dueCaughtUp(id, dueAt: dueAt, run)) }
+    }
+}
+
+extension PendingStart {
+    /// Whether jobs that its own comes after can be in its way.
+    var waitsForOthers: Bool { queued && (trigger == .schedule || trigger == .catchUp) }
+
+    /// The last moment at which it may still start; `nil` when there is none. A due time and its catch-up are as old as the due
+    /// time, a link of a chain as old as the end that set it off.
+    func lastMoment(_ policy: JobPolicy) -> Timestamp? {
+        guard let deadline = policy.deadline else { return nil }
+        return switch trigger {
+        case .schedule, .catchUp: dueAt.map { $0 + deadline }
+        case .after: notBefore + deadline
+        case .manual, .retry, .rerun, .start, .restart: nil
+        }
+    }
+}

@@ -1,0 +1,52 @@
+internal import Schedules
+internal import WorkloadModel
+
+/// What engines report.
+extension Machine {
+    mutating func launched(_ id: RunID, at time: Timestamp, image: String?) {
+        guard var run = runs[id], run.startedAt == nil else { return }
+        run.startedAt = time
+        runs[id] = run
+        write(.runStarted(id, at: time, image: image))
+        if run.stopReason != nil { perform(.stop(id)) }
+        if var service = services[run.request.workload], service.active == id, service.record.phase == .starting {
+            service.record.phase = .running
+            service.record.since = time
+            services[run.request.workload] = service
+            write(.service(service.record))
+        }
+    }
+
+    /// Books an end. One that is booked already is only settled again.
+    mutating func ended(_ id: RunID, _ status: ExitStatus, _ now: Timestamp) {
+        perform(.settle(id))
+        guard let run = runs.removeValue(forKey: id) else { return }
+        let codes = run.request.kind == .job ? jobs[run.request.workload]?.policy.successCodes ?? [0] : [0]
+        var status = status
+        if status.startedAt == nil { status.startedAt = run.startedAt }
+        var outcome = status.outcome(successCodes: codes)
+        // A container that could not be started because it was being stopped is stopped, not broken.
+        if run.stopReason != nil, outcome == .failed { outcome = .stopped }
+        write(.closeRun(id, outcome, status, reason: Machine.reason(status, outcome, stopReason: run.stopReason)))
+        if status.leftProcesses {
+            event("stop-failed", "processes of it could not be killed and are left in its control group", now, workload: run.request.workload, run: id)
+        }
+        switch run.request.kind {
+        case .job: jobEnded(run, id, outcome, status, now)
+        case .service: serviceEnded(run, id, outcome, status, now)
+        }
+    }
+
+    private static func reason(_ status: ExitStatus, _ outcome: Outcome, stopReason: String?) -> String? {
+        if status.leftProcesses { return "stop failed: processes of it could not be killed" }
+        return switch (outcome, status.ending) {
+        case (_, .startError(let sentence)), (_, .lost(let sentence)): sentence
+        case (.timedOut, _): "its timeout ran out" + (status.killed ? "; it did not react to the stop signal and was killed" : "")
+        case (.oomKilled, _): "the kernel killed it for want of memory"
+        case (.stopped, _): (stopReason ?? "the host shut down") + (status.killed ? "; it did not react to the stop signal and was killed" : "")
+        case (_, .signaled(let number)): "ended by signal \(number)"
+        case (.failed, .exited(let code)): "exit code \(code)"
+        case (.succeeded, .exited), (.startError, .exited), (.lost, .exited): nil
+        }
+    }
+}
