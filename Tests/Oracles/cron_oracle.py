@@ -4,6 +4,7 @@ the epoch) after START out, one line each; a line 'error' for what is refused.
 `cronsim` asks cronsim, an implementation of Debian's rules. `croniter` asks croniter, whose rules agree where at most one of the day
 fields is given and no clock is set. `offsets` are those that Python's zoneinfo has. `brute` looks at every minute of COUNT days with Python's
 zoneinfo: what schedules with '*' in minute or hour promise where clocks are set."""
+import functools
 import sys
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -43,10 +44,13 @@ def brute(expression, zone, start, days):
     return found
 
 
+# Python itself keeps eight zones only, and there are six hundred.
+zone_named = functools.cache(ZoneInfo)
+
 for line in sys.stdin:
     mode, expression, zone, start, count = line.rstrip("\n").split("\t")
     try:
-        answer = {"cronsim": simulated, "croniter": iterated, "offsets": offsets, "brute": brute}[mode](expression, ZoneInfo(zone), int(start), int(count))
+        answer = {"cronsim": simulated, "croniter": iterated, "offsets": offsets, "brute": brute}[mode](expression, zone_named(zone), int(start), int(count))
         print(" ".join(map(str, answer)))
     except (CronSimError, StopIteration):
         print("error")
