@@ -1,10 +1,12 @@
 """Independent answers to "when is this due": lines of MODE, EXPRESSION, ZONE, START, COUNT in, instants (seconds since
-the epoch) after START out, one line each; a line 'error' for what is refused.
+the epoch) after START out, one line each; a line 'error' for what is refused, and 'hang' for what takes an oracle more than
+five seconds.
 
 `cronsim` asks cronsim, an implementation of Debian's rules. `croniter` asks croniter, whose rules agree where at most one of the day
 fields is given and no clock is set. `offsets` are those that Python's zoneinfo has. `brute` looks at every minute of COUNT days with Python's
 zoneinfo: what schedules with '*' in minute or hour promise where clocks are set."""
 import functools
+import signal
 import sys
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -47,10 +49,24 @@ def brute(expression, zone, start, days):
 # Python itself keeps eight zones only, and there are six hundred.
 zone_named = functools.cache(ZoneInfo)
 
+
+class Hang(Exception):
+    pass
+
+
+def hang(*_):
+    raise Hang
+
+
+signal.signal(signal.SIGALRM, hang)
+
 for line in sys.stdin:
     mode, expression, zone, start, count = line.rstrip("\n").split("\t")
+    signal.alarm(5)
     try:
         answer = {"cronsim": simulated, "croniter": iterated, "offsets": offsets, "brute": brute}[mode](expression, zone_named(zone), int(start), int(count))
         print(" ".join(map(str, answer)))
     except (CronSimError, StopIteration):
         print("error")
+    except Hang:
+        print("hang")

@@ -65,6 +65,10 @@ struct OracleTests {
         var compared = 0
         var different: [Question] = []
         for (question, answer) in zip(questions, answers) where answer != "error" {
+            if answer == "hang" {
+                print("hang: cronsim does not come back from \(question.expression) in \(question.zone) from \(question.start)")
+                continue
+            }
             let own = Self.own(question, first: Self.count)
             compared += own.count
             if own.map(String.init).joined(separator: " ") != answer { different.append(question) }
