@@ -59,6 +59,8 @@ def hang(*_):
 
 
 signal.signal(signal.SIGALRM, hang)
+# Whoever starts this may have blocked it.
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
 
 for line in sys.stdin:
     mode, expression, zone, start, count = line.rstrip("\n").split("\t")
