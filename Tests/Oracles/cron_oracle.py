@@ -39,10 +39,16 @@ def offsets(expression, zone, start, count):
 def brute(expression, zone, start, days):
     rule = CronSim(expression, datetime.fromtimestamp(start, timezone.utc))
     found = []
-    for minute in range(start // 60 + 1, start // 60 + 1 + days * 1440):
-        local = datetime.fromtimestamp(minute * 60, timezone.utc).astimezone(zone)
-        if local.second == 0 and local.minute in rule.minutes and local.hour in rule.hours and local.month in rule.months and rule.match_day(local.date()):
-            found.append(minute * 60)
+    end = start // 60 * 60 + days * 86400
+    for minute in range(start // 60, start // 60 + 1 + days * 1440):
+        # Where offsets have seconds, as Monrovia's had until 1972, the minutes of the wall clock begin within those of UTC.
+        shift = -datetime.fromtimestamp(minute * 60, timezone.utc).astimezone(zone).second % 60
+        instant = minute * 60 + shift
+        local = datetime.fromtimestamp(instant, timezone.utc).astimezone(zone)
+        if local.second != 0 or not start < instant <= end:
+            continue
+        if local.minute in rule.minutes and local.hour in rule.hours and local.month in rule.months and rule.match_day(local.date()):
+            found.append(instant)
     return found
 
 
