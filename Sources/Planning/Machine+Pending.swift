@@ -34,8 +34,7 @@ extension Machine {
         guard start.queued else { return true }
         // Runs beside one another are wanted, but not all that were missed at once.
         let isFree = job.active.isEmpty || job.policy.overlap == .allow && start.trigger != .catchUp
-        let isGated = start.trigger == .schedule || start.trigger == .catchUp && job.policy.schedule != nil
-        return isFree && (!isGated || gate(job) != .waits)
+        return isFree && (!start.waitsForOthers || job.policy.schedule == nil || gate(job) != .waits)
     }
 
     /// What has waited past its deadline does not wait on.
