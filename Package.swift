@@ -71,17 +71,17 @@ let package = Package(
         module("ControlAPI", ["WorkloadModel", "Schedules"]),
 
         // Layer 2, core.
-        module("SystemZones", ["Schedules"]),
+        module("HostOS", ["Schedules"]),
         module("HistoryStore", ["WorkloadModel", "Schedules", "Planning", grdb]),
         module("Supervision", ["Planning", "EngineAPI", "HistoryStore", "WorkloadModel", "Schedules", "CLinux", logging]),
 
         // Layer 3, edges.
-        module("EngineNative", ["EngineAPI", "WorkloadModel", "Schedules", "CLinux", subprocess, system, logging]),
+        module("EngineNative", ["EngineAPI", "WorkloadModel", "Schedules", "HostOS", "CLinux", subprocess, system, logging]),
         module(
             "ControlServer",
             [
                 "ControlAPI", "Supervision", "HistoryStore", "Planning", "EngineAPI", "RecipeFile", "WorkloadModel", "Schedules",
-                "SystemZones", "CLinux", hummingbird, niocore, nioposix, logging,
+                "HostOS", "CLinux", hummingbird, niocore, nioposix, logging,
             ]),
 
         // Layer 4, shells.
@@ -89,31 +89,31 @@ let package = Package(
             "berthd",
             [
                 "ControlServer", "Supervision", "EngineNative", "EngineAPI", "HistoryStore", "RecipeFile", "WorkloadModel",
-                "Schedules", "Planning", "SystemZones", "ControlAPI", "CLinux", arguments, logging, hummingbird,
+                "Schedules", "Planning", "HostOS", "ControlAPI", "CLinux", arguments, logging, hummingbird,
             ]),
         program(
             "berth",
             [
-                "ControlAPI", "RecipeFile", "RecipeImport", "Planning", "WorkloadModel", "Schedules", "SystemZones", "CLinux", arguments, httpClient, niocore,
+                "ControlAPI", "RecipeFile", "RecipeImport", "Planning", "WorkloadModel", "Schedules", "HostOS", "CLinux", arguments, httpClient, niocore,
                 niohttp,
                 nioposix,
             ]),
 
         .target(
             name: "TestKit",
-            dependencies: ["EngineAPI", "Planning", "Supervision", "SystemZones", "WorkloadModel", "Schedules"], path: "Tests/TestKit",
+            dependencies: ["EngineAPI", "Planning", "Supervision", "HostOS", "WorkloadModel", "Schedules"], path: "Tests/TestKit",
             swiftSettings: swift),
         // What Packaging/bench.sh measures inside of a process.
-        .executableTarget(name: "ScheduleBenchmark", dependencies: ["Schedules", "SystemZones"], path: "Tests/ScheduleBenchmark", swiftSettings: swift),
-        tests("SchedulesTests", ["Schedules", "SystemZones", "TestKit"]),
-        tests("RecipeFileTests", ["RecipeFile", "Planning", "WorkloadModel", "Schedules", "SystemZones", "TestKit"]),
-        tests("RecipeImportTests", ["RecipeImport", "RecipeFile", "Planning", "WorkloadModel", "Schedules", "SystemZones", "TestKit"]),
+        .executableTarget(name: "ScheduleBenchmark", dependencies: ["Schedules", "HostOS"], path: "Tests/ScheduleBenchmark", swiftSettings: swift),
+        tests("SchedulesTests", ["Schedules", "HostOS", "TestKit"]),
+        tests("RecipeFileTests", ["RecipeFile", "Planning", "WorkloadModel", "Schedules", "HostOS", "TestKit"]),
+        tests("RecipeImportTests", ["RecipeImport", "RecipeFile", "Planning", "WorkloadModel", "Schedules", "HostOS", "TestKit"]),
         tests("PlanningTests", ["Planning", "EngineAPI", "WorkloadModel", "Schedules", "TestKit"]),
         tests("HistoryStoreTests", ["HistoryStore", "Planning", "WorkloadModel", "Schedules", "TestKit", grdb]),
         tests(
             "SupervisionTests",
             ["Supervision", "HistoryStore", "Planning", "EngineAPI", "WorkloadModel", "Schedules", "TestKit", logging]),
-        tests("EngineNativeTests", ["EngineNative", "EngineAPI", "WorkloadModel", "Schedules", "TestKit", logging]),
+        tests("EngineNativeTests", ["EngineNative", "EngineAPI", "WorkloadModel", "Schedules", "HostOS", "TestKit", logging]),
         tests("EndToEndTests", ["TestKit", "ControlAPI"]),
     ]
 )

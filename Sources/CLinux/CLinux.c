@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <malloc.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <string.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -18,6 +20,8 @@
 void clinux_give_memory_back(void) { malloc_trim(0); }
 
 int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+int clinux_open_place(int directory, const char *name, int flags) { return openat(directory, name, O_PATH | O_CLOEXEC | flags); }
 
 int clinux_sealed_file(const char *name, const void *bytes, size_t size)
 {
@@ -92,6 +96,93 @@ int clinux_socket_pair(int *first, int *second)
     *first = pair[0];
     *second = pair[1];
     return 0;
+}
+
+int clinux_send_descriptors(int socket, const int *descriptors, size_t count)
+{
+    /* The kernel passes at most 253 in one message; the shim takes as many at once. */
+    enum { A_MESSAGE = 128 };
+    while (count > 0) {
+        size_t some = count < A_MESSAGE ? count : A_MESSAGE;
+        char byte = 'F';
+        union { char bytes[CMSG_SPACE(A_MESSAGE * sizeof(int))]; struct cmsghdr align; } control;
+        memset(&control, 0, sizeof control);
+        struct iovec vector = { .iov_base = &byte, .iov_len = 1 };
+        struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_SPACE(some * sizeof(int)) };
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(some * sizeof(int));
+        memcpy(CMSG_DATA(header), descriptors, some * sizeof(int));
+        ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent != 1) return -1;
+        descriptors += some;
+        count -= some;
+    }
+    return 0;
+}
+
+/* ---- a cgroup's devices ---- */
+
+#define LOAD(register_number, field) \
+    { .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = (register_number), .src_reg = BPF_REG_1, .off = offsetof(struct bpf_cgroup_dev_ctx, field) }
+#define IF_EQUAL(register_number, value, distance) { .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = (register_number), .off = (distance), .imm = (value) }
+#define IF_NOT_EQUAL(register_number, value, distance) { .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = (register_number), .off = (distance), .imm = (value) }
+#define ANSWER(value) { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = (value) }, { .code = BPF_JMP | BPF_EXIT }
+
+int clinux_device_filter(void)
+{
+    /* The kernel puts the kind of the device in the low and what is asked for in the high half of access_type. */
+    static const struct bpf_insn program[] = {
+        LOAD(BPF_REG_2, access_type),
+        { .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_5, .src_reg = BPF_REG_2 },
+        { .code = BPF_ALU64 | BPF_AND | BPF_K, .dst_reg = BPF_REG_5, .imm = 0xffff },
+        { .code = BPF_ALU64 | BPF_RSH | BPF_K, .dst_reg = BPF_REG_2, .imm = 16 },
+        LOAD(BPF_REG_3, major),
+        LOAD(BPF_REG_4, minor),
+        /* A node may be made of anything; to open it is another matter. */
+        IF_EQUAL(BPF_REG_2, BPF_DEVCG_ACC_MKNOD, 14),
+        IF_NOT_EQUAL(BPF_REG_5, BPF_DEVCG_DEV_CHAR, 11),
+        /* Terminals of devpts; tty and ptmx. */
+        IF_EQUAL(BPF_REG_3, 136, 12),
+        IF_NOT_EQUAL(BPF_REG_3, 5, 3),
+        IF_EQUAL(BPF_REG_4, 0, 10),
+        IF_EQUAL(BPF_REG_4, 2, 9),
+        { .code = BPF_JMP | BPF_JA, .off = 6 },
+        /* null, zero, full, random, urandom. */
+        IF_NOT_EQUAL(BPF_REG_3, 1, 5),
+        IF_EQUAL(BPF_REG_4, 3, 6),
+        IF_EQUAL(BPF_REG_4, 5, 5),
+        IF_EQUAL(BPF_REG_4, 7, 4),
+        IF_EQUAL(BPF_REG_4, 8, 3),
+        IF_EQUAL(BPF_REG_4, 9, 2),
+        ANSWER(0),
+        ANSWER(1),
+    };
+    union bpf_attr attributes;
+    memset(&attributes, 0, sizeof attributes);
+    attributes.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
+    attributes.insn_cnt = sizeof program / sizeof *program;
+    attributes.insns = (uint64_t)(uintptr_t)program;
+    attributes.license = (uint64_t)(uintptr_t)"Apache-2.0";
+    return (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof attributes);
+}
+
+int clinux_device_filter_attach(int filter, const char *cgroup)
+{
+    int group = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (group < 0) return -1;
+    union bpf_attr attributes;
+    memset(&attributes, 0, sizeof attributes);
+    attributes.target_fd = (uint32_t)group;
+    attributes.attach_bpf_fd = (uint32_t)filter;
+    attributes.attach_type = BPF_CGROUP_DEVICE;
+    attributes.attach_flags = BPF_F_ALLOW_MULTI;
+    int result = (int)syscall(SYS_bpf, BPF_PROG_ATTACH, &attributes, sizeof attributes), saved = errno;
+    close(group);
+    errno = saved;
+    return result;
 }
 
 _Static_assert(sizeof(struct clinux_credentials) == sizeof(struct ucred), "the layout of struct ucred");

@@ -7,7 +7,7 @@ public import Planning
 public import RecipeFile
 public import Schedules
 public import Supervision
-public import SystemZones
+public import HostOS
 public import WorkloadModel
 
 /// Reads recipes, makes what they need ready, and hands them to the supervisor whole or not at all.

@@ -13,6 +13,10 @@ public protocol ContainerEngine: Sendable {
     /// - Throws: ``EngineError``
     func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError)
 
+    /// Takes note of containers whose recipe is in force or comes into force: what they can write to of the host, other
+    /// containers' mounts must not follow links in. Called before their first launch.
+    func share(_ containers: [ContainerSpec]) async
+
     /// Starts a run, and returns when its command is released. A run of this id that was started before is not started
     /// again.
     ///

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import HostOS
 internal import WorkloadModel
 
 /// This host's control groups, and Berth's own place among them.
@@ -25,6 +26,12 @@ struct CgroupHost: Sendable {
     /// The daemon's own group in one of the v1 hierarchies.
     let ownV1: String?
 
+    /// The program that keeps a group from opening the host's devices, `nil` where the kernel takes none; on hosts with the
+    /// v1 controller that one does it.
+    private let deviceFilter: DeviceFilter?
+    /// Whether a container can be kept from opening the host's devices.
+    var filtersDevices: Bool { deviceFilter != nil || v1["devices"] != nil }
+
     /// One run's groups.
     struct Group: Sendable {
         let v2: String?
@@ -45,19 +52,22 @@ struct CgroupHost: Sendable {
         if controllers.isEmpty, let unified { return try prepareV2(unified, name: name) }
         guard !controllers.isEmpty else { throw HostFile.Failure(path: "/sys/fs/cgroup", action: "find control groups at", code: ENOENT) }
         var v1: [String: String] = [:]
+        let filter = unified == nil ? nil : DeviceFilter()
         for (controller, mount) in controllers {
             // The v2 group of a hybrid host kills and counts processor time.
             if unified != nil, controller == "freezer" || controller == "cpuacct" { continue }
+            if controller == "devices", filter != nil { continue }
             v1[controller] = "\(mount)/\(name)"
             try HostFile.makeDirectory("\(mount)/\(name)", mode: 0o755)
         }
         if let unified { try HostFile.makeDirectory("\(unified)/\(name)", mode: 0o755) }
         let missing = ["memory", "cpu", "pids"].filter { controllers[$0] == nil }
         let own = controllers["pids"].flatMap { mount in ownGroup(of: "pids").map { mount + $0 } }
-        return CgroupHost(layout: unified == nil ? .v1 : .hybrid, v2: unified.map { "\($0)/\(name)" }, v1: v1, missing: missing, ownV1: own)
+        return CgroupHost(
+            layout: unified == nil ? .v1 : .hybrid, v2: unified.map { "\($0)/\(name)" }, v1: v1, missing: missing, ownV1: own, deviceFilter: filter)
     }
 
-    private static let used: Set<String> = ["memory", "cpu", "cpuacct", "pids", "blkio", "freezer"]
+    private static let used: Set<String> = ["memory", "cpu", "cpuacct", "pids", "blkio", "freezer", "devices"]
 
     private static func prepareV2(_ root: String, name: String) throws(HostFile.Failure) -> CgroupHost {
         let group = "\(root)/\(name)"
@@ -68,7 +78,7 @@ struct CgroupHost: Sendable {
         let enabled = (try? HostFile.text("\(group)/cgroup.subtree_control"))?.split(whereSeparator: \.isWhitespace).map(String.init) ?? []
         return CgroupHost(
             layout: .v2, v2: group, v1: [:], missing: ["memory", "cpu", "pids"].filter { !enabled.contains($0) },
-            ownV1: nil)
+            ownV1: nil, deviceFilter: DeviceFilter())
     }
 
     /// This process's group in the hierarchy of a v1 controller, as a path below its mount.
@@ -84,15 +94,19 @@ struct CgroupHost: Sendable {
     // MARK: Runs
 
     /// Makes a run's groups with their limits, before any process joins.
-    func make(_ run: RunID, limits: ResourceLimits) throws(HostFile.Failure) -> Group {
+    ///
+    /// - Parameter allDevices: whether its processes may open every device of the host
+    func make(_ run: RunID, limits: ResourceLimits, allDevices: Bool) throws(HostFile.Failure) -> Group {
         if let parent = v2 {
             let path = "\(parent)/\(run)"
             try HostFile.makeDirectory(path, mode: 0o755)
             if layout == .v2 { try setV2(path, limits) }
+            if !allDevices { try deviceFilter?.attach(to: path) }
         }
         var paths: [String] = []
         for (controller, parent) in v1.sorted(by: { $0.key < $1.key }) {
             if controller == "cpu", limits.cpuMillis == nil { continue }
+            if controller == "devices", allDevices { continue }
             let path = "\(parent)/\(run)"
             try HostFile.makeDirectory(path, mode: 0o755)
             try setV1(controller, path, limits)
@@ -124,6 +138,9 @@ struct CgroupHost: Sendable {
             guard let cpu = limits.cpuMillis else { return }
             try HostFile.put("100000", to: "\(path)/cpu.cfs_period_us")
             try HostFile.put("\(max(1000, cpu * 100))", to: "\(path)/cpu.cfs_quota_us")
+        case "devices":
+            try HostFile.put("a", to: "\(path)/devices.deny")
+            for rule in DeviceFilter.rules { try HostFile.put(rule, to: "\(path)/devices.allow") }
         default: break
         }
     }

@@ -1,6 +1,7 @@
 internal import EngineAPI
 internal import Foundation
 internal import Glibc
+internal import HostOS
 internal import Schedules
 internal import Subprocess
 internal import Synchronization
@@ -11,14 +12,19 @@ internal import WorkloadModel
 struct Image: Sendable {
     /// The digest of its configuration.
     let id: String
-    /// Below the store's `overlay` directory, top first, short enough for a mount's options.
+    /// Where the layers' links are.
+    let directory: String
+    /// Links in that directory, top layer first; short, so that all of them fit in a mount's options.
     let layers: [String]
     let entrypoint: [String]
     let command: [String]
     let environment: [String]
     let workingDirectory: String?
     let user: String?
-    let stopSignal: String?
+    let stopSignal: Int32?
+
+    /// The most layers that overlayfs mounts (OVL_MAX_STACK in the kernel's fs/overlayfs).
+    static let mostLayers = 500
 }
 
 /// Images, unpacked once. skopeo brings them in, in the layout of containers/storage; runs mount the layers read-only.
@@ -31,9 +37,6 @@ final class ImageStore: Sendable {
         self.directory = directory
         self.runDirectory = runDirectory
     }
-
-    /// What layers' names are relative to.
-    var layersDirectory: String { "\(directory)/overlay" }
 
     /// The image of a source that was brought in.
     ///
@@ -59,12 +62,32 @@ final class ImageStore: Sendable {
             try HostFile.makeDirectories("\(directory)/sources")
             try HostFile.makeDirectories(runDirectory)
         } catch { throw .image("\(error)") }
+        try await inspect(source)
         try await copy(source)
         known.withLock { $0[source] = nil }
         guard let image = try find(source) else { throw .image("the image \(source) was brought in, and is not in the store") }
         known.withLock { $0[source] = image }
         do { try HostFile.replace(stampPath, with: stamp) } catch { throw .image("\(error)") }
         progress("brought in \(source), \(image.layers.count) layers")
+    }
+
+    private struct Inspection: Decodable { let Layers: [String]? }
+
+    /// Refuses an image that could not be run, before it is unpacked.
+    private func inspect(_ source: ImageSource) async throws(EngineError) {
+        do {
+            let result = try await run(
+                .name("skopeo"), arguments: ["inspect", source.description], output: .bytes(limit: 8 << 20), error: .string(limit: 65536))
+            guard result.terminationStatus.isSuccess else {
+                throw EngineError.image("the image \(source) cannot be read: \(ImageStore.sentence(result.standardError))")
+            }
+            let layers = try JSONDecoder().decode(Inspection.self, from: Data(result.standardOutput)).Layers ?? []
+            guard layers.count <= Image.mostLayers else {
+                throw EngineError.image("the image \(source) has \(layers.count) layers, and the kernel mounts at most \(Image.mostLayers)")
+            }
+        } catch let error as EngineError { throw error } catch {
+            throw .image("the image \(source) cannot be read: \(error)")
+        }
     }
 
     /// skopeo, in a mount namespace of its own so that nothing it mounts stays behind.
@@ -137,19 +160,66 @@ final class ImageStore: Sendable {
             let layers = Dictionary(uniqueKeysWithValues: try JSONDecoder().decode([StoredLayer].self, from: Data(layerBytes)).map { ($0.id, $0) })
             var chain: [String] = []
             var next = stored.layer
-            while let id = next, let layer = layers[id], chain.count < 512 {
-                let link = try HostFile.text("\(directory)/overlay/\(id)/link").trimmingCharacters(in: .whitespacesAndNewlines)
-                chain.append("l/\(link)")
+            while let id = next {
+                guard let layer = layers[id], chain.count < Image.mostLayers else {
+                    throw EngineError.image("its layers are not all there, or more than \(Image.mostLayers)")
+                }
+                chain.append(id)
                 next = layer.parent.flatMap { $0.isEmpty ? nil : $0 }
             }
             let file = "=" + Data("sha256:\(stored.id)".utf8).base64EncodedString()
             let bytes = try HostFile.bytes("\(directory)/overlay-images/\(stored.id)/\(file)", limit: 8 << 20)
             let config = try JSONDecoder().decode(Configuration.self, from: Data(bytes)).config
+            let links = "\(directory)/berth-layers/\(stored.id)"
             return Image(
-                id: stored.id, layers: chain, entrypoint: config?.Entrypoint ?? [], command: config?.Cmd ?? [], environment: config?.Env ?? [],
-                workingDirectory: config?.WorkingDir, user: config?.User, stopSignal: config?.StopSignal)
-        } catch {
+                id: stored.id, directory: links, layers: try link(chain, in: links), entrypoint: try words(config?.Entrypoint, "Entrypoint"),
+                command: try words(config?.Cmd, "Cmd"), environment: try variables(config?.Env), workingDirectory: try workingDirectory(config?.WorkingDir),
+                user: try words([config?.User ?? ""], "User").first, stopSignal: try stopSignal(config?.StopSignal))
+        } catch let error as EngineError { throw .image("the image \(source): \(error)") } catch {
             throw .image("the image store at \(directory) cannot be read: \(error)")
         }
+    }
+
+    /// A directory of links to the layers, named by number: the names that containers/storage has would fill the one page
+    /// that a mount's options may have with some 130 layers.
+    private func link(_ layers: [String], in directory: String) throws -> [String] {
+        try HostFile.makeDirectories(directory)
+        return try layers.enumerated().map { index, layer in
+            let name = String(index, radix: 36)
+            guard symlink("../../overlay/\(layer)/diff", "\(directory)/\(name)") == 0 || errno == EEXIST else {
+                throw HostFile.Failure(path: "\(directory)/\(name)", action: "make", code: errno)
+            }
+            return name
+        }
+    }
+
+    // MARK: An image's texts, which may be anything
+
+    private func words(_ list: [String]?, _ what: String) throws -> [String] {
+        let words = list ?? []
+        guard !words.contains(where: { $0.utf8.contains(0) }) else { throw EngineError.image("its \(what) holds a NUL character: refused") }
+        return words
+    }
+
+    private func variables(_ list: [String]?) throws -> [String] {
+        let entries = try words(list, "Env")
+        for entry in entries {
+            guard let equals = entry.firstIndex(of: "="), equals != entry.startIndex else {
+                throw EngineError.image("its Env has an entry that is not NAME=value: '\(entry.prefix(60))'")
+            }
+        }
+        return entries
+    }
+
+    /// Relative to the root, as Docker takes it.
+    private func workingDirectory(_ text: String?) throws -> String? {
+        guard let text = try words([text ?? ""], "WorkingDir").first, !text.isEmpty else { return nil }
+        return text.hasPrefix("/") ? text : "/" + text
+    }
+
+    private func stopSignal(_ text: String?) throws -> Int32? {
+        guard let text, !text.isEmpty else { return nil }
+        guard let number = SignalName.number(text) else { throw EngineError.image("its StopSignal '\(text.prefix(60))' is not a signal") }
+        return number
     }
 }

@@ -1,9 +1,11 @@
+internal import EngineAPI
+
 /// What the shim is told, as it reads it: flat, length-prefixed fields (`Sources/berth-shim/spec.c` is the other side).
 struct LaunchSpec {
     enum Field: UInt16 {
         case runID = 1, runDirectory, logBase, logCap, layersDirectory, lower, scratch, readOnly, argument, environment, workingDirectory, user
         case hostname, mount, hostNetwork, initProcess, capabilities, seccomp, rlimit, cgroupV2, cgroupV1, stopSignal, graceMilliseconds
-        case timeoutMilliseconds, privileged, hide, bootID, sharedMemoryBytes
+        case timeoutMilliseconds, privileged, hide, bootID, sharedMemoryBytes, rootDescriptor, descriptors, processorMillis
     }
 
     struct MountFlags: OptionSet {
@@ -11,39 +13,68 @@ struct LaunchSpec {
         static let readOnly = MountFlags(rawValue: 1)
         static let file = MountFlags(rawValue: 4)
         static let recursive = MountFlags(rawValue: 8)
+        static let named = MountFlags(rawValue: 16)
     }
 
+    /// What the fields refer to by number, and what is sent after them.
+    private(set) var places: [HostPlace] = []
+
     private static let magic: UInt32 = 0x4854_5242
-    private static let version: UInt32 = 1
+    private static let version: UInt32 = 2
     private var body: [UInt8] = []
 
     /// The whole spec, header included.
     var bytes: [UInt8] {
-        LaunchSpec.little(LaunchSpec.magic) + LaunchSpec.little(LaunchSpec.version) + LaunchSpec.little(UInt32(body.count)) + body
+        var whole = self
+        whole.add(.descriptors, UInt64(places.count))
+        return LaunchSpec.little(LaunchSpec.magic) + LaunchSpec.little(LaunchSpec.version) + LaunchSpec.little(UInt32(whole.body.count)) + whole.body
     }
 
     mutating func add(_ field: Field, _ value: [UInt8]) {
         body += LaunchSpec.little(field.rawValue) + [0, 0] + LaunchSpec.little(UInt32(value.count)) + value
     }
 
-    /// A text; what follows a NUL in it would be lost, so the recipe's reader lets none through.
-    mutating func add(_ field: Field, _ text: String) { add(field, Array(text.utf8.filter { $0 != 0 }) + [0]) }
+    /// A text.
+    ///
+    /// - Throws: when it holds a NUL, behind which the shim would read nothing
+    mutating func add(_ field: Field, _ text: String) throws(EngineError) { add(field, try LaunchSpec.terminated(text)) }
+
+    private static func terminated(_ text: String) throws(EngineError) -> [UInt8] {
+        guard !text.utf8.contains(0) else { throw .sandbox("a text for the sandbox holds a NUL character: refused") }
+        return Array(text.utf8) + [0]
+    }
 
     mutating func add(_ field: Field, _ flag: Bool) { add(field, [flag ? 1 : 0]) }
 
     mutating func add(_ field: Field, _ number: UInt64) { add(field, LaunchSpec.little(number)) }
 
-    mutating func addBind(_ source: String, _ target: String, _ flags: MountFlags) {
-        addMount(kind: 1, flags: flags, mode: 0, size: 0, source, target)
+    /// A mount of a place of the host.
+    ///
+    /// - Parameter hidden: paths below it that the container does not see
+    mutating func addBind(_ source: HostPlace, _ target: String, _ flags: MountFlags, hidden: [String] = []) throws(EngineError) {
+        var flags = flags
+        if !source.isDirectory { flags.insert(.file) }
+        try addMount(kind: 1, flags: flags, descriptor: number(of: source), mode: 0, size: 0, source.path, target)
+        for path in hidden { try add(.hide, path) }
     }
 
-    mutating func addTemporary(_ target: String, size: Int64?, mode: UInt32) {
-        addMount(kind: 2, flags: [], mode: mode, size: UInt64(size ?? 0), "", target)
+    mutating func addTemporary(_ target: String, size: Int64?, mode: UInt32, _ flags: MountFlags = []) throws(EngineError) {
+        try addMount(kind: 2, flags: flags, descriptor: 0, mode: mode, size: UInt64(size ?? 0), "", target)
     }
 
-    private mutating func addMount(kind: UInt8, flags: MountFlags, mode: UInt32, size: UInt64, _ source: String, _ target: String) {
-        let head = [kind, flags.rawValue, 0, 0] + LaunchSpec.little(mode) + LaunchSpec.little(size)
-        add(.mount, head + Array(source.utf8) + [0] + Array(target.utf8) + [0])
+    /// The directory that is the root file system's only layer.
+    mutating func addRoot(_ place: HostPlace) { add(.rootDescriptor, UInt64(number(of: place))) }
+
+    private mutating func number(of place: HostPlace) -> UInt16 {
+        places.append(place)
+        return UInt16(places.count - 1)
+    }
+
+    private mutating func addMount(
+        kind: UInt8, flags: MountFlags, descriptor: UInt16, mode: UInt32, size: UInt64, _ source: String, _ target: String
+    ) throws(EngineError) {
+        let head = [kind, flags.rawValue] + LaunchSpec.little(descriptor) + LaunchSpec.little(mode) + LaunchSpec.little(size)
+        add(.mount, head + (try LaunchSpec.terminated(source)) + (try LaunchSpec.terminated(target)))
     }
 
     mutating func addLimit(resource: UInt32, soft: UInt64, hard: UInt64) {

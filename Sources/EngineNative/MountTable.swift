@@ -1,21 +1,35 @@
+internal import HostOS
+
 /// A line of /proc/self/mountinfo.
-struct MountTable {
+struct MountTable: Hashable {
+    /// Unique among the mounts that are there now.
+    let id: Int
+    /// Major and minor number of the file system.
+    let device: String
+    /// What of the file system is mounted: a path inside it.
+    let root: String
     let target: String
     let type: String
     let superOptions: [String]
 
     static func read() -> [MountTable] {
         guard let text = try? HostFile.text("/proc/self/mountinfo", limit: 16 << 20) else { return [] }
-        return text.split(separator: "\n").compactMap { line in
-            let halves = line.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
-            guard let dash = halves.firstIndex(of: "-"), dash + 3 < halves.count, halves.count > 4 else { return nil }
+        return parse(text)
+    }
+
+    static func parse(_ text: String) -> [MountTable] {
+        text.split(separator: "\n").compactMap { line in
+            let fields = line.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
+            guard let dash = fields.firstIndex(of: "-"), dash + 3 < fields.count, dash > 4, let id = Int(fields[0]) else { return nil }
             return MountTable(
-                target: unescaped(halves[4]), type: halves[dash + 1], superOptions: halves[dash + 3].split(separator: ",").map(String.init))
+                id: id, device: fields[2], root: unescaped(fields[3]), target: unescaped(fields[4]), type: fields[dash + 1],
+                superOptions: fields[dash + 3].split(separator: ",").map(String.init))
         }
     }
 
     /// Blanks and the like are written as `\040`.
     private static func unescaped(_ text: String) -> String {
+        guard text.utf8.contains(0x5C) else { return text }
         var result: [UInt8] = []
         var rest = Array(text.utf8)[...]
         while let byte = rest.popFirst() {
@@ -30,9 +44,8 @@ struct MountTable {
     }
 
     /// Disks of the host other than the root's, outermost first: what `rootfs: host` shows of them.
-    static func hostDisks() -> [String] {
+    static func hostDisks(_ mounts: [MountTable]) -> [String] {
         let kinds: Set<String> = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs"]
-        let targets = read().filter { kinds.contains($0.type) && $0.target != "/" }.map(\.target)
-        return Set(targets).sorted()
+        return Set(mounts.filter { kinds.contains($0.type) && $0.target != "/" }.map(\.target)).sorted()
     }
 }

@@ -2,6 +2,7 @@ internal import CLinux
 @preconcurrency internal import Dispatch
 public import EngineAPI
 internal import Glibc
+internal import HostOS
 internal import Logging
 internal import Schedules
 internal import Synchronization

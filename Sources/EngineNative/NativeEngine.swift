@@ -3,6 +3,7 @@ internal import CLinux
 public import EngineAPI
 internal import Foundation
 internal import Glibc
+internal import HostOS
 public import Logging
 internal import Schedules
 internal import Synchronization
@@ -17,6 +18,11 @@ public final class NativeEngine: ContainerEngine {
     let cgroups: CgroupHost
     let images: ImageStore
     let filters: SeccompFilters
+    let ownFiles: OwnFiles
+    /// Directories of the host that containers can write to, since this engine was made.
+    let writableDirectories = Mutex<Set<String>>([])
+    /// The capabilities that root has here, as the kernel's bit mask.
+    let hostCapabilities: UInt64
     let log: Logger
     /// This boot of the host.
     public let bootID: String
@@ -60,6 +66,8 @@ public final class NativeEngine: ContainerEngine {
             try HostFile.replace("\(paths.etc)/hosts", with: "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", mode: 0o644)
             try HostFile.replace("\(paths.etc)/resolv.conf", with: "", mode: 0o644)
         } catch { throw .host("\(error)") }
+        ownFiles = try OwnFiles([paths.state, paths.runtime])
+        hostCapabilities = HostProcess.permittedCapabilities()
         images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images")
         filters = SeccompFilters(shimPath: paths.shim)
         launches = OperationQueue()
@@ -80,10 +88,17 @@ public final class NativeEngine: ContainerEngine {
             if !HostFile.isDirectory(path) { throw .image("the root file system \(path) is not a directory") }
         case .host: break
         }
-        for mount in container.mounts {
-            if case .bind(let path) = mount.source, !HostFile.exists(path) { throw .host("the mount's source \(path) is not there") }
+        _ = try capabilities(of: container)
+        let binds = container.mounts.filter { if case .bind = $0.source { true } else { false } }
+        guard !binds.isEmpty else { return }
+        let mounts = MountTable.read()
+        for mount in binds {
+            guard case .bind(let path) = mount.source else { continue }
+            _ = try check(try place(path, mounts), mount, privileged: container.privileged, mounts)
         }
     }
+
+    public func share(_ containers: [ContainerSpec]) async { for container in containers { note(container.writableDirectories) } }
 
     public func stop(_ run: RunID) async {
         let directory = RunDirectory(path: paths.run(run))

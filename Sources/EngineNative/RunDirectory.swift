@@ -1,4 +1,5 @@
 internal import Glibc
+internal import HostOS
 internal import Schedules
 internal import WorkloadModel
 
@@ -122,6 +123,13 @@ enum HostProcess {
     }
 
     static func isAlive(_ pid: pid_t, start: UInt64) -> Bool { startTime(pid) == start }
+
+    /// The capabilities of this process, as the kernel's bit mask.
+    static func permittedCapabilities() -> UInt64 {
+        let text = (try? HostFile.text("/proc/self/status")) ?? ""
+        let line = text.split(separator: "\n").first { $0.hasPrefix("CapPrm:") }
+        return line.flatMap { UInt64($0.dropFirst(7).filter { !$0.isWhitespace }, radix: 16) } ?? 0
+    }
 
     /// This boot of the host.
     static func bootID() -> String {

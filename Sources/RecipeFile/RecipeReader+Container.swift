@@ -35,6 +35,7 @@ extension RecipeReader {
         if let node = node(.capAdd) { spec.addedCapabilities = capabilities(node) }
         if let node = node(.capDrop) { spec.droppedCapabilities = capabilities(node) }
         if let node = node(.privileged) { spec.privileged = bool(node) ?? false }
+        if let node = node(.securityOpt) { readSecurityOptions(node, into: &spec) }
         if let node = node(.networkMode) { spec.network = network(node) ?? .none }
         if let node = node(.shmSize), let size = bytes(node, "'shm_size'") { spec.sharedMemoryBytes = size }
         readLimits(keys, into: &spec.limits)
@@ -160,22 +161,31 @@ extension RecipeReader {
         }
     }
 
-    // MARK: Signals and capabilities
+    // MARK: Security, signals and capabilities
 
-    private static let signals = [
-        "HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "TRAP": 5, "ABRT": 6, "BUS": 7, "FPE": 8, "KILL": 9, "USR1": 10, "SEGV": 11, "USR2": 12,
-        "PIPE": 13, "ALRM": 14, "TERM": 15, "STKFLT": 16, "CHLD": 17, "CONT": 18, "STOP": 19, "TSTP": 20, "TTIN": 21, "TTOU": 22, "URG": 23,
-        "XCPU": 24, "XFSZ": 25, "VTALRM": 26, "PROF": 27, "WINCH": 28, "IO": 29, "PWR": 30, "SYS": 31,
-    ]
+    /// `security_opt`: what loosens the sandbox, and what it does anyway.
+    private mutating func readSecurityOptions(_ node: YAMLNode, into spec: inout ContainerSpec) {
+        for option in texts(node) {
+            switch option {
+            case "seccomp=socketcall", "seccomp:socketcall": spec.allowsSocketcall = true
+            // Every container that is not privileged has no new privileges.
+            case "no-new-privileges", "no-new-privileges:true", "no-new-privileges=true": break
+            case "no-new-privileges:false", "no-new-privileges=false":
+                error("'\(option)' is not supported: only a privileged container may gain privileges", node.place)
+            default:
+                error(
+                    "the security_opt '\(option)' is not supported: no-new-privileges is (and always on), and seccomp=socketcall, for programs for 32 bits whose C library knows no other way to a socket",
+                    node.place)
+            }
+        }
+    }
 
     private mutating func signal(_ node: YAMLNode) -> Int32? {
         guard let text = text(node) else { return nil }
+        if let number = SignalName.number(text) { return number }
         let upper = text.uppercased()
         let bare = upper.hasPrefix("SIG") ? String(upper.dropFirst(3)) : upper
-        if let number = RecipeReader.signals[bare] { return Int32(number) }
-        if bare.hasPrefix("RTMIN+"), let plus = Int32(bare.dropFirst(6)), (0...30).contains(plus) { return 34 + plus }
-        if let number = Int32(text), (1...64).contains(number) { return number }
-        let hint = Suggestion.nearest(to: bare, among: RecipeReader.signals.keys).map { "; did you mean 'SIG\($0)'?" } ?? ""
+        let hint = Suggestion.nearest(to: bare, among: SignalName.numbers.keys).map { "; did you mean 'SIG\($0)'?" } ?? ""
         error("'\(text)' is not a signal\(hint)", node.place)
         return nil
     }

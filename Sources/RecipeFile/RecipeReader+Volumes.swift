@@ -109,6 +109,7 @@ extension RecipeReader {
     /// Where a mount may go: not over what the sandbox itself mounts.
     private mutating func mountTarget(_ text: String, _ place: Place) -> String? {
         guard let path = containerPath(text, "the target", place) else { return nil }
+        if DevicePlaces.contains(path) { return path }
         if path == "/" || ["/proc", "/sys", "/dev"].contains(where: { path == $0 || path.hasPrefix($0 + "/") }) {
             error("nothing can be mounted on '\(path)': it belongs to the sandbox", place)
             return nil
@@ -118,12 +119,12 @@ extension RecipeReader {
 
     mutating func readTmpfs(_ node: YAMLNode, into spec: inout ContainerSpec) {
         for entry in texts(node) {
-            let parts = entry.split(separator: ":", maxSplits: 1).map(String.init)
+            let parts = entry.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             guard let first = parts.first, let target = mountTarget(first, node.place) else { continue }
             var size: Int64?
             var mode: UInt32 = 0o1777
-            for option in parts.count == 2 ? parts[1].split(separator: ",") : [] {
-                let pair = option.split(separator: "=", maxSplits: 1).map(String.init)
+            for option in parts.count == 2 ? parts[1].split(separator: ",", omittingEmptySubsequences: false) : [] {
+                let pair = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
                 switch (pair[0], pair.count == 2 ? pair[1] : "") {
                 case ("size", let value) where ByteSize.parse(value) != nil: size = ByteSize.parse(value)
                 case ("mode", let value) where UInt32(value, radix: 8).map { $0 <= 0o7777 } == true: mode = UInt32(value, radix: 8) ?? mode

@@ -53,6 +53,7 @@ public actor Supervisor {
     ///
     /// - Throws: ``EngineError``
     public func start(_ stored: StoredState) async throws(EngineError) {
+        await engine.share(stored.recipes.flatMap { $0.workloads.map(\.container) })
         let observed = try await engine.observe()
         let decision = machine.restore(stored, observed: observed, at: clock.moment())
         await carryOut(decision)
@@ -101,6 +102,7 @@ public actor Supervisor {
     /// Takes an event in, and returns once what follows from it is durable.
     @discardableResult
     public func take(_ event: Event, recipes: [HistoryStore.RecipeChange] = []) async -> Reply {
+        if case .apply(let recipe, _, _) = event { await engine.share(recipe.workloads.map(\.container)) }
         let decision = machine.apply(event, at: clock.moment())
         await carryOut(decision, recipes: recipes)
         return decision.reply

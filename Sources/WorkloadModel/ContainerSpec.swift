@@ -23,6 +23,8 @@ public struct ContainerSpec: Hashable, Sendable, Codable {
     public var droppedCapabilities: Set<Capability> = []
     /// Every capability, no seccomp filter, writable /proc and /sys: root on the host in all but name.
     public var privileged = false
+    /// Whether programs for 32 bits may use socketcall(2), whose family of sockets no filter can see; `nil` is no.
+    public var allowsSocketcall: Bool?
     public var network: NetworkMode = .none
     public var limits = ResourceLimits()
     public var resourceLimits: [UserLimit] = []

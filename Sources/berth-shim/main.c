@@ -30,7 +30,7 @@ static int check_spec(void)
     return result < 0;
 }
 
-static int write_filter(const char *text)
+static int write_filter(const char *text, bool socketcall)
 {
     struct error err;
     char *end;
@@ -40,7 +40,7 @@ static int write_filter(const char *text)
         fprintf(stderr, "berth-shim: '%s' is not a capability mask in hexadecimal\n", text);
         return 2;
     }
-    if (seccomp_write(1, capabilities, &err) == 0) return 0;
+    if (seccomp_write(1, capabilities, socketcall, &err) == 0) return 0;
     fprintf(stderr, "berth-shim: %s\n", err.text);
     return 1;
 }
@@ -57,9 +57,10 @@ int main(int count, char **arguments)
         return run(CONTROL_FD);
     }
     if (count == 2 && strcmp(arguments[1], "check-spec") == 0) return check_spec();
-    if (count == 3 && strcmp(arguments[1], "seccomp") == 0) return write_filter(arguments[2]);
+    if (count == 3 && strcmp(arguments[1], "seccomp") == 0) return write_filter(arguments[2], false);
+    if (count == 4 && strcmp(arguments[1], "seccomp") == 0 && strcmp(arguments[3], "socketcall") == 0) return write_filter(arguments[2], true);
     if (count == 3 && strcmp(arguments[1], "remove-tree") == 0) return remove_tree(arguments[2], 0);
-    fprintf(stderr, "usage: berth-shim run | check-spec | seccomp CAPABILITIES | remove-tree DIRECTORY\n"
+    fprintf(stderr, "usage: berth-shim run | check-spec | seccomp CAPABILITIES [socketcall] | remove-tree DIRECTORY\n"
                     "berthd starts this program, one process a run; it is not for use by hand.\n");
     return 2;
 }

@@ -26,6 +26,7 @@
 #define SETUP_TIMEOUT_MS 30000
 #define EMPTY_TIMEOUT_MS 30000
 #define DRAIN_TIMEOUT_MS 2000
+#define LOG_AHEAD_US 20000
 
 struct shim {
     struct spec spec;
@@ -35,6 +36,8 @@ struct shim {
     int control, pidfd, fifo, signals;
     int ready, go, out, err_out, status; /* the shim's ends of the pipes, -1 when closed */
     int64_t kill_at, timeout_at;         /* boot-time milliseconds, 0 = never */
+    int64_t watched_since;               /* boot-time milliseconds */
+    int *descriptors, *trees;            /* from the daemon, and the binds' detached mounts, one a mount */
 };
 
 static void shut(int *fd)
@@ -94,6 +97,34 @@ static int open_pipe(int ends[2], struct error *err)
     return pipe2(ends, O_CLOEXEC) < 0 ? fail(err, errno, "cannot make a pipe") : 0;
 }
 
+/* What the child's relative layers start from: its copy of the working directory is in its own mount namespace, while a
+ * descriptor would still be in the host's. */
+static int enter_layers(const struct shim *shim, struct error *err)
+{
+    const struct spec *spec = &shim->spec;
+    if (spec->root_descriptor == NO_DESCRIPTOR)
+        return chdir(spec->layers_dir) < 0 ? fail(err, errno, "cannot enter %s", spec->layers_dir) : 0;
+    return fchdir(shim->descriptors[spec->root_descriptor]) < 0 ? fail(err, errno, "cannot enter the root file system's directory") : 0;
+}
+
+/* Descriptors of the host's directories are the child's business only. */
+static void let_go_of_sources(struct shim *shim)
+{
+    for (size_t i = 0; shim->descriptors && i < shim->spec.descriptors; i++) shut(&shim->descriptors[i]);
+    for (size_t i = 0; shim->trees && i < shim->spec.mount_count; i++) shut(&shim->trees[i]);
+}
+
+static int take_sources(struct shim *shim, struct error *err)
+{
+    shim->descriptors = calloc(shim->spec.descriptors + 1, sizeof *shim->descriptors);
+    shim->trees = calloc(shim->spec.mount_count + 1, sizeof *shim->trees);
+    if (!shim->descriptors || !shim->trees) return fail(err, ENOMEM, "cannot take the mounts' sources");
+    for (size_t i = 0; i < shim->spec.descriptors; i++) shim->descriptors[i] = -1;
+    for (size_t i = 0; i < shim->spec.mount_count; i++) shim->trees[i] = -1;
+    if (descriptors_receive(shim->control, shim->descriptors, shim->spec.descriptors, err) < 0) return -1;
+    return mounts_detach(&shim->spec, shim->descriptors, shim->trees, err);
+}
+
 /* Starts the container's first process in new namespaces and, on v2, already in its cgroup. */
 static int clone_container(struct shim *shim, struct error *err)
 {
@@ -111,15 +142,16 @@ static int clone_container(struct shim *shim, struct error *err)
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = (uint64_t)cgroup;
     }
+    if (enter_layers(shim, err) < 0) return -1;
     long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
     if (pid == 0) {
         struct sandbox_pipes pipes = { .ready = ready[1], .go = go[0], .out = out[1], .err_out = err_out[1], .status = status[1] };
-        /* The shim's ends: if they stayed open in here, the end of the shim would not be an end of file. */
-        close(ready[0]);
-        close(go[1]);
-        sandbox_enter(&shim->spec, &pipes);
+        sandbox_enter(&shim->spec, &pipes, shim->trees);
     }
     int saved = errno;
+    if (chdir("/") < 0) fail(err, errno, "cannot leave the layers' directory");
+    let_go_of_sources(shim);
+    fcntl(status[0], F_SETFL, O_NONBLOCK);
     if (cgroup >= 0) close(cgroup);
     close(ready[1]);
     close(go[0]);
@@ -250,15 +282,36 @@ static int next_wait(const struct shim *shim)
     return wait < 0 ? 0 : (int)wait;
 }
 
+/* The shim runs outside the container's limit of processor time, and works as much as the container writes. So where there
+ * is a limit, copying the log may take a tenth of it more: above that the streams are not read, and whoever writes waits.
+ * Milliseconds until they are read again, 0 = now. */
+static int log_pause(const struct shim *shim)
+{
+    if (shim->spec.cpu_millis == 0) return 0;
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    int64_t used_us = used.tv_sec * 1000000 + used.tv_nsec / 1000, elapsed_us = (now_boot_ms() - shim->watched_since) * 1000;
+    /* Some milliseconds ahead, for what is written in bursts. */
+    int64_t over_us = used_us - LOG_AHEAD_US - elapsed_us * (int64_t)shim->spec.cpu_millis / 10000;
+    if (over_us <= 0) return 0;
+    int64_t pause = over_us * 10000 / (int64_t)shim->spec.cpu_millis / 1000 + 1;
+    return pause > 200 ? 200 : (int)pause;
+}
+
 /* Until the container's first process has ended, and with it all others in its pid namespace. */
 static void watch(struct shim *shim)
 {
+    shim->watched_since = now_boot_ms();
     for (;;) {
+        int pause = log_pause(shim), wait = next_wait(shim);
         struct pollfd waiting[] = {
-            { .fd = shim->pidfd, .events = POLLIN }, { .fd = shim->out, .events = POLLIN },     { .fd = shim->err_out, .events = POLLIN },
-            { .fd = shim->fifo, .events = POLLIN },  { .fd = shim->signals, .events = POLLIN },
+            { .fd = shim->pidfd, .events = POLLIN },
+            { .fd = pause > 0 ? -1 : shim->out, .events = POLLIN },
+            { .fd = pause > 0 ? -1 : shim->err_out, .events = POLLIN },
+            { .fd = shim->fifo, .events = POLLIN },
+            { .fd = shim->signals, .events = POLLIN },
         };
-        int count = poll(waiting, 5, next_wait(shim));
+        int count = poll(waiting, 5, pause > 0 && pause < wait ? pause : wait);
         if (count < 0 && errno != EINTR) nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
         if (count > 0) {
             if (waiting[1].revents && !log_read(shim->log, 0, shim->out)) shut(&shim->out);
@@ -338,6 +391,7 @@ static int prepare(struct shim *shim, struct error *err)
 {
     if ((shim->signals = open_signals(err)) < 0 || (shim->fifo = open_fifo(&shim->spec, err)) < 0) return -1;
     if (!(shim->log = log_open(shim->spec.log_base, shim->spec.log_cap, err))) return -1;
+    if (take_sources(shim, err) < 0) return -1;
     if (clone_container(shim, err) < 0 || read_report(shim, true, err) < 0) return -1;
     return record_facts(&shim->spec, shim->container, err);
 }

@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/filter.h>
+#include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
@@ -23,7 +24,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-struct entry { const struct spec *spec; const struct sandbox_pipes *pipes; char **environment; };
+struct entry { const struct spec *spec; struct sandbox_pipes pipes; char **environment; };
 
 static void __attribute__((noreturn)) report(const struct sandbox_pipes *pipes, const struct error *err)
 {
@@ -53,17 +54,32 @@ static int limit_resources(const struct spec *spec, struct error *err)
     return 0;
 }
 
-static int set_streams(const struct sandbox_pipes *pipes, struct error *err)
+/* Lets go of all that the shim held but the pipes and the binds' detached mounts: its log, its lock, its control socket, the
+ * run's cgroup. Until there is a /dev, the container's input is the `go` pipe, which nothing reads yet. */
+static int let_go(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees, struct error *err)
 {
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (null < 0) return fail(err, errno, "cannot open /dev/null for the container's input");
-    if (dup2(null, 0) < 0 || dup2(pipes->out, 1) < 0 || dup2(pipes->err_out, 2) < 0) return fail(err, errno, "cannot set the container's streams");
-    return 0;
+    size_t count = 0;
+    int *kept = calloc(spec->mount_count + 8, sizeof *kept);
+    if (!kept) return fail(err, ENOMEM, "cannot close inherited descriptors");
+    if (dup2(pipes->go, 0) < 0 || dup2(pipes->out, 1) < 0 || dup2(pipes->err_out, 2) < 0) {
+        free(kept);
+        return fail(err, errno, "cannot set the container's streams");
+    }
+    for (int fd = 0; fd < 3; fd++) kept[count++] = fd;
+    kept[count++] = pipes->ready;
+    kept[count++] = pipes->go;
+    kept[count++] = spec->init ? pipes->status : -1;
+    for (size_t i = 0; i < spec->mount_count; i++) kept[count++] = trees[i];
+    int result = descriptors_keep_only(kept, count, err);
+    free(kept);
+    return result;
 }
 
-/* Everything above 2 is closed on exec; the pipes back to the shim among them. */
-static int seal_descriptors(struct error *err)
+/* The container's own null device becomes its input; everything above 2 is closed on exec. */
+static int set_input(int null, struct error *err)
 {
+    if (dup2(null, 0) < 0) return fail(err, errno, "cannot set the container's input");
+    close(null);
     return close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? fail(err, errno, "cannot close inherited descriptors") : 0;
 }
 
@@ -129,25 +145,35 @@ static char **make_environment(const struct spec *spec, const struct user *user)
 
 static int enter_working_dir(const struct spec *spec, struct error *err)
 {
-    const char *path = spec->working_dir;
-    if (chdir(path) == 0) {
-        char where[4096];
-        /* A path that leads out of the root (through a descriptor in /proc) has no name in here. */
-        if (!getcwd(where, sizeof where) || where[0] != '/') return fail(err, 0, "the working directory %s is outside the root file system: refused", path);
-        return 0;
-    }
-    if (errno != ENOENT) return fail(err, errno, "cannot enter the working directory %s", path);
-    char partial[4096];
-    snprintf(partial, sizeof partial, "%s", path);
-    for (char *at = partial + 1; *at; at++) {
-        if (*at != '/') continue;
-        *at = 0;
-        if (mkdir(partial, 0755) < 0 && errno != EEXIST) return fail(err, errno, "cannot make the working directory %s", path);
-        *at = '/';
-    }
-    if (mkdir(partial, 0755) < 0 && errno != EEXIST) return fail(err, errno, "cannot make the working directory %s", path);
-    if (chdir(path) < 0) return fail(err, errno, "cannot enter the working directory %s", path);
-    return 0;
+    hook("workdir");
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0) return fail(err, errno, "cannot open the root file system");
+    struct error reason;
+    int directory = inside_make(root, spec->working_dir, false, &reason);
+    close(root);
+    if (directory < 0) return fail(err, 0, "the working directory %.200s: %.250s", spec->working_dir, reason.text);
+    int result = fchdir(directory);
+    if (result < 0) fail(err, errno, "cannot enter the working directory %.200s", spec->working_dir);
+    close(directory);
+    char where[4096];
+    /* One that was moved out of the root while it was opened has no name in here. */
+    if (result == 0 && (!getcwd(where, sizeof where) || where[0] != '/'))
+        result = fail(err, 0, "the working directory %.200s is outside the root file system: refused", spec->working_dir);
+    return result;
+}
+
+/* Whether a program may be executed by this path. No link of /proc to an open file is followed: one leads to the shim. */
+static bool is_reachable(const char *path)
+{
+    int fd = inside_openat2(AT_FDCWD, path, O_PATH, RESOLVE_NO_MAGICLINKS);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
+}
+
+static int try_execute(const char *path, char **arguments, char **environment)
+{
+    if (is_reachable(path)) execve(path, arguments, environment);
+    return errno;
 }
 
 /* Becomes the command, found along PATH as execvp finds it, but never through a shell. */
@@ -159,14 +185,14 @@ static void start_command(void *context)
     struct error err;
     if (!arguments) {
         fail(&err, ENOMEM, "cannot start the command");
-        report(entry->pipes, &err);
+        report(&entry->pipes, &err);
     }
+    hook("exec");
     for (size_t i = 0; i < list->count; i++) arguments[i] = (char *)(uintptr_t)list->items[i];
     const char *name = arguments[0];
     int reason = ENOENT;
     if (strchr(name, '/')) {
-        execve(name, arguments, entry->environment);
-        reason = errno;
+        reason = try_execute(name, arguments, entry->environment);
     } else {
         const char *path = lookup(entry->environment, "PATH");
         while (path && *path) {
@@ -174,8 +200,8 @@ static void start_command(void *context)
             char candidate[4096];
             int used = snprintf(candidate, sizeof candidate, "%.*s/%s", (int)length, path, name);
             if (length > 0 && used > 0 && (size_t)used < sizeof candidate) {
-                execve(candidate, arguments, entry->environment);
-                if (errno != ENOENT && errno != ENOTDIR) reason = errno;
+                int answer = try_execute(candidate, arguments, entry->environment);
+                if (answer != ENOENT && answer != ENOTDIR) reason = answer;
             }
             path += length + (path[length] == ':');
         }
@@ -183,13 +209,16 @@ static void start_command(void *context)
     if (reason == ENOENT && !strchr(name, '/')) fail(&err, 0, "command '%.200s' is not in the PATH of the root file system", name);
     else if (reason == ENOENT) fail(&err, 0, "command '%.200s', or the interpreter it names, is not in the root file system", name);
     else if (reason == ENOEXEC) fail(&err, 0, "command '%.200s' is not a program for this machine, or a script without '#!'", name);
+    else if (reason == ELOOP) fail(&err, 0, "command '%.200s' leads through a link that is not followed: refused", name);
     else fail(&err, reason, "cannot execute '%.200s'", name);
-    report(entry->pipes, &err);
+    report(&entry->pipes, &err);
 }
 
-static int set_up(const struct spec *spec, const struct sandbox_pipes *pipes, struct entry *entry, struct error *err)
+static int set_up(const struct spec *spec, const int *trees, struct entry *entry, struct error *err)
 {
     struct user user;
+    int null = -1;
+    if (let_go(spec, &entry->pipes, trees, err) < 0) return -1;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return fail(err, errno, "cannot tie the container's life to the shim's");
     /* The daemon is protected from the kernel's choice when the host's memory runs out; its containers are not. */
     char protection[16];
@@ -199,10 +228,11 @@ static int set_up(const struct spec *spec, const struct sandbox_pipes *pipes, st
     if (cgroup_join_v1(spec, err) < 0) return -1;
     if (unshare(CLONE_NEWCGROUP) < 0) return fail(err, errno, "cannot make a cgroup namespace");
     if (!spec->host_network && loopback_up(err) < 0) return -1;
-    if (mounts_enter(spec, err) < 0) return -1;
+    if (root_enter(spec, trees, &null, err) < 0) return -1;
+    if (set_input(null, err) < 0) return -1;
     if (spec->hostname && sethostname(spec->hostname, strlen(spec->hostname)) < 0) return fail(err, errno, "cannot set the host name %s", spec->hostname);
     if (user_resolve(spec->user, &user, err) < 0) return -1;
-    if (limit_resources(spec, err) < 0 || set_streams(pipes, err) < 0 || seal_descriptors(err) < 0) return -1;
+    if (limit_resources(spec, err) < 0) return -1;
     umask(022);
     setsid();
     /* Still as root: a directory that is missing is made, wherever it is. */
@@ -212,20 +242,21 @@ static int set_up(const struct spec *spec, const struct sandbox_pipes *pipes, st
     return filter_syscalls(spec, err);
 }
 
+/* By the kernel's own calls: the C library keeps signals 32 and 33 for itself, and would leave them as they were. */
 static void default_signals(void)
 {
-    for (int number = 1; number < 65; number++) signal(number, SIG_DFL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    struct { void *handler; unsigned long flags; void *restorer; uint64_t mask; } fresh = { 0 };
+    uint64_t none = 0;
+    for (int number = 1; number <= 64; number++) syscall(SYS_rt_sigaction, number, &fresh, NULL, sizeof none);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
 }
 
-void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes)
+void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees)
 {
-    struct entry entry = { .spec = spec, .pipes = pipes };
+    struct entry entry = { .spec = spec, .pipes = *pipes };
     struct error err;
     default_signals();
-    if (set_up(spec, pipes, &entry, &err) < 0) report(pipes, &err);
+    if (set_up(spec, trees, &entry, &err) < 0) report(&entry.pipes, &err);
     char byte;
     if (write_all(pipes->ready, "R", 1) < 0) _exit(125);
     ssize_t got;

@@ -19,7 +19,7 @@ int fail(struct error *err, int errnum, const char *format, ...) __attribute__((
 /* ---- launch spec (spec.c) ---- */
 
 #define SPEC_MAGIC 0x48545242u /* "BRTH", little endian */
-#define SPEC_VERSION 1u
+#define SPEC_VERSION 2u
 #define SPEC_MAX (8u << 20)
 #define SPEC_HEADER 12u
 
@@ -52,6 +52,9 @@ enum field {
     FIELD_HIDE = 26,
     FIELD_BOOT_ID = 27,
     FIELD_SHM_BYTES = 28,
+    FIELD_ROOT_DESCRIPTOR = 29,
+    FIELD_DESCRIPTORS = 30,
+    FIELD_CPU_MILLIS = 31,
 };
 
 enum mount_kind { MOUNT_BIND = 1, MOUNT_TMPFS = 2 };
@@ -59,14 +62,27 @@ enum mount_kind { MOUNT_BIND = 1, MOUNT_TMPFS = 2 };
 #define MOUNT_NO_EXEC 2u
 #define MOUNT_FILE 4u      /* the source is a file, so the target is made as one */
 #define MOUNT_RECURSIVE 8u /* a bind takes the mounts below its source along */
+#define MOUNT_NAMED 16u    /* a target below /dev that the recipe names on purpose, such as /dev/shm */
+
+/* Descriptors that come with the spec, at most. */
+#define DESCRIPTORS_MAX 4096u
 
 struct mount_entry {
     uint8_t kind, flags;
+    uint16_t descriptor; /* of a bind: which of the descriptors that come with the spec is its source */
     uint32_t mode;       /* of a tmpfs */
     uint64_t size;       /* of a tmpfs, bytes; 0 = the kernel's default */
-    const char *source;  /* a bind's path on the host */
+    const char *source;  /* a bind's source as messages call it; never opened */
     const char *target;  /* absolute, no "..", inside the root file system */
 };
+
+/* A path to cover, relative to a mount of the spec, or to the root file system. */
+struct hidden_entry {
+    size_t mount; /* 0 = the root file system, n = mounts[n - 1] */
+    const char *path;
+};
+
+#define NO_DESCRIPTOR UINT64_MAX
 
 struct rlimit_entry { uint32_t resource; uint64_t soft, hard; };
 
@@ -74,10 +90,13 @@ struct strings { const char **items; size_t count; };
 
 struct spec {
     const char *run_id, *run_dir, *log_base, *layers_dir, *scratch, *working_dir, *user, *hostname, *cgroup_v2, *boot_id;
-    uint64_t log_cap, capabilities, grace_ms, timeout_ms, shm_bytes;
+    uint64_t log_cap, capabilities, grace_ms, timeout_ms, shm_bytes, descriptors, cpu_millis;
+    uint64_t root_descriptor; /* the directory that is the only layer; NO_DESCRIPTOR = the layers are in `layers_dir` */
     uint32_t stop_signal;
     bool read_only, host_network, init, privileged;
-    struct strings lowers, arguments, environment, cgroups_v1, hidden;
+    struct strings lowers, arguments, environment, cgroups_v1;
+    struct hidden_entry *hidden;
+    size_t hidden_count;
     struct mount_entry *mounts;
     size_t mount_count;
     struct rlimit_entry *rlimits;
@@ -93,6 +112,13 @@ void spec_free(struct spec *spec);
 /* Reads one spec from a descriptor into *bytes, which the caller frees. */
 int spec_read(int fd, uint8_t **bytes, size_t *size, struct error *err);
 
+/* ---- descriptors (descriptors.c) ---- */
+
+/* Receives `count` descriptors from a Unix socket into `fds`, close-on-exec. On failure none stays open. */
+int descriptors_receive(int socket, int *fds, size_t count, struct error *err);
+/* Closes every descriptor that is not in `kept`, by range. Sorts `kept`. */
+int descriptors_keep_only(int *kept, size_t count, struct error *err);
+
 /* ---- cgroups (cgroup.c) ---- */
 
 struct usage { uint64_t cpu_usec, memory_peak, io_read, io_write, oom_kills; };
@@ -105,7 +131,7 @@ void cgroup_usage(const struct spec *spec, struct usage *usage);
 /* Removes the run's groups. 0, or 1 when one stays. */
 int cgroup_remove(const struct spec *spec);
 
-/* ---- the sandbox, from inside (sandbox.c, mounts.c, user.c, init.c) ---- */
+/* ---- the sandbox, from inside (sandbox.c, root.c, mounts.c, inside.c, system.c, user.c, init.c) ---- */
 
 struct sandbox_pipes {
     int ready;   /* the child writes one byte when all is set up, or an error sentence; close-on-exec */
@@ -114,23 +140,69 @@ struct sandbox_pipes {
     int status;  /* with `init`: pid 1 writes the command's wait status here */
 };
 
-/* Never returns: sets the sandbox up, waits for `go`, and becomes the container's process. */
-void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes) __attribute__((noreturn));
+/* Never returns: sets the sandbox up, waits for `go`, and becomes the container's process. `trees` are the binds' detached
+ * mounts, one a mount of the spec, -1 where it has none. The working directory is what relative layers start from. */
+void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees) __attribute__((noreturn));
 
-/* Makes the root file system and everything mounted in it, and makes it the process's root. */
-int mounts_enter(const struct spec *spec, struct error *err);
+/* Makes the binds' sources detached mounts with their attributes, in the shim, before the container's mount namespace is
+ * there: `trees` has one place a mount. On failure none stays open. */
+int mounts_detach(const struct spec *spec, const int *descriptors, int *trees, struct error *err);
+/* Makes the root file system and all that is mounted in it, and makes it the process's root. Closes `trees`. On success
+ * *null is the container's own /dev/null, open for reading. */
+int root_enter(const struct spec *spec, const int *trees, int *null, struct error *err);
 
-#define USER_GROUPS_MAX 64
-struct user { uid_t uid; gid_t gid; gid_t groups[USER_GROUPS_MAX]; size_t group_count; char home[256]; };
-/* Looks "user[:group]" (names or numbers) up in the passwd and group files of the current root. */
+/* The sandbox's own mounts. `devices` are detached mounts of the host's device nodes. */
+#define DEVICES 6
+extern const char *const device_names[DEVICES];
+int system_open_devices(int devices[DEVICES], struct error *err);
+/* Each mounts one place of the root file system; *proc and *dev stay open. */
+int system_mount_proc(const struct spec *spec, int root, int *proc, struct error *err);
+int system_mount_sys(const struct spec *spec, int root, int dev, struct error *err);
+int system_mount_dev(const struct spec *spec, int root, const int devices[DEVICES], int *dev, struct error *err);
+/* Hides what container engines hide of /proc; the null device comes from `dev`. */
+int system_mask_proc(const struct spec *spec, int proc, int dev, struct error *err);
+
+/* New mount API (mounts.c). Options are "key", "value" pairs; value NULL is a flag. */
+int mounts_new(const char *type, const char *const options[][2], unsigned attributes, struct error *err);
+/* Puts a detached mount in its place; closes `target`, keeps `tree`. */
+int mounts_attach(int tree, int target, const char *what, struct error *err);
+int mounts_set(int tree, unsigned flags, uint64_t attributes);
+int mounts_clone(int dir, const char *path, unsigned flags);
+/* Covers what is at `path` below `dir`: a file by the null device of `dev`, a directory by an empty read-only tmpfs. */
+int mounts_mask(int dir, const char *path, int dev, struct error *err);
+/* The recipe's mounts, into a root file system whose own places are mounted. */
+int mounts_add(const struct spec *spec, int root, int proc, int dev, const int *trees, struct error *err);
+
+/* Paths inside the root file system (inside.c): attacker data, resolved by openat2 only. */
+int inside_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve);
+/* What a path names inside the root; links are followed, but stay inside. -1 with errno. */
+int inside_open(int root, const char *path);
+/* The same, made as a directory or an empty file where it is missing, with its parents. */
+int inside_make(int root, const char *path, bool file, struct error *err);
+/* A directory of the sandbox itself (/proc, /sys, /dev): a link in its place is an attack, not a layout. */
+int inside_own(int root, const char *name, struct error *err);
+
+struct user { uid_t uid; gid_t gid; gid_t *groups; size_t group_count; char home[256]; };
+/* Looks "user[:group]" (names or numbers) up in the passwd and group files of the current root. `groups` is allocated. */
 int user_resolve(const char *text, struct user *user, struct error *err);
+
+/* ---- stops for tests (hooks.c) ---- */
+
+/* In a build with BERTH_HOOKS the process takes the step's name and waits for SIGUSR1, so that a test can look at what it
+ * holds right before it resolves a path of an image, a volume or a recipe. Nothing in a release. */
+#ifdef BERTH_HOOKS
+void hook(const char *step);
+#else
+#define hook(step) ((void)0)
+#endif
 
 /* pid 1 of the container when `init` is set: starts `start` in a child, passes signals on, reaps, and writes the
  * child's wait status to `status_fd`. Never returns. */
 void init_run(void (*start)(void *), void *context, int status_fd) __attribute__((noreturn));
 
-/* Writes the compiled filter for these capabilities to a descriptor. */
-int seccomp_write(int fd, uint64_t capabilities, struct error *err);
+/* Writes the compiled filter for these capabilities to a descriptor; `socketcall` lets 32-bit programs have the call that
+ * hides a socket's family from the filter. */
+int seccomp_write(int fd, uint64_t capabilities, bool socketcall, struct error *err);
 
 /* ---- the log (log.c) ---- */
 

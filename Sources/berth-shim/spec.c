@@ -71,10 +71,10 @@ static int append_string(struct strings *list, const struct value *value, struct
     return 0;
 }
 
-/* A target inside the root file system: absolute, and no "." or ".." component that a walk could climb by. */
-static bool plain_absolute(const char *path)
+/* Below a directory: no "." or ".." component that a walk could climb by. */
+static bool plain_relative(const char *path)
 {
-    if (path[0] != '/' || strlen(path) > 4095) return false;
+    if (path[0] == '/' || strlen(path) > 4094) return false;
     for (const char *at = path; *at;) {
         while (*at == '/') at++;
         size_t length = strcspn(at, "/");
@@ -84,7 +84,10 @@ static bool plain_absolute(const char *path)
     return true;
 }
 
-/* u8 kind, u8 flags, u16 zero, u32 mode, u64 size, source NUL, target NUL */
+/* A target inside the root file system. */
+static bool plain_absolute(const char *path) { return path[0] == '/' && plain_relative(path + 1 + strspn(path + 1, "/")); }
+
+/* u8 kind, u8 flags, u16 descriptor, u32 mode, u64 size, source NUL, target NUL */
 static int append_mount(struct spec *spec, const struct value *value, struct error *err)
 {
     if (value->length < 18) return fail(err, 0, "launch spec: a mount is too short");
@@ -100,15 +103,27 @@ static int append_mount(struct spec *spec, const struct value *value, struct err
     *mount = (struct mount_entry){
         .kind = value->bytes[0],
         .flags = value->bytes[1],
+        .descriptor = (uint16_t)(value->bytes[2] | value->bytes[3] << 8),
         .mode = u32(value->bytes + 4),
         .size = u64(value->bytes + 8),
         .source = (const char *)text,
         .target = (const char *)end + 1,
     };
     if (mount->kind != MOUNT_BIND && mount->kind != MOUNT_TMPFS) return fail(err, 0, "launch spec: mount kind %u is unknown", mount->kind);
-    if (mount->kind == MOUNT_BIND && mount->source[0] != '/') return fail(err, 0, "launch spec: a bind's source is not absolute");
     if (!plain_absolute(mount->target)) return fail(err, 0, "launch spec: a mount's target is not a plain absolute path");
     spec->mount_count++;
+    return 0;
+}
+
+/* Relative to the mount that came last, so the order of the fields counts. */
+static int append_hidden(struct spec *spec, const struct value *value, struct error *err)
+{
+    const char *text;
+    if (take_string(value, &text, err) < 0) return -1;
+    struct hidden_entry *hidden = grow(spec->hidden, spec->hidden_count, sizeof *hidden);
+    if (!hidden) return fail(err, ENOMEM, "launch spec");
+    spec->hidden = hidden;
+    hidden[spec->hidden_count++] = (struct hidden_entry){ spec->mount_count, text };
     return 0;
 }
 
@@ -160,25 +175,33 @@ static int take_field(struct spec *spec, const struct value *value, struct error
     case FIELD_GRACE_MS: return take_u64(value, &spec->grace_ms, err);
     case FIELD_TIMEOUT_MS: return take_u64(value, &spec->timeout_ms, err);
     case FIELD_PRIVILEGED: return take_bool(value, &spec->privileged, err);
-    case FIELD_HIDE: return append_string(&spec->hidden, value, err);
+    case FIELD_HIDE: return append_hidden(spec, value, err);
     case FIELD_BOOT_ID: return take_string(value, &spec->boot_id, err);
     case FIELD_SHM_BYTES: return take_u64(value, &spec->shm_bytes, err);
+    case FIELD_ROOT_DESCRIPTOR: return take_u64(value, &spec->root_descriptor, err);
+    case FIELD_DESCRIPTORS: return take_u64(value, &spec->descriptors, err);
+    case FIELD_CPU_MILLIS: return take_u64(value, &spec->cpu_millis, err);
     }
     return fail(err, 0, "launch spec: field %u is unknown to this shim", value->tag);
 }
 
 static int check_whole(const struct spec *spec, struct error *err)
 {
-    if (!spec->run_id || !spec->run_dir || !spec->log_base || !spec->scratch || !spec->layers_dir || !spec->working_dir || !spec->boot_id)
-        return fail(err, 0, "launch spec: run id, run, log, layers, scratch or working directory, or boot id is missing");
+    if (!spec->run_id || !spec->run_dir || !spec->log_base || !spec->scratch || !spec->working_dir || !spec->boot_id)
+        return fail(err, 0, "launch spec: run id, run, log, scratch or working directory, or boot id is missing");
     if (spec->arguments.count == 0 || spec->arguments.items[0][0] == 0) return fail(err, 0, "launch spec: there is no command");
-    if (spec->lowers.count == 0) return fail(err, 0, "launch spec: there is no root file system");
+    if (spec->descriptors > DESCRIPTORS_MAX) return fail(err, 0, "launch spec: more than %u descriptors", DESCRIPTORS_MAX);
+    if (spec->root_descriptor == NO_DESCRIPTOR ? !spec->layers_dir || spec->lowers.count == 0 : spec->root_descriptor >= spec->descriptors)
+        return fail(err, 0, "launch spec: there is no root file system");
+    for (size_t i = 0; i < spec->mount_count; i++)
+        if (spec->mounts[i].kind == MOUNT_BIND && spec->mounts[i].descriptor >= spec->descriptors)
+            return fail(err, 0, "launch spec: the mount of %.100s has no descriptor", spec->mounts[i].source);
     if (!spec->cgroup_v2 && spec->cgroups_v1.count == 0) return fail(err, 0, "launch spec: there is no cgroup");
     if (!spec->privileged && !spec->seccomp) return fail(err, 0, "launch spec: there is no seccomp filter");
     for (size_t i = 0; i < spec->environment.count; i++)
         if (!strchr(spec->environment.items[i], '=')) return fail(err, 0, "launch spec: an environment entry has no '='");
-    for (size_t i = 0; i < spec->hidden.count; i++)
-        if (!plain_absolute(spec->hidden.items[i])) return fail(err, 0, "launch spec: a hidden path is not a plain absolute path");
+    for (size_t i = 0; i < spec->hidden_count; i++)
+        if (!spec->hidden[i].path[0] || !plain_relative(spec->hidden[i].path)) return fail(err, 0, "launch spec: a hidden path is not a plain relative path");
     for (size_t i = 0; i < spec->cgroups_v1.count; i++)
         if (!strstr(spec->cgroups_v1.items[i], ":/")) return fail(err, 0, "launch spec: a v1 cgroup is not controller:/path");
     return 0;
@@ -186,7 +209,7 @@ static int check_whole(const struct spec *spec, struct error *err)
 
 int spec_parse(struct spec *spec, const uint8_t *bytes, size_t size, struct error *err)
 {
-    *spec = (struct spec){ .stop_signal = 15, .grace_ms = 10000, .log_cap = 16u << 20, .shm_bytes = 64u << 20 };
+    *spec = (struct spec){ .stop_signal = 15, .grace_ms = 10000, .log_cap = 16u << 20, .shm_bytes = 64u << 20, .root_descriptor = NO_DESCRIPTOR };
     if (size < SPEC_HEADER || u32(bytes) != SPEC_MAGIC) return fail(err, 0, "launch spec: this is not a launch spec");
     if (u32(bytes + 4) != SPEC_VERSION)
         return fail(err, 0, "launch spec: version %u, and this shim knows %u; daemon and shim must be of one release", u32(bytes + 4), SPEC_VERSION);
@@ -208,7 +231,7 @@ void spec_free(struct spec *spec)
     free(spec->arguments.items);
     free(spec->environment.items);
     free(spec->cgroups_v1.items);
-    free(spec->hidden.items);
+    free(spec->hidden);
     free(spec->mounts);
     free(spec->rlimits);
 }

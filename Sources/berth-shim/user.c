@@ -5,33 +5,55 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#define ACCOUNT_FILE_MAX (1u << 20)
+/* A file beyond this is refused: its lines would be read before each start. */
+#define ACCOUNT_BYTES_MAX (64u << 20)
+#define LINE_BYTES_MAX (1u << 20)
 
-static char *read_accounts(const char *path)
+/* A passwd or group file, read line by line. */
+struct accounts { FILE *file; char *line; size_t capacity, bytes; const char *path; bool too_large; };
+
+static struct accounts open_accounts(const char *path)
 {
-    struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+    struct accounts accounts = { .path = path };
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0) return NULL;
-    int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+    if (root < 0) return accounts;
+    int fd = inside_openat2(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
     close(root);
-    if (fd < 0) return NULL;
     struct stat st;
-    char *text = NULL;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (text = malloc(ACCOUNT_FILE_MAX + 1))) {
-        size_t used = 0;
-        ssize_t got;
-        while (used < ACCOUNT_FILE_MAX && (got = read(fd, text + used, ACCOUNT_FILE_MAX - used)) > 0) used += (size_t)got;
-        text[used] = 0;
+    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !(accounts.file = fdopen(fd, "re")))) close(fd);
+    return accounts;
+}
+
+/* The next line without its end; NULL at the end of the file. */
+static char *next_line(struct accounts *accounts)
+{
+    if (!accounts->file || accounts->too_large) return NULL;
+    ssize_t length = getline(&accounts->line, &accounts->capacity, accounts->file);
+    if (length < 0) return NULL;
+    accounts->bytes += (size_t)length;
+    if (accounts->bytes > ACCOUNT_BYTES_MAX || length > (ssize_t)LINE_BYTES_MAX) {
+        accounts->too_large = true;
+        return NULL;
     }
-    close(fd);
-    return text;
+    if (length > 0 && accounts->line[length - 1] == '\n') accounts->line[length - 1] = 0;
+    return accounts->line;
+}
+
+/* -1 when not all of it was read. */
+static int close_accounts(struct accounts *accounts, struct error *err)
+{
+    if (accounts->file) fclose(accounts->file);
+    free(accounts->line);
+    return accounts->too_large ? fail(err, 0, "/%s in the root file system has more than %u MiB, or a line of more than %u", accounts->path,
+                                      ACCOUNT_BYTES_MAX >> 20, LINE_BYTES_MAX >> 20) : 0;
 }
 
 /* A decimal id below 2^32 - 1 (which means "no change" to the kernel). */
@@ -63,58 +85,63 @@ static bool listed(char *members, const char *name)
     return false;
 }
 
-/* Finds the account by name, or by number; `name` receives its login name when there is one. */
-static bool find_user(const char *wanted, struct user *user, char *name, size_t name_size)
+/* 1 when it is found, 0 when not. */
+static int find_user(const char *wanted, struct user *user, char *name, size_t name_size, struct error *err)
 {
-    uint32_t number, id, group;
+    uint32_t number = 0, id, group;
     bool numeric = parse_id(wanted, &number), found = false;
-    char *text = read_accounts("etc/passwd"), *rest = text, *line;
-    while (!found && (line = strsep(&rest, "\n"))) {
+    struct accounts accounts = open_accounts("etc/passwd");
+    for (char *line; !found && (line = next_line(&accounts));) {
         char *fields[7];
         if (split(line, fields, 7) < 6 || !parse_id(fields[2], &id) || !parse_id(fields[3], &group)) continue;
         if (strcmp(fields[0], wanted) != 0 && !(numeric && id == number)) continue;
         user->uid = id;
         user->gid = group;
-        strncpy(user->home, fields[5], sizeof user->home - 1);
-        strncpy(name, fields[0], name_size - 1);
+        snprintf(user->home, sizeof user->home, "%s", fields[5]);
+        snprintf(name, name_size, "%s", fields[0]);
         found = true;
     }
-    free(text);
-    if (!found && numeric) {
-        user->uid = number;
-        found = true;
-    }
-    return found;
+    if (close_accounts(&accounts, err) < 0) return -1;
+    if (!found && numeric) user->uid = number;
+    return found || numeric;
 }
 
-static bool find_group(const char *wanted, gid_t *gid)
+/* 1 when it is found, 0 when not. */
+static int find_group(const char *wanted, gid_t *gid, struct error *err)
 {
     uint32_t id;
     if (parse_id(wanted, &id)) {
         *gid = id;
-        return true;
+        return 1;
     }
     bool found = false;
-    char *text = read_accounts("etc/group"), *rest = text, *line;
-    while (!found && (line = strsep(&rest, "\n"))) {
+    struct accounts accounts = open_accounts("etc/group");
+    for (char *line; !found && (line = next_line(&accounts));) {
         char *fields[4];
         if (split(line, fields, 4) < 3 || !parse_id(fields[2], &id) || strcmp(fields[0], wanted) != 0) continue;
         *gid = id;
         found = true;
     }
-    free(text);
-    return found;
+    return close_accounts(&accounts, err) < 0 ? -1 : found;
 }
 
-static void find_memberships(const char *name, struct user *user)
+static int find_memberships(const char *name, struct user *user, struct error *err)
 {
-    char *text = read_accounts("etc/group"), *rest = text, *line;
-    while (user->group_count < USER_GROUPS_MAX && (line = strsep(&rest, "\n"))) {
+    int result = 0;
+    struct accounts accounts = open_accounts("etc/group");
+    for (char *line; result == 0 && (line = next_line(&accounts));) {
         char *fields[4];
         uint32_t id;
-        if (split(line, fields, 4) == 4 && parse_id(fields[2], &id) && listed(fields[3], name)) user->groups[user->group_count++] = id;
+        if (split(line, fields, 4) != 4 || !parse_id(fields[2], &id) || !listed(fields[3], name)) continue;
+        if (user->group_count == NGROUPS_MAX) result = fail(err, 0, "user '%s' is in more than %d groups", name, NGROUPS_MAX);
+        else if (user->group_count % 64 == 0) {
+            gid_t *more = realloc(user->groups, (user->group_count + 64) * sizeof *more);
+            if (more) user->groups = more;
+            else result = fail(err, ENOMEM, "cannot list the groups of user '%s'", name);
+        }
+        if (result == 0) user->groups[user->group_count++] = id;
     }
-    free(text);
+    return close_accounts(&accounts, err) < 0 ? -1 : result;
 }
 
 int user_resolve(const char *text, struct user *user, struct error *err)
@@ -126,11 +153,12 @@ int user_resolve(const char *text, struct user *user, struct error *err)
     strcpy(wanted, text);
     char *group = strchr(wanted, ':');
     if (group) *group++ = 0;
-    if (!find_user(wanted, user, name, sizeof name)) return fail(err, 0, "user '%s' is not in the root file system's /etc/passwd", wanted);
-    if (group) {
-        if (!find_group(group, &user->gid)) return fail(err, 0, "group '%s' is not in the root file system's /etc/group", group);
-    } else if (*name) {
-        find_memberships(name, user);
-    }
-    return 0;
+    hook("user");
+    int found = find_user(wanted, user, name, sizeof name, err);
+    if (found < 0) return -1;
+    if (!found) return fail(err, 0, "user '%s' is not in the root file system's /etc/passwd", wanted);
+    if (!group) return *name ? find_memberships(name, user, err) : 0;
+    found = find_group(group, &user->gid, err);
+    if (found < 0) return -1;
+    return found ? 0 : fail(err, 0, "group '%s' is not in the root file system's /etc/group", group);
 }

@@ -1,6 +1,6 @@
 import ControlAPI
 import Schedules
-import SystemZones
+import HostOS
 
 /// A month as a wall calendar: below each day, how often something is due on it.
 struct MonthView {

@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import RecipeFile
 import Schedules
-import SystemZones
+import HostOS
 import WorkloadModel
 
 /// Which recipe a verb is about.

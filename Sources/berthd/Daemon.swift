@@ -13,7 +13,7 @@ import Planning
 import RecipeFile
 import Schedules
 import Supervision
-import SystemZones
+import HostOS
 import WorkloadModel
 
 /// The daemon: reads its arguments, puts the parts together, and runs until it is told to leave.

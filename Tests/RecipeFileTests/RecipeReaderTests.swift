@@ -1,7 +1,7 @@
 import Planning
 import RecipeFile
 import Schedules
-import SystemZones
+import HostOS
 import TestKit
 import Testing
 import WorkloadModel

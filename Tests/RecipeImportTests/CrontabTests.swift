@@ -2,7 +2,7 @@ import Planning
 import RecipeFile
 import RecipeImport
 import Schedules
-import SystemZones
+import HostOS
 import TestKit
 import Testing
 import WorkloadModel

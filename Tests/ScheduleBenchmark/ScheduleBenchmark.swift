@@ -1,5 +1,5 @@
 import Schedules
-import SystemZones
+import HostOS
 
 /// How many due times a second one core finds. Prints a line an expression: rate, expression, zone; and asserts nothing.
 @main

@@ -1,7 +1,7 @@
 import Foundation
 import Planning
 import Schedules
-import SystemZones
+import HostOS
 import TestKit
 import Testing
 

@@ -1,5 +1,5 @@
 public import Schedules
-public import SystemZones
+public import HostOS
 public import WorkloadModel
 
 /// Short ways to make what tests need.

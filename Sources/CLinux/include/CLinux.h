@@ -10,6 +10,9 @@
 /* A descriptor for a process; readable once it has ended. */
 int clinux_pidfd_open(pid_t pid);
 
+/* Opens what a name is, not its contents (O_PATH), relative to a directory; `flags` are more of open's. */
+int clinux_open_place(int directory, const char *name, int flags);
+
 /* A file in memory with these bytes, that nobody can change or grow any more. */
 int clinux_sealed_file(const char *name, const void *bytes, size_t size);
 
@@ -24,6 +27,15 @@ int clinux_wall_timer_set(int fd, int64_t milliseconds);
 
 /* A pair of connected stream sockets, closed on exec. */
 int clinux_socket_pair(int *first, int *second);
+
+/* Sends descriptors over a Unix socket, a byte with each some of them, as Sources/berth-shim/descriptors.c takes them. */
+int clinux_send_descriptors(int socket, const int *descriptors, size_t count);
+
+/* Loads a program for control groups of version 2 that lets their processes open the devices that Docker's default lets
+ * them open: null, zero, full, random, urandom, tty, ptmx and terminals. A descriptor. */
+int clinux_device_filter(void);
+/* Puts it on a group, whose path is given; it is gone with the group. */
+int clinux_device_filter_attach(int filter, const char *cgroup);
 
 /* What SO_PEERCRED gives: struct ucred, which Swift does not see. */
 struct clinux_credentials {

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 import Schedules
-import SystemZones
+import HostOS
 
 struct Explain: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Say what a schedule means, and when it is due next.")

@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import RecipeFile
 import RecipeImport
-import SystemZones
+import HostOS
 import WorkloadModel
 
 struct Import: AsyncParsableCommand {

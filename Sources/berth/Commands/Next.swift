@@ -3,7 +3,7 @@ import ControlAPI
 import Foundation
 import Planning
 import Schedules
-import SystemZones
+import HostOS
 import WorkloadModel
 
 struct Next: AsyncParsableCommand {

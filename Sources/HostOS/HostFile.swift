@@ -1,19 +1,24 @@
-internal import CLinux
-internal import Glibc
+package import Glibc
 
-/// Small files and directories of the host, by system call: each failure names the path and the reason.
-enum HostFile {
-    struct Failure: Error, CustomStringConvertible {
-        let path: String
-        let action: String
-        let code: Int32
+/// Small files and directories of the host, by system call. Each failure names the path and the reason.
+package enum HostFile {
+    package struct Failure: Error, CustomStringConvertible {
+        package let path: String
+        package let action: String
+        package let code: Int32
 
-        var description: String { "cannot \(action) \(path): \(String(cString: strerror(code)))" }
-        var isMissing: Bool { code == ENOENT }
+        package init(path: String, action: String, code: Int32) {
+            self.path = path
+            self.action = action
+            self.code = code
+        }
+
+        package var description: String { "cannot \(action) \(path): \(String(cString: strerror(code)))" }
+        package var isMissing: Bool { code == ENOENT }
     }
 
     /// With exactly this mode, whatever the process's mask is; one that is there stays as it is.
-    static func makeDirectory(_ path: String, mode: mode_t = 0o700) throws(Failure) {
+    package static func makeDirectory(_ path: String, mode: mode_t = 0o700) throws(Failure) {
         if mkdir(path, mode) == 0 {
             chmod(path, mode)
         } else if errno != EEXIST {
@@ -21,7 +26,7 @@ enum HostFile {
         }
     }
 
-    static func makeDirectories(_ path: String, mode: mode_t = 0o700) throws(Failure) {
+    package static func makeDirectories(_ path: String, mode: mode_t = 0o700) throws(Failure) {
         var partial = ""
         for part in path.split(separator: "/") {
             partial += "/" + part
@@ -30,7 +35,7 @@ enum HostFile {
     }
 
     /// Writes to a file that is there, as cgroup files are.
-    static func put(_ text: String, to path: String) throws(Failure) {
+    package static func put(_ text: String, to path: String) throws(Failure) {
         let fd = open(path, O_WRONLY | O_CLOEXEC)
         guard fd >= 0 else { throw Failure(path: path, action: "open", code: errno) }
         defer { close(fd) }
@@ -38,7 +43,7 @@ enum HostFile {
     }
 
     /// A new file, written whole and renamed into its place.
-    static func replace(_ path: String, with text: String, mode: mode_t = 0o600) throws(Failure) {
+    package static func replace(_ path: String, with text: String, mode: mode_t = 0o600) throws(Failure) {
         let temporary = path + ".new"
         let fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
         guard fd >= 0 else { throw Failure(path: path, action: "make", code: errno) }
@@ -52,11 +57,11 @@ enum HostFile {
     }
 
     /// A regular file's text, at most `limit` bytes; links are not followed and pipes not waited for.
-    static func text(_ path: String, limit: Int = 1 << 16) throws(Failure) -> String {
+    package static func text(_ path: String, limit: Int = 1 << 16) throws(Failure) -> String {
         String(decoding: try bytes(path, limit: limit), as: UTF8.self)
     }
 
-    static func bytes(_ path: String, limit: Int) throws(Failure) -> [UInt8] {
+    package static func bytes(_ path: String, limit: Int) throws(Failure) -> [UInt8] {
         let fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard fd >= 0 else { throw Failure(path: path, action: "open", code: errno) }
         defer { close(fd) }
@@ -73,21 +78,21 @@ enum HostFile {
     }
 
     /// The path without links; as it is when it cannot be followed.
-    static func real(_ path: String) -> String {
+    package static func real(_ path: String) -> String {
         guard let resolved = realpath(path, nil) else { return path }
         defer { free(resolved) }
         return String(cString: resolved)
     }
 
-    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+    package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-    static func isDirectory(_ path: String) -> Bool {
+    package static func isDirectory(_ path: String) -> Bool {
         var info = stat()
         return stat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFDIR
     }
 
     /// The names in a directory, ascending; none when it cannot be read.
-    static func names(in path: String) -> [String] {
+    package static func names(in path: String) -> [String] {
         guard let stream = opendir(path) else { return [] }
         defer { closedir(stream) }
         var names: [String] = []
@@ -101,7 +106,7 @@ enum HostFile {
     }
 
     /// Removes a directory of files that Berth itself wrote; nothing below it is followed.
-    static func removeFlat(_ path: String) {
+    package static func removeFlat(_ path: String) {
         for name in names(in: path) where unlink("\(path)/\(name)") != 0 { rmdir("\(path)/\(name)") }
         rmdir(path)
     }

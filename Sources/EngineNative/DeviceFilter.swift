@@ -1,0 +1,27 @@
+internal import CLinux
+internal import Glibc
+internal import HostOS
+
+/// Which devices a container may open: Docker's default, so that a container that can make or mount a device node (with
+/// `cap_add: [SYS_ADMIN, MKNOD]`) still cannot open the host's disks.
+final class DeviceFilter: Sendable {
+    /// The same for the devices controller of version 1 (kernel documentation, "Device Whitelist Controller"): any node may be
+    /// made; null, zero, full, random, urandom, tty, ptmx and terminals may be opened.
+    static let rules = ["c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:2 rwm", "c 136:* rwm"]
+
+    private let program: Int32
+
+    /// `nil` where this kernel does not take such a program from us.
+    init?() {
+        program = clinux_device_filter()
+        guard program >= 0 else { return nil }
+    }
+
+    deinit { close(program) }
+
+    func attach(to group: String) throws(HostFile.Failure) {
+        guard clinux_device_filter_attach(program, group) == 0 else {
+            throw HostFile.Failure(path: group, action: "filter the devices of", code: errno)
+        }
+    }
+}

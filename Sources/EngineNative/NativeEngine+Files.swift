@@ -1,0 +1,124 @@
+internal import EngineAPI
+internal import Glibc
+internal import HostOS
+internal import Synchronization
+internal import WorkloadModel
+
+/// The root file system and the mounts of a run. What a recipe names of the host is opened here, once, and checked; the shim
+/// is given what was opened, and looks up no path of the host for it.
+extension NativeEngine {
+    func addFiles(_ run: RunRequest, _ image: Image?, _ spec: inout LaunchSpec) throws(EngineError) {
+        let container = run.container
+        note(container.writableDirectories)
+        // Most containers name nothing of the host, and need no look at what is mounted.
+        let mounts = container.namesHostFiles ? MountTable.read() : []
+        try addRoot(container, image, &spec, mounts)
+        if container.root != .host {
+            try spec.addBind(try .own("\(paths.etc)/hosts"), "/etc/hosts", [.readOnly])
+            let resolver = container.network == .host && HostFile.exists("/etc/resolv.conf") ? HostFile.real("/etc/resolv.conf") : "\(paths.etc)/resolv.conf"
+            try spec.addBind(try .own(resolver), "/etc/resolv.conf", [.readOnly])
+        }
+        try addMounts(run, &spec, mounts)
+    }
+
+    private func addRoot(_ container: ContainerSpec, _ image: Image?, _ spec: inout LaunchSpec, _ mounts: [MountTable]) throws(EngineError) {
+        switch container.root {
+        case .image:
+            guard let image else { throw .image("the image is not in the store; 'berth up' brings it in") }
+            try spec.add(.layersDirectory, image.directory)
+            for layer in image.layers { try spec.add(.lower, layer) }
+        case .directory(let path):
+            let place = try place(path, mounts)
+            guard place.isDirectory else { throw .sandbox("the root file system \(path) is not a directory") }
+            let own = try ownFiles.visible(from: place, recursive: false, mounts)
+            guard own.isEmpty else { throw .sandbox("the root file system \(path) holds Berth's own files (\(own[0])): refused") }
+            spec.addRoot(place)
+        case .host:
+            let root = try HostPlace.own("/")
+            spec.addRoot(root)
+            // Other runs' files and the history are no container's business, even where the host's files are its root.
+            for hidden in try ownFiles.visible(from: root, recursive: false, mounts) { try spec.add(.hide, hidden) }
+            for disk in MountTable.hostDisks(mounts) {
+                // A disk of Berth's own is left out: what is its place shows nothing.
+                guard let place = try? HostPlace.own(disk), place.isDirectory, let own = try? ownFiles.visible(from: place, recursive: false, mounts) else {
+                    continue
+                }
+                try spec.addBind(place, disk, [.readOnly], hidden: own)
+            }
+            // Sockets and secrets of the host's own services are in /run; nothing of it is for a container.
+            try spec.addTemporary("/run", size: nil, mode: 0o755)
+        }
+    }
+
+    private func addMounts(_ run: RunRequest, _ spec: inout LaunchSpec, _ mounts: [MountTable]) throws(EngineError) {
+        let container = run.container
+        // Parents before children, whatever the recipe's order: a longer path cannot be the parent of a shorter one.
+        var temporaries = container.temporaryFileSystems.sorted { $0.target.count < $1.target.count }[...]
+        func addTemporaries(_ spec: inout LaunchSpec, shorterThan length: Int) throws(EngineError) {
+            while let next = temporaries.first, next.target.count < length {
+                try spec.addTemporary(next.target, size: next.sizeBytes, mode: next.mode, NativeEngine.named(next.target))
+                temporaries.removeFirst()
+            }
+        }
+        for mount in container.mounts.sorted(by: { $0.target.count < $1.target.count }) {
+            try addTemporaries(&spec, shorterThan: mount.target.count)
+            var flags = NativeEngine.named(mount.target)
+            if mount.readOnly { flags.insert(.readOnly) }
+            switch mount.source {
+            case .volume(let name):
+                let path = paths.volume(name, of: run.workload.project)
+                do {
+                    try HostFile.makeDirectories("\(paths.volumes)/\(run.workload.project)")
+                    try HostFile.makeDirectory(path, mode: 0o755)
+                } catch { throw .sandbox("\(error)") }
+                try spec.addBind(try .own(path), mount.target, flags)
+            case .bind(let path):
+                let place = try place(path, mounts)
+                if place.isDirectory { flags.insert(.recursive) }
+                try spec.addBind(place, mount.target, flags, hidden: try check(place, mount, privileged: container.privileged, mounts))
+            }
+        }
+        try addTemporaries(&spec, shorterThan: .max)
+    }
+
+    private static func named(_ target: String) -> LaunchSpec.MountFlags { DevicePlaces.contains(target) ? [.named] : [] }
+
+    /// Opens what a recipe names of the host.
+    func place(_ path: String, _ mounts: [MountTable]) throws(EngineError) -> HostPlace {
+        let known = writableDirectories.withLock { $0 }
+        return try HostPlace.open(path, writable: WritableDirectories(known, mounts: mounts))
+    }
+
+    /// What a bind may not show, relative to it.
+    ///
+    /// - Throws: when it may not be mounted at all
+    func check(_ place: HostPlace, _ mount: VolumeMount, privileged: Bool, _ mounts: [MountTable]) throws(EngineError) -> [String] {
+        if place.identity == FileIdentity(path: "/"), !privileged {
+            throw .sandbox(
+                "the mount of / would bring the kernel's own files of the host: mount the directories that are needed, or say 'privileged: true'")
+        }
+        let own = try ownFiles.visible(from: place, recursive: place.isDirectory, mounts)
+        guard own.isEmpty || mount.readOnly else {
+            throw .sandbox(
+                "the mount of \(place.path) holds Berth's own files (\(own[0])), which a container may not write to: refused; mount what is needed below it, or the whole read-only, where they are hidden"
+            )
+        }
+        return own
+    }
+
+    /// Remembers directories that containers can write to.
+    func note(_ directories: some Sequence<String>) { writableDirectories.withLock { $0.formUnion(directories) } }
+}
+
+extension ContainerSpec {
+    /// Directories and files of the host that the container can write to.
+    package var writableDirectories: [String] {
+        mounts.compactMap { mount in
+            if case .bind(let path) = mount.source, !mount.readOnly { path } else { nil }
+        }
+    }
+
+    var namesHostFiles: Bool {
+        if case .image = root { mounts.contains { if case .bind = $0.source { true } else { false } } } else { true }
+    }
+}

@@ -1,0 +1,89 @@
+internal import EngineAPI
+internal import Glibc
+internal import HostOS
+internal import Schedules
+internal import WorkloadModel
+
+/// What the shim is told of a run.
+extension NativeEngine {
+    func spec(_ run: RunRequest, _ image: Image?, _ filter: [UInt8], _ capabilities: UInt64) throws(EngineError) -> LaunchSpec {
+        let container = run.container
+        var spec = LaunchSpec()
+        try spec.add(.runID, run.id.description)
+        try spec.add(.runDirectory, paths.run(run.id))
+        try spec.add(.logBase, paths.log(run.id, run.workload))
+        if let cap = container.logBytes { spec.add(.logCap, UInt64(cap)) }
+        try spec.add(.bootID, bootID)
+        try spec.add(.scratch, "\(paths.scratch)/\(run.id)")
+        for word in try command(container, image) { try spec.add(.argument, word) }
+        for variable in environment(run, image) { try spec.add(.environment, variable) }
+        try spec.add(.workingDirectory, container.workingDirectory ?? image?.workingDirectory ?? "/")
+        if let user = container.user ?? image?.user, !user.isEmpty { try spec.add(.user, user) }
+        try spec.add(.hostname, container.hostname ?? run.workload.name.description)
+        spec.add(.readOnly, container.readOnlyRoot)
+        spec.add(.hostNetwork, container.network == .host)
+        spec.add(.initProcess, container.initProcess)
+        spec.add(.capabilities, capabilities)
+        if !container.privileged { spec.add(.seccomp, filter) }
+        spec.add(.privileged, container.privileged)
+        spec.add(.sharedMemoryBytes, UInt64(max(0, container.sharedMemoryBytes)))
+        for limit in container.resourceLimits { spec.addLimit(resource: limit.resource.number, soft: limit.soft, hard: limit.hard) }
+        spec.add(.stopSignal, UInt64(container.stopSignal ?? image?.stopSignal ?? SIGTERM))
+        spec.add(.graceMilliseconds, UInt64(max(0, container.stopGracePeriod.wholeMilliseconds)))
+        if let timeout = run.timeout { spec.add(.timeoutMilliseconds, UInt64(max(1, timeout.wholeMilliseconds))) }
+        if let cpu = container.limits.cpuMillis { spec.add(.processorMillis, UInt64(max(1, cpu))) }
+        try addFiles(run, image, &spec)
+        return spec
+    }
+
+    /// What the container gets of what this host's root has.
+    ///
+    /// - Throws: when the recipe names one that root does not have here; of the usual ones it goes without
+    func capabilities(of container: ContainerSpec) throws(EngineError) -> UInt64 {
+        let wanted = Capability.mask(container.capabilities)
+        guard !container.privileged else { return wanted & hostCapabilities }
+        let lacking = container.addedCapabilities.filter { hostCapabilities >> UInt64($0.number) & 1 == 0 }
+        guard lacking.isEmpty else {
+            throw .host("cap_add \(lacking.map(\.rawValue).sorted().joined(separator: ", ")): root does not have it on this host, so no container can")
+        }
+        let nodes: Set<Capability> = [.sysAdmin, .mknod]
+        guard cgroups.filtersDevices || container.addedCapabilities.isDisjoint(with: nodes) else {
+            throw .host(
+                "cap_add \(container.addedCapabilities.intersection(nodes).map(\.rawValue).sorted().joined(separator: ", ")) would open the host's disks: this host can filter devices neither by eBPF nor by the devices controller"
+            )
+        }
+        return wanted & hostCapabilities
+    }
+
+    private func command(_ container: ContainerSpec, _ image: Image?) throws(EngineError) -> [String] {
+        // As Compose: an own entrypoint drops the image's command.
+        let entrypoint = container.entrypoint ?? image?.entrypoint ?? []
+        let command = container.command ?? (container.entrypoint == nil ? image?.command ?? [] : [])
+        let words = entrypoint + command
+        guard let first = words.first, !first.isEmpty else { throw .command("the image names no command, and the recipe has none") }
+        return words
+    }
+
+    private func environment(_ run: RunRequest, _ image: Image?) -> [String] {
+        var values: [String: String] = [:]
+        for entry in image?.environment ?? [] {
+            let pair = entry.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if pair.count == 2 { values[String(pair[0])] = String(pair[1]) }
+        }
+        for (name, value) in run.container.environment { values[name] = value.revealed }
+        values["HOSTNAME"] = values["HOSTNAME"] ?? run.container.hostname ?? run.workload.name.description
+        values["BERTH_RUN_ID"] = run.id.description
+        values["BERTH_TRIGGER"] = run.trigger.rawValue
+        values["BERTH_ATTEMPT"] = String(run.attempt)
+        if run.kind == .job {
+            values["BERTH_JOB"] = run.workload.name.description
+            values["BERTH_DUE_AT"] = run.dueAt?.description
+            values["BERTH_LAST_OUTCOME"] = run.lastOutcome?.rawValue
+            if let last = run.arrivals.last {
+                values["BERTH_CAUSED_BY"] = last.run.description
+                values["BERTH_AFTER"] = run.arrivals.map { "\($0.job)=\($0.outcome.rawValue)" }.joined(separator: ",")
+            }
+        }
+        return values.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    }
+}
