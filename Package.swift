@@ -33,6 +33,8 @@ let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummi
 let niocore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioposix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let niohttp = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let niohttptypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+let httptypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -51,6 +53,8 @@ let package = Package(
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.100.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     ],
@@ -71,7 +75,7 @@ let package = Package(
         module("ControlAPI", ["WorkloadModel", "Schedules"]),
 
         // Layer 2, core.
-        module("HostOS", ["Schedules"]),
+        module("HostOS", ["Schedules", "CLinux"]),
         module("HistoryStore", ["WorkloadModel", "Schedules", "Planning", grdb]),
         module("Supervision", ["Planning", "EngineAPI", "HistoryStore", "WorkloadModel", "Schedules", "CLinux", logging]),
 
@@ -81,7 +85,7 @@ let package = Package(
             "ControlServer",
             [
                 "ControlAPI", "Supervision", "HistoryStore", "Planning", "EngineAPI", "RecipeFile", "WorkloadModel", "Schedules",
-                "HostOS", "CLinux", hummingbird, niocore, nioposix, logging,
+                "HostOS", "CLinux", hummingbird, niocore, nioposix, niohttptypes, httptypes, crypto, logging,
             ]),
 
         // Layer 4, shells.

@@ -28,9 +28,9 @@ echo "== building (a few minutes the first time)"
 sh Packaging/build.sh release
 stop
 mkdir -p "$home"
-echo "== starting berthd with Examples/first/berth.yaml"
+echo "== starting berthd"
 berth_root sh -c "nohup '$bin/berthd' --state-dir '$home/state' --runtime-dir '$home/run' --recipe-dir '$home/none' \
-    --recipe Examples/first/berth.yaml --stop-all >'$home/berthd.log' 2>&1 &"
+    --stop-all >'$home/berthd.log' 2>&1 &"
 tries=0
 until [ -S "$BERTH_SOCKET" ]; do
     tries=$((tries + 1))
@@ -40,6 +40,9 @@ until [ -S "$BERTH_SOCKET" ]; do
     }
     sleep 0.1
 done
+
+echo "== berth up -f Examples/first/berth.yaml"
+berth_root env BERTH_SOCKET="$BERTH_SOCKET" "$bin/berth" up -f Examples/first/berth.yaml
 
 show() {
     [ -t 1 ] && printf '\033[H\033[2J'

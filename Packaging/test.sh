@@ -25,6 +25,8 @@ export BERTH_WARNINGS_AS_ERRORS=1
 swift build --build-tests --explicit-target-dependency-import-check error
 compiler=$(command -v clang || command -v gcc || echo cc)
 make -s -C Sources/berth-shim CC="$compiler" OUT="$PWD/.build/debug/berth-shim"
+make -s -C Sources/berth-shim hooks CC="$compiler" OUT="$PWD/.build/debug/berth-shim-hooks"
+"$compiler" -O1 -static -Wall -Wextra -Werror -o .build/debug/probe-calls Tests/ShimTests/probe_calls.c
 
 echo "== the shim's spec, fuzzed under sanitizers"
 sh Packaging/fuzz.sh "${BERTH_FUZZ_SECONDS:-20}"

@@ -23,8 +23,11 @@ public struct StatusInfo: Codable, Sendable {
     public var projects: [String]
     public var workloads: [WorkloadInfo]
     public var startDelays: StartDelays?
+    /// What else people are to know, such as a container that fills the disk.
+    public var notices: [String]?
 
-    public init(degraded: String?, projects: [String], workloads: [WorkloadInfo], startDelays: StartDelays?) {
+    public init(degraded: String?, projects: [String], workloads: [WorkloadInfo], startDelays: StartDelays?, notices: [String]) {
+        self.notices = notices
         self.degraded = degraded
         self.projects = projects
         self.workloads = workloads

@@ -13,12 +13,12 @@ extension ControlServer {
     func addActions(_ router: Router<ControlContext>) {
         router.post("v1/plan") { request, _ in
             let upload = try await body(RecipeUpload.self, request)
-            let recipe = try recipes.read(upload.source)
+            let recipe = try await recipes.read(upload.source)
             return try json(PlanInfo(await recipes.plan(recipe, at: SystemClock.now()), project: recipe.project))
         }
         router.post("v1/recipes") { request, context in
             let upload = try await body(RecipeUpload.self, request)
-            let recipe = try recipes.read(upload.source)
+            let recipe = try await recipes.read(upload.source)
             return apply(upload.source, recipe, actor: actor(context))
         }
         router.delete("v1/projects/:project") { request, context in
@@ -67,7 +67,7 @@ extension ControlServer {
 
     /// What a run by hand is to be like; nothing is changed when the request has no body.
     private func changes(_ request: Request) async throws -> RunChanges {
-        let bytes = try await request.body.collect(upTo: 1 << 20)
+        let bytes = try await bytes(of: request, limit: 1 << 20)
         guard bytes.readableBytes > 0 else { return RunChanges() }
         let upload: RunUpload
         do { upload = try JSONDecoder().decode(RunUpload.self, from: Data(bytes.readableBytesView)) } catch {

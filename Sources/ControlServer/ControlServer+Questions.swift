@@ -1,4 +1,5 @@
 internal import ControlAPI
+internal import EngineAPI
 internal import Foundation
 internal import HistoryStore
 internal import Hummingbird
@@ -80,7 +81,8 @@ extension ControlServer {
         }
         return StatusInfo(
             degraded: await supervisor.degraded, projects: await supervisor.projects.map(\.description),
-            workloads: await supervisor.statuses.map(WorkloadInfo.init), startDelays: summary)
+            workloads: await supervisor.statuses.map(WorkloadInfo.init), startDelays: summary,
+            notices: engine.notices)
     }
 
     func run(_ context: ControlContext) async throws -> RunInfo {

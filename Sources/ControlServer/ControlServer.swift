@@ -2,6 +2,8 @@ public import ControlAPI
 public import EngineAPI
 internal import Foundation
 internal import Glibc
+internal import HTTPTypes
+internal import HostOS
 public import HistoryStore
 public import Hummingbird
 public import Logging
@@ -20,11 +22,15 @@ public struct ControlServer: Sendable {
     let log: Logger
     /// The group whose members may ask.
     let group: UInt32?
+    private let limits: ConnectionLimits
+    /// Requests with a large body that are worked on at once.
+    let uploads = WorkQueue(most: 16)
 
     public init(
         supervisor: Supervisor, store: HistoryStore, engine: any ContainerEngine, recipes: RecipeService, version: VersionInfo, group: UInt32?,
-        log: Logger
+        limits: ConnectionLimits = ConnectionLimits(), log: Logger
     ) {
+        self.limits = limits
         self.supervisor = supervisor
         self.store = store
         self.engine = engine
@@ -37,8 +43,11 @@ public struct ControlServer: Sendable {
     /// The application that listens on a socket path. What was there, left by an earlier daemon, is replaced.
     public func application(socket: String, onReady: @escaping @Sendable () async -> Void) -> some ApplicationProtocol {
         unlink(socket)
+        // Launches need descriptors too: connections get a quarter of them at most.
+        let table = ConnectionTable(most: max(8, min(limits.connections, Int(clamping: Descriptors.most / 4))))
         return Application(
-            router: router(), configuration: .init(address: .unixDomainSocket(path: socket), serverName: "berth"),
+            router: router(), server: .http1(configuration: .init(additionalChannelHandlers: [ConnectionGuard(table: table, limits: self.limits)])),
+            configuration: .init(address: .unixDomainSocket(path: socket), serverName: "berth"),
             onServerRunning: { _ in await onReady() }, logger: log)
     }
 
@@ -57,11 +66,32 @@ public struct ControlServer: Sendable {
         return Response(status: status, headers: [.contentType: "application/json"], body: .init(byteBuffer: ByteBuffer(bytes: data)))
     }
 
-    func body<Value: Decodable>(_ type: Value.Type, _ request: Request) async throws -> Value {
-        let buffer = try await request.body.collect(upTo: 64 << 20)
-        do { return try JSONDecoder().decode(type, from: Data(buffer.readableBytesView)) } catch {
-            throw HTTPError(.badRequest, message: "the request's body is not what this path takes: \(error)")
+    /// A request's body. One that is announced as too large is refused before any of it is read.
+    func body<Value: Decodable & Sendable>(_ type: Value.Type, _ request: Request) async throws -> Value {
+        let buffer = try await bytes(of: request, limit: limits.bodyBytes)
+        return try await uploads.run {
+            do { return try JSONDecoder().decode(type, from: Data(buffer.readableBytesView)) } catch {
+                throw HTTPError(.badRequest, message: "the request's body is not what this path takes: \(ControlServer.words(error))")
+            }
         }
+    }
+
+    func bytes(of request: Request, limit: Int) async throws -> ByteBuffer {
+        let tooLarge = HTTPError(.contentTooLarge, headers: [.connection: "close"], message: "the request's body has more than \(limit) bytes")
+        if let announced = request.headers[.contentLength].flatMap({ Int($0) }), announced > limit { throw tooLarge }
+        do { return try await request.body.collect(upTo: limit) } catch is NIOTooManyBytesError { throw tooLarge }
+    }
+
+    /// What is wrong with JSON, without what stands in it.
+    private static func words(_ error: any Error) -> String {
+        guard let error = error as? DecodingError else { return "it is not JSON" }
+        let context: DecodingError.Context
+        switch error {
+        case .typeMismatch(_, let found), .valueNotFound(_, let found), .keyNotFound(_, let found), .dataCorrupted(let found): context = found
+        @unknown default: return "it is not JSON"
+        }
+        let path = context.codingPath.map(\.stringValue).joined(separator: ".")
+        return path.isEmpty ? context.debugDescription : "\(path): \(context.debugDescription)"
     }
 
     func workloadID(_ context: ControlContext) throws -> WorkloadID {
@@ -83,17 +113,21 @@ struct ErrorAnswers: RouterMiddleware {
     ) async throws -> Response {
         let info: ErrorInfo
         let status: HTTPResponse.Status
+        var headers: HTTPFields = [.contentType: "application/json"]
         do { return try await next(request, context) } catch let error as ErrorInfo {
             (info, status) = (error, .unprocessableContent)
         } catch let error as HTTPError {
             let unknown = error.status == .notFound ? "there is no \(request.uri.path) here" : "\(error.status.reasonPhrase)"
             (info, status) = (ErrorInfo(error: error.body ?? unknown), error.status)
+            if let connection = error.headers[.connection] { headers[.connection] = connection }
+        } catch is WorkQueue.Busy {
+            (info, status) = (ErrorInfo(error: WorkQueue.Busy().description), .serviceUnavailable)
         } catch let error as StoreError {
             (info, status) = (ErrorInfo(error: error.description), .serviceUnavailable)
         } catch {
             (info, status) = (ErrorInfo(error: "\(error)"), .internalServerError)
         }
         let data = (try? JSONEncoder().encode(info)) ?? Data()
-        return Response(status: status, headers: [.contentType: "application/json"], body: .init(byteBuffer: ByteBuffer(bytes: data)))
+        return Response(status: status, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: data)))
     }
 }

@@ -16,18 +16,35 @@ public struct RecipeService: Sendable {
     let engine: any ContainerEngine
     let zones: SystemZones
     let limits: RecipeLimits
+    private let seal: Seal
+    private let reading: ReadingGuard
+    /// What `${VAR}` may name in files that the daemon reads by itself, beside the `.env` there.
+    private let variables: [String: String]
+    private let work = WorkQueue(most: 16)
 
-    public init(supervisor: Supervisor, engine: any ContainerEngine, zones: SystemZones, limits: RecipeLimits = RecipeLimits()) {
+    public init(
+        supervisor: Supervisor, engine: any ContainerEngine, zones: SystemZones, limits: RecipeLimits = RecipeLimits(), seal: Seal, reading: ReadingGuard,
+        variables: [String: String] = [:]
+    ) {
         self.supervisor = supervisor
         self.engine = engine
         self.zones = zones
         self.limits = limits
+        self.seal = seal
+        self.reading = reading
+        self.variables = variables
     }
 
-    /// Reads a recipe that carries all it needs.
+    /// Reads a recipe that carries all it needs, away from the supervisor's loop.
     ///
     /// - Throws: ``ControlAPI/ErrorInfo`` with every diagnostic
-    public func read(_ source: RecipeSource) throws(ErrorInfo) -> Recipe { try read(source, inForce: false) { [zones] in try zones.zone($0) } }
+    func read(_ source: RecipeSource) async throws -> Recipe {
+        try await work.run { [self] in
+            try reading.read("a recipe that was sent (\(StableHash(source.text).value))", stamp: "") {
+                try read(source, inForce: false) { [zones] in try zones.zone($0) }
+            }
+        }
+    }
 
     private func read(_ source: RecipeSource, inForce: Bool, zone: @escaping (String) throws -> Zone) throws(ErrorInfo) -> Recipe {
         var inputs = RecipeInputs(of: source, zone: zone, hostZone: zones.local(), limits: limits)
@@ -37,27 +54,42 @@ public struct RecipeService: Sendable {
         return recipe
     }
 
-    /// Reads a recipe from a file of this host, with the `.env` beside it.
-    public static func load(path: String, zones: SystemZones, limits: RecipeLimits) throws(ErrorInfo) -> (RecipeSource, Recipe) {
-        guard let data = FileManager.default.contents(atPath: path) else { throw ErrorInfo(error: "the recipe \(path) cannot be read") }
-        let absolute = URL(fileURLWithPath: path).standardizedFileURL
-        let base = absolute.deletingLastPathComponent().path
-        let source = RecipeSource(file: absolute.path, baseDirectory: base, text: String(decoding: data, as: UTF8.self))
-        var variables = FileManager.default.contents(atPath: base + "/.env").map { EnvironmentFile.parse(String(decoding: $0, as: UTF8.self)).values } ?? [:]
-        variables.merge(ProcessInfo.processInfo.environment) { _, own in own }
+    /// Reads a recipe from a file of this host, with the `.env` beside it. All of these must be root's (``HostOS/TrustedFile``).
+    ///
+    /// - Throws: ``ControlAPI/ErrorInfo``
+    public func load(path: String) async throws -> (RecipeSource, Recipe) {
+        try await work.run { [self] in
+            let absolute = URL(fileURLWithPath: path).standardizedFileURL.path
+            return try reading.read(absolute, stamp: HostFile.stamp(absolute) ?? "") { try load(absolute) }
+        }
+    }
+
+    private func load(_ path: String) throws -> (RecipeSource, Recipe) {
+        func text(_ path: String, _ limit: Int) throws(TrustedFile.Refusal) -> String {
+            String(decoding: try TrustedFile.read(path, limit: limit), as: UTF8.self)
+        }
+        let base = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        let source: RecipeSource
+        var known: [String: String] = [:]
+        do throws(TrustedFile.Refusal) {
+            source = RecipeSource(file: path, baseDirectory: base, text: try text(path, limits.bytes))
+            do throws(TrustedFile.Refusal) { known = EnvironmentFile.parse(try text(base + "/.env", 1 << 20)).values } catch {
+                guard error.isMissing else { throw error }
+            }
+        } catch { throw ErrorInfo(error: "\(error)") }
+        known.merge(variables) { _, own in own }
         let inputs = RecipeInputs(
-            variables: variables,
-            readFile: { path in try String(contentsOfFile: path, encoding: .utf8) },
-            zone: { try zones.zone($0) }, hostZone: zones.local(), limits: limits)
+            variables: known, readFile: { try text($0, RecipeInputs.mostFileBytes) }, zone: { [zones] in try zones.zone($0) }, hostZone: zones.local(),
+            limits: limits)
         let result = RecipeReader.read(source, inputs)
-        guard let recipe = result.recipe else { throw failure(result, source) }
+        guard let recipe = result.recipe else { throw RecipeService.failure(result, source) }
         return (result.captured, recipe)
     }
 
     private static func failure(_ result: RecipeReader.Result, _ source: RecipeSource) -> ErrorInfo {
         let errors = result.diagnostics.filter { $0.severity == .error }.count
-        let text = result.diagnostics.map { $0.rendered(file: source.file, text: source.text) }.joined(separator: "\n")
-        return ErrorInfo(error: "\(errors) error\(errors == 1 ? "" : "s") in \(source.file); nothing was changed", diagnostics: text)
+        let text = Diagnostic.rendered(result.diagnostics, file: source.file, text: source.text)
+        return ErrorInfo(error: "\(errors) error\(errors == 1 ? "" : "s") in \(PlainText.shown(source.file)); nothing was changed", diagnostics: text)
     }
 
     /// What the recipe would change.
@@ -75,7 +107,7 @@ public struct RecipeService: Sendable {
             }
         }
         let stored: String
-        do { stored = String(decoding: try JSONEncoder().encode(source), as: UTF8.self) } catch { throw ErrorInfo(error: "\(error)") }
+        do { stored = try seal.close(String(decoding: try JSONEncoder().encode(source), as: UTF8.self)) } catch { throw ErrorInfo(error: "\(error)") }
         await supervisor.take(
             .apply(recipe, explicit: explicit, actor: actor),
             recipes: [.put(recipe.project, source: stored, digest: recipe.digest, at: now)])
@@ -84,11 +116,13 @@ public struct RecipeService: Sendable {
     }
 
     /// Reads a stored recipe again. It was accepted once, so a zone that has gone since stops the jobs that use it, not the recipe.
-    public func restore(_ stored: String) throws(ErrorInfo) -> Recipe {
+    public func restore(_ stored: String) throws -> Recipe {
         let source: RecipeSource
-        do { source = try JSONDecoder().decode(RecipeSource.self, from: Data(stored.utf8)) } catch {
-            throw ErrorInfo(error: "the stored recipe is damaged: \(error)")
+        do { source = try JSONDecoder().decode(RecipeSource.self, from: Data(try seal.open(stored).utf8)) } catch {
+            throw ErrorInfo(error: "the stored recipe cannot be read: \(error)")
         }
-        return try read(source, inForce: true) { [zones] name in (try? zones.zone(name)) ?? .unavailable(name: name) }
+        return try reading.read("the stored recipe of \(source.file)", stamp: String(StableHash(source.text).value)) {
+            try read(source, inForce: true) { [zones] name in (try? zones.zone(name)) ?? .unavailable(name: name) }
+        }
     }
 }

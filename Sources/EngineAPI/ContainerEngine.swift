@@ -39,6 +39,9 @@ public protocol ContainerEngine: Sendable {
     /// Ends of runs as they happen, those too that came before anybody listened. For one reader.
     var exits: AsyncStream<EngineExit> { get }
 
+    /// What people are to know of the engine's state, such as a container that fills the disk; empty when all is well.
+    var notices: [String] { get }
+
     /// The files that hold the log of a run, oldest first, and how many bytes were let go of between the first and the
     /// rest.
     func log(of run: RunID, workload: WorkloadID) async -> RunLog

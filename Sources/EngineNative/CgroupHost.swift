@@ -41,22 +41,23 @@ struct CgroupHost: Sendable {
 
     /// Finds the host's groups and makes ours.
     ///
-    /// - Parameter name: what ours is called
-    static func prepare(name: String) throws(HostFile.Failure) -> CgroupHost {
+    /// - Parameters:
+    ///   - name: what ours is called
+    ///   - filter: keeps groups of version 2 from the host's devices; `nil` leaves it to the controller of version 1
+    static func prepare(name: String, filter: DeviceFilter? = DeviceFilter()) throws(HostFile.Failure) -> CgroupHost {
         let mounts = MountTable.read().filter { $0.type == "cgroup" || $0.type == "cgroup2" }
         var controllers: [String: String] = [:]
         for mount in mounts where mount.type == "cgroup" {
             for option in mount.superOptions where CgroupHost.used.contains(option) { controllers[option] = mount.target }
         }
         let unified = mounts.first { $0.type == "cgroup2" }?.target
-        if controllers.isEmpty, let unified { return try prepareV2(unified, name: name) }
+        if controllers.isEmpty, let unified { return try prepareV2(unified, name: name, filter: filter) }
         guard !controllers.isEmpty else { throw HostFile.Failure(path: "/sys/fs/cgroup", action: "find control groups at", code: ENOENT) }
         var v1: [String: String] = [:]
-        let filter = unified == nil ? nil : DeviceFilter()
         for (controller, mount) in controllers {
             // The v2 group of a hybrid host kills and counts processor time.
             if unified != nil, controller == "freezer" || controller == "cpuacct" { continue }
-            if controller == "devices", filter != nil { continue }
+            if controller == "devices", unified != nil, filter != nil { continue }
             v1[controller] = "\(mount)/\(name)"
             try HostFile.makeDirectory("\(mount)/\(name)", mode: 0o755)
         }
@@ -64,12 +65,12 @@ struct CgroupHost: Sendable {
         let missing = ["memory", "cpu", "pids"].filter { controllers[$0] == nil }
         let own = controllers["pids"].flatMap { mount in ownGroup(of: "pids").map { mount + $0 } }
         return CgroupHost(
-            layout: unified == nil ? .v1 : .hybrid, v2: unified.map { "\($0)/\(name)" }, v1: v1, missing: missing, ownV1: own, deviceFilter: filter)
+            layout: unified == nil ? .v1 : .hybrid, v2: unified.map { "\($0)/\(name)" }, v1: v1, missing: missing, ownV1: own, deviceFilter: unified == nil ? nil : filter)
     }
 
     private static let used: Set<String> = ["memory", "cpu", "cpuacct", "pids", "blkio", "freezer", "devices"]
 
-    private static func prepareV2(_ root: String, name: String) throws(HostFile.Failure) -> CgroupHost {
+    private static func prepareV2(_ root: String, name: String, filter: DeviceFilter?) throws(HostFile.Failure) -> CgroupHost {
         let group = "\(root)/\(name)"
         try HostFile.makeDirectory(group, mode: 0o755)
         for directory in [root, group] {
@@ -78,7 +79,7 @@ struct CgroupHost: Sendable {
         let enabled = (try? HostFile.text("\(group)/cgroup.subtree_control"))?.split(whereSeparator: \.isWhitespace).map(String.init) ?? []
         return CgroupHost(
             layout: .v2, v2: group, v1: [:], missing: ["memory", "cpu", "pids"].filter { !enabled.contains($0) },
-            ownV1: nil, deviceFilter: DeviceFilter())
+            ownV1: nil, deviceFilter: filter)
     }
 
     /// This process's group in the hierarchy of a v1 controller, as a path below its mount.
@@ -180,6 +181,18 @@ struct CgroupHost: Sendable {
         for line in text.split(separator: "\n") {
             if let pid = pid_t(line), pid > 1 { Glibc.kill(pid, SIGKILL) }
         }
+    }
+
+    /// Freezes a run's processes, or lets them go on.
+    func freeze(_ run: RunID, _ on: Bool) {
+        if let v2, (try? HostFile.put(on ? "1" : "0", to: "\(v2)/\(run)/cgroup.freeze")) != nil { return }
+        if let freezer = v1["freezer"] { try? HostFile.put(on ? "FROZEN" : "THAWED", to: "\(freezer)/\(run)/freezer.state") }
+    }
+
+    func isFrozen(_ run: RunID) -> Bool {
+        if let v2, let text = try? HostFile.text("\(v2)/\(run)/cgroup.freeze") { return text.hasPrefix("1") }
+        guard let freezer = v1["freezer"], let text = try? HostFile.text("\(freezer)/\(run)/freezer.state") else { return false }
+        return !text.hasPrefix("THAWED")
     }
 
     /// Kills all of one run.

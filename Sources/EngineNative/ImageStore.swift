@@ -31,9 +31,12 @@ struct Image: Sendable {
 final class ImageStore: Sendable {
     private let directory: String
     private let runDirectory: String
+    /// How long bringing an image in may use the processor.
+    private let processorSeconds: Int
     private let known = Mutex<[ImageSource: Image]>([:])
 
-    init(directory: String, runDirectory: String) {
+    init(directory: String, runDirectory: String, processorSeconds: Int) {
+        self.processorSeconds = processorSeconds
         self.directory = directory
         self.runDirectory = runDirectory
     }
@@ -76,12 +79,8 @@ final class ImageStore: Sendable {
     /// Refuses an image that could not be run, before it is unpacked.
     private func inspect(_ source: ImageSource) async throws(EngineError) {
         do {
-            let result = try await run(
-                .name("skopeo"), arguments: ["inspect", source.description], output: .bytes(limit: 8 << 20), error: .string(limit: 65536))
-            guard result.terminationStatus.isSuccess else {
-                throw EngineError.image("the image \(source) cannot be read: \(ImageStore.sentence(result.standardError))")
-            }
-            let layers = try JSONDecoder().decode(Inspection.self, from: Data(result.standardOutput)).Layers ?? []
+            let output = try await skopeo(["inspect", source.description], source)
+            let layers = try JSONDecoder().decode(Inspection.self, from: Data(output)).Layers ?? []
             guard layers.count <= Image.mostLayers else {
                 throw EngineError.image("the image \(source) has \(layers.count) layers, and the kernel mounts at most \(Image.mostLayers)")
             }
@@ -90,18 +89,30 @@ final class ImageStore: Sendable {
         }
     }
 
-    /// skopeo, in a mount namespace of its own so that nothing it mounts stays behind.
     private func copy(_ source: ImageSource) async throws(EngineError) {
-        let target = "containers-storage:[overlay@\(directory)+\(runDirectory)]\(ImageStore.name(source))"
+        _ = try await skopeo(
+            [
+                "copy", "--insecure-policy", "--quiet", source.description,
+                "containers-storage:[overlay@\(directory)+\(runDirectory)]\(ImageStore.name(source))",
+            ], source)
+    }
+
+    /// skopeo, in a mount namespace of its own so that nothing it mounts stays behind. An archive may claim anything, so what
+    /// it takes of the processor and the disk is bounded.
+    private func skopeo(_ arguments: [String], _ source: ImageSource) async throws(EngineError) -> [UInt8] {
+        let blocks = max(1, (DiskGuard.space(of: directory)?.free ?? 1 << 40) / 512)
         // Directories that a layer only implies are made under the mask; they are for the image's users, not for ours.
-        let skopeo = ["sh", "-c", "umask 022; exec skopeo \"$@\"", "skopeo", "copy", "--insecure-policy", "--quiet", source.description, target]
-        let arguments = ["--mount", "--propagation", "private"] + skopeo
+        let script = "umask 022; ulimit -t \(processorSeconds) && ulimit -f \(blocks) && exec skopeo \"$@\""
         do {
             let result = try await run(
-                .name("unshare"), arguments: Arguments(arguments), output: .discarded, error: .string(limit: 65536))
-            guard result.terminationStatus.isSuccess else {
-                throw EngineError.image("the image \(source) cannot be brought in: \(ImageStore.sentence(result.standardError))")
+                .name("unshare"), arguments: Arguments(["--mount", "--propagation", "private", "sh", "-c", script, "skopeo"] + arguments),
+                output: .bytes(limit: 8 << 20), error: .string(limit: 65536))
+            if result.terminationStatus.isSuccess { return result.standardOutput }
+            guard case .exited = result.terminationStatus else {
+                throw EngineError.image(
+                    "the image \(source) cannot be brought in: it takes more than \(processorSeconds) seconds of the processor, or more disk than is free")
             }
+            throw EngineError.image("the image \(source) cannot be brought in: \(ImageStore.sentence(result.standardError))")
         } catch let error as EngineError { throw error } catch {
             throw .host("skopeo cannot be run (\(error)): install it with 'apt-get install skopeo'")
         }
@@ -120,10 +131,7 @@ final class ImageStore: Sendable {
 
     /// What changes when a source does: size and time of its archive or index.
     private static func stamp(_ source: ImageSource) -> String? {
-        var info = stat()
-        let path = source.transport == .oci ? "\(source.path)/index.json" : source.path
-        guard stat(path, &info) == 0 else { return nil }
-        return "\(info.st_size) \(info.st_mtim.tv_sec).\(info.st_mtim.tv_nsec) \(info.st_ino)"
+        HostFile.stamp(source.transport == .oci ? "\(source.path)/index.json" : source.path)
     }
 
     // MARK: The layout of containers/storage

@@ -75,7 +75,7 @@ extension NativeEngine {
             case .bind(let path):
                 let place = try place(path, mounts)
                 if place.isDirectory { flags.insert(.recursive) }
-                try spec.addBind(place, mount.target, flags, hidden: try check(place, mount, privileged: container.privileged, mounts))
+                try spec.addBind(place, mount.target, flags, hidden: try check(place, privileged: container.privileged, mounts))
             }
         }
         try addTemporaries(&spec, shorterThan: .max)
@@ -92,18 +92,13 @@ extension NativeEngine {
     /// What a bind may not show, relative to it.
     ///
     /// - Throws: when it may not be mounted at all
-    func check(_ place: HostPlace, _ mount: VolumeMount, privileged: Bool, _ mounts: [MountTable]) throws(EngineError) -> [String] {
+    func check(_ place: HostPlace, privileged: Bool, _ mounts: [MountTable]) throws(EngineError) -> [String] {
         if place.identity == FileIdentity(path: "/"), !privileged {
             throw .sandbox(
                 "the mount of / would bring the kernel's own files of the host: mount the directories that are needed, or say 'privileged: true'")
         }
-        let own = try ownFiles.visible(from: place, recursive: place.isDirectory, mounts)
-        guard own.isEmpty || mount.readOnly else {
-            throw .sandbox(
-                "the mount of \(place.path) holds Berth's own files (\(own[0])), which a container may not write to: refused; mount what is needed below it, or the whole read-only, where they are hidden"
-            )
-        }
-        return own
+        // What lies above them may be seen; in their place the container finds an empty directory.
+        return try ownFiles.visible(from: place, recursive: place.isDirectory, mounts)
     }
 
     /// Remembers directories that containers can write to.

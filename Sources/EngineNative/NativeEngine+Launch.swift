@@ -37,6 +37,7 @@ extension NativeEngine {
             HostFile.removeFlat(directory.path)
             clean(run.id.description)
         }
+        try disk.check()
         do {
             try HostFile.makeDirectory(directory.path)
             try HostFile.makeDirectories(paths.logs(run.workload))
@@ -45,7 +46,12 @@ extension NativeEngine {
             let group = try cgroups.make(run.id, limits: run.container.limits, allDevices: run.container.privileged)
             if let group = group.v2 { try spec.add(.cgroupV2, group) }
             for group in group.v1 { try spec.add(.cgroupV1, group) }
-            return try startShim(run.id, spec)
+            let startedAt = try startShim(run.id, spec)
+            let volumes = run.container.mounts.compactMap { mount in
+                if case .volume(let name) = mount.source, !mount.readOnly { paths.volume(name, of: run.workload.project) } else { nil }
+            }
+            disk.add(run.id, workload: run.workload.description, paths: ["\(paths.scratch)/\(run.id)/upper"] + volumes)
+            return startedAt
         } catch {
             HostFile.removeFlat(directory.path)
             _ = cgroups.remove(run.id.description)

@@ -27,6 +27,10 @@ extension NativeEngine {
         if !container.privileged { spec.add(.seccomp, filter) }
         spec.add(.privileged, container.privileged)
         spec.add(.sharedMemoryBytes, UInt64(max(0, container.sharedMemoryBytes)))
+        // The daemon's own limit of descriptors was raised; what a container did not ask for stays as it was.
+        if !container.resourceLimits.contains(where: { $0.resource == .nofile }) {
+            spec.addLimit(resource: UserLimit.Resource.nofile.number, soft: Descriptors.inherited.soft, hard: Descriptors.inherited.hard)
+        }
         for limit in container.resourceLimits { spec.addLimit(resource: limit.resource.number, soft: limit.soft, hard: limit.hard) }
         spec.add(.stopSignal, UInt64(container.stopSignal ?? image?.stopSignal ?? SIGTERM))
         spec.add(.graceMilliseconds, UInt64(max(0, container.stopGracePeriod.wholeMilliseconds)))

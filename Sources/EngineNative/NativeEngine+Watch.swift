@@ -21,6 +21,7 @@ extension NativeEngine {
     private func processEnded(_ run: RunID) {
         guard let watch = watches.withLock({ $0.removeValue(forKey: run) }) else { return }
         watch.source.cancel()
+        disk.remove(run)
         if let child = watch.isChild { waitpid(child, nil, WNOHANG) }
         let directory = RunDirectory(path: paths.run(run))
         if let status = directory.exitStatus(now: WallClock.now()) {
@@ -66,6 +67,12 @@ extension NativeEngine {
         return found
     }
 
+    /// Of a run that an earlier daemon started. One that it froze goes on, and is looked at again.
+    private func guardDisk(_ run: RunID) {
+        disk.add(run, workload: "run \(run)", paths: ["\(paths.scratch)/\(run)/upper"])
+        if cgroups.isFrozen(run) { cgroups.freeze(run, false) }
+    }
+
     /// `nil` when nothing of it is left that tells anything.
     private func observe(_ run: RunID) -> ObservedRun? {
         let directory = RunDirectory(path: paths.run(run))
@@ -80,6 +87,7 @@ extension NativeEngine {
                 let pidfd = clinux_pidfd_open(facts.shim)
                 if pidfd >= 0, HostProcess.isAlive(facts.shim, start: facts.shimStart) {
                     watch(run, pidfd: pidfd, isShim: true, child: nil)
+                    guardDisk(run)
                     return .alive(startedAt: startedAt)
                 }
                 if pidfd >= 0 { close(pidfd) }
@@ -92,6 +100,7 @@ extension NativeEngine {
             let pidfd = clinux_pidfd_open(facts.container)
             if pidfd >= 0, HostProcess.isAlive(facts.container, start: facts.containerStart) {
                 watch(run, pidfd: pidfd, isShim: false, child: nil)
+                guardDisk(run)
                 return .alive(startedAt: startedAt)
             }
             if pidfd >= 0 { close(pidfd) }

@@ -18,6 +18,7 @@ public final class NativeEngine: ContainerEngine {
     let cgroups: CgroupHost
     let images: ImageStore
     let filters: SeccompFilters
+    let disk: DiskGuard
     let ownFiles: OwnFiles
     /// Directories of the host that containers can write to, since this engine was made.
     let writableDirectories = Mutex<Set<String>>([])
@@ -48,7 +49,10 @@ public final class NativeEngine: ContainerEngine {
     /// Makes ready what all runs share.
     ///
     /// - Throws: ``EngineError/host(_:)``
-    public init(paths: EnginePaths, cgroupName: String, log: Logger) throws(EngineError) {
+    /// - Parameters:
+    ///   - diskFloor: bytes of the state disk that containers leave free; `nil` chooses by its size
+    ///   - imageSeconds: of processor time, that bringing one image in may take
+    public init(paths: EnginePaths, cgroupName: String, diskFloor: Int64? = nil, imageSeconds: Int = 1800, log: Logger) throws(EngineError) {
         self.paths = paths
         self.log = log
         (exits, exitSink) = AsyncStream.makeStream(of: EngineExit.self)
@@ -66,9 +70,10 @@ public final class NativeEngine: ContainerEngine {
             try HostFile.replace("\(paths.etc)/hosts", with: "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", mode: 0o644)
             try HostFile.replace("\(paths.etc)/resolv.conf", with: "", mode: 0o644)
         } catch { throw .host("\(error)") }
+        disk = DiskGuard(directory: paths.state, floor: diskFloor, cgroups: cgroups, log: log)
         ownFiles = try OwnFiles([paths.state, paths.runtime])
         hostCapabilities = HostProcess.permittedCapabilities()
-        images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images")
+        images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds)
         filters = SeccompFilters(shimPath: paths.shim)
         launches = OperationQueue()
         launches.maxConcurrentOperationCount = max(2, 2 * ProcessInfo.processInfo.activeProcessorCount)
@@ -83,7 +88,9 @@ public final class NativeEngine: ContainerEngine {
 
     public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) {
         switch container.root {
-        case .image(let source): try await images.bring(source, progress: progress)
+        case .image(let source):
+            try disk.check()
+            try await images.bring(source, progress: progress)
         case .directory(let path):
             if !HostFile.isDirectory(path) { throw .image("the root file system \(path) is not a directory") }
         case .host: break
@@ -94,11 +101,13 @@ public final class NativeEngine: ContainerEngine {
         let mounts = MountTable.read()
         for mount in binds {
             guard case .bind(let path) = mount.source else { continue }
-            _ = try check(try place(path, mounts), mount, privileged: container.privileged, mounts)
+            _ = try check(try place(path, mounts), privileged: container.privileged, mounts)
         }
     }
 
     public func share(_ containers: [ContainerSpec]) async { for container in containers { note(container.writableDirectories) } }
+
+    public var notices: [String] { disk.notices }
 
     public func stop(_ run: RunID) async {
         let directory = RunDirectory(path: paths.run(run))

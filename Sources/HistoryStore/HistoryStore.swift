@@ -10,7 +10,7 @@ public import WorkloadModel
 /// (`synchronous=FULL`, read back when opening). Users read the views `runs`, `due_times`, `services` and `events` with
 /// any SQLite program, opened read-only.
 public final class HistoryStore: Sendable {
-    private let pool: DatabasePool
+    let pool: DatabasePool
     /// Where the database is.
     public let path: String
     private let engine: String

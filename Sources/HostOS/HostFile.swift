@@ -44,15 +44,19 @@ package enum HostFile {
 
     /// A new file, written whole and renamed into its place.
     package static func replace(_ path: String, with text: String, mode: mode_t = 0o600) throws(Failure) {
+        try replace(path, with: Array(text.utf8), mode: mode)
+    }
+
+    package static func replace(_ path: String, with bytes: [UInt8], mode: mode_t = 0o600) throws(Failure) {
         let temporary = path + ".new"
         let fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
         guard fd >= 0 else { throw Failure(path: path, action: "make", code: errno) }
         fchmod(fd, mode)
-        let written = write(fd, text, text.utf8.count)
+        let written = bytes.withUnsafeBytes { write(fd, $0.baseAddress, $0.count) }
         let code = errno
         let synced = fsync(fd)
         close(fd)
-        guard written == text.utf8.count, synced == 0 else { throw Failure(path: path, action: "write", code: code) }
+        guard written == bytes.count, synced == 0 else { throw Failure(path: path, action: "write", code: code) }
         guard rename(temporary, path) == 0 else { throw Failure(path: path, action: "rename", code: errno) }
     }
 
@@ -65,15 +69,31 @@ package enum HostFile {
         let fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard fd >= 0 else { throw Failure(path: path, action: "open", code: errno) }
         defer { close(fd) }
+        return try read(fd, path, limit: limit)
+    }
+
+    /// What somebody names to be read, whatever it is: links are followed, pipes are waited for.
+    package static func content(_ path: String, limit: Int) throws(Failure) -> [UInt8] {
+        let fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)
+        guard fd >= 0 else { throw Failure(path: path, action: "open", code: errno) }
+        defer { close(fd) }
+        return try read(fd, path, limit: limit)
+    }
+
+    /// Reads to the end. Of a regular file the size is looked at first.
+    package static func read(_ fd: Int32, _ path: String, limit: Int) throws(Failure) -> [UInt8] {
+        let tooLarge = Failure(path: path, action: "read more than \(limit) bytes of", code: EFBIG)
+        var info = stat()
+        if fstat(fd, &info) == 0, info.st_mode & S_IFMT == S_IFREG, info.st_size > limit { throw tooLarge }
         var buffer = [UInt8](repeating: 0, count: 65536)
         var found: [UInt8] = []
         while true {
-            let got = buffer.withUnsafeMutableBytes { read(fd, $0.baseAddress, $0.count) }
+            let got = buffer.withUnsafeMutableBytes { Glibc.read(fd, $0.baseAddress, $0.count) }
             if got < 0, errno == EINTR { continue }
             guard got >= 0 else { throw Failure(path: path, action: "read", code: errno) }
             if got == 0 { return found }
             found += buffer[..<got]
-            guard found.count <= limit else { throw Failure(path: path, action: "read more than \(limit) bytes of", code: EFBIG) }
+            guard found.count <= limit else { throw tooLarge }
         }
     }
 
@@ -89,6 +109,13 @@ package enum HostFile {
     package static func isDirectory(_ path: String) -> Bool {
         var info = stat()
         return stat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// What changes when a file does: its number, size and times; `nil` when it is not there.
+    package static func stamp(_ path: String) -> String? {
+        var info = stat()
+        guard stat(path, &info) == 0 else { return nil }
+        return "\(info.st_size) \(info.st_mtim.tv_sec).\(info.st_mtim.tv_nsec) \(info.st_ino)"
     }
 
     /// The names in a directory, ascending; none when it cannot be read.

@@ -1,3 +1,5 @@
+internal import WorkloadModel
+
 /// One thing that is wrong, or doubtful, in a recipe, and where.
 public struct Diagnostic: Error, Hashable, Sendable {
     public enum Severity: String, Sendable, Codable {
@@ -42,18 +44,26 @@ extension Diagnostic {
     ///
     /// - Parameters:
     ///   - file: what to call the file
-    ///   - text: the recipe's text, for the line; control characters in it are shown as spaces
-    public func rendered(file: String, text: String) -> String {
-        var lines = ["\(file):\(place.line):\(place.column): \(severity.rawValue): \(message)"]
+    ///   - text: the recipe's text, for the line
+    public func rendered(file: String, text: String) -> String { Diagnostic.rendered([self], file: file, text: text) }
+
+    /// Several of one recipe, in the order given. What would act on a terminal is shown instead, in lines as spaces.
+    public static func rendered(_ diagnostics: [Diagnostic], file: String, text: String) -> String {
+        guard !diagnostics.isEmpty else { return "" }
         let source = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
-        if place.line >= 1, place.line <= source.count {
-            let line = String(source[place.line - 1].map { $0.isWhitespace || $0.unicodeScalars.contains { $0.value < 0x20 } ? " " : $0 })
-            let room = max(1, min(place.length, line.count - place.column + 1))
-            lines.append("  " + String(line.prefix(200)))
-            if place.column <= 200 {
-                lines.append("  " + String(repeating: " ", count: place.column - 1) + "^" + String(repeating: "~", count: min(room, 200) - 1))
-            }
-        }
-        return lines.joined(separator: "\n")
+        return diagnostics.map { $0.lines(file: file, source).joined(separator: "\n") }.joined(separator: "\n")
+    }
+
+    /// How much of a line is shown, in characters.
+    private static let width = 200
+
+    private func lines(file: String, _ source: [Substring]) -> [String] {
+        let head = "\(PlainText.shown(file)):\(place.line):\(place.column): \(severity.rawValue): \(PlainText.shown(message))"
+        guard place.line >= 1, place.line <= source.count else { return [head] }
+        let line = source[place.line - 1].prefix(Diagnostic.width)
+        let shown = String(line.map { $0.isWhitespace || $0.unicodeScalars.contains(where: PlainText.isHarmful) ? " " : $0 })
+        guard place.column <= Diagnostic.width else { return [head, "  " + shown] }
+        let room = max(1, min(place.length, line.count - place.column + 1))
+        return [head, "  " + shown, "  " + String(repeating: " ", count: place.column - 1) + "^" + String(repeating: "~", count: room - 1)]
     }
 }

@@ -5,7 +5,9 @@ public import WorkloadModel
 public struct RecipeInputs {
     /// What `${VAR}` may name.
     public var variables: [String: String]
-    /// Reads a file by absolute path; throws a printable error.
+    /// The most bytes of a file that a recipe names (`env_file`, a calendar).
+    public static let mostFileBytes = 4 << 20
+    /// Reads a file by absolute path, at most ``mostFileBytes``; throws a printable error.
     public var readFile: (String) throws -> String
     /// Finds a zone by its name; throws a printable error.
     public var zone: (String) throws -> Zone

@@ -205,8 +205,10 @@ public struct RecipeReader {
         return found
     }
 
-    mutating func unknown(_ entry: YAMLNode.Entry, known: some Sequence<String>) {
-        let hint = Suggestion.nearest(to: entry.key, among: known).map { "; did you mean '\($0)'?" } ?? ""
+    mutating func unknown(_ entry: YAMLNode.Entry, known: @autoclosure () -> some Sequence<String>) {
+        // Beyond those that are told, looking for the nearest key of each would take time for nothing.
+        guard diagnostics.count <= RecipeReader.mostDiagnostics else { return }
+        let hint = Suggestion.nearest(to: entry.key, among: known()).map { "; did you mean '\($0)'?" } ?? ""
         error("unknown key '\(entry.key)'\(hint)", entry.keyPlace)
     }
 
@@ -241,7 +243,7 @@ public struct RecipeReader {
 
     /// An anchor's value is read once for each alias, and its mistake is one mistake. Beyond a hundred, one more says so.
     private mutating func add(_ diagnostic: Diagnostic) {
-        guard known.insert(diagnostic).inserted, diagnostics.count <= RecipeReader.mostDiagnostics else { return }
+        guard diagnostics.count <= RecipeReader.mostDiagnostics, known.insert(diagnostic).inserted else { return }
         let isLast = diagnostics.count == RecipeReader.mostDiagnostics
         diagnostics.append(isLast ? Diagnostic(.error, "there are more mistakes than these \(RecipeReader.mostDiagnostics)", at: diagnostic.place) : diagnostic)
     }

@@ -1,6 +1,8 @@
 /// The nearest known word, for "did you mean".
 enum Suggestion {
     static func nearest(to word: String, among known: some Sequence<String>) -> String? {
+        // Nobody misspells a name of more letters than any has.
+        guard word.utf8.count <= 64 else { return nil }
         let most = max(1, min(3, word.count / 3))
         return known.map { ($0, distance(word, $0)) }.filter { $0.1 <= most }.min { ($0.1, $0.0) < ($1.1, $1.0) }?.0
     }

@@ -93,6 +93,7 @@ public actor Supervisor {
             do {
                 let forgotten = try await store.prune(keep: 10_000, before: now - .seconds(90 * 86400), own: own)
                 if !forgotten.isEmpty { await engine.forget(forgotten) }
+                try store.keepReserve()
             } catch { log.error("the history cannot be pruned", metadata: ["error": "\(error)"]) }
         }
     }

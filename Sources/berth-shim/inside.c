@@ -32,7 +32,7 @@ int inside_open(int root, const char *path)
     return inside_openat2(root, *path ? path : ".", O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
-/* Joins a link's text to the directory it lies in, as a path inside the root: ".." climbs, but not above it. */
+/* Joins a link's text to the directory it lies in. ".." stays for the kernel to follow: what it leads to depends on links. */
 static int follow(const char *parent, const char *text, char *path, size_t size)
 {
     char joined[8192];
@@ -41,9 +41,7 @@ static int follow(const char *parent, const char *text, char *path, size_t size)
     for (const char *at = joined; *at;) {
         while (*at == '/') at++;
         size_t length = strcspn(at, "/");
-        if (length == 2 && at[0] == '.' && at[1] == '.') {
-            while (used > 0 && path[--used] != '/') {}
-        } else if (length > 0 && !(length == 1 && at[0] == '.')) {
+        if (length > 0 && !(length == 1 && at[0] == '.')) {
             if (used + length + 2 > size) return -1;
             path[used++] = '/';
             memcpy(path + used, at, length);

@@ -70,6 +70,8 @@ static bool parse_id(const char *text, uint32_t *id)
     return true;
 }
 
+static bool only_digits(const char *text) { return *text != 0 && strspn(text, "0123456789") == strlen(text); }
+
 /* Splits one line, in place, into up to `max` fields at ':'. Returns how many. */
 static size_t split(char *line, char **fields, size_t max)
 {
@@ -94,7 +96,8 @@ static int find_user(const char *wanted, struct user *user, char *name, size_t n
     for (char *line; !found && (line = next_line(&accounts));) {
         char *fields[7];
         if (split(line, fields, 7) < 6 || !parse_id(fields[2], &id) || !parse_id(fields[3], &group)) continue;
-        if (strcmp(fields[0], wanted) != 0 && !(numeric && id == number)) continue;
+        /* A number is a number, also where an account is called so: the image would choose who that is. */
+        if (numeric ? id != number : strcmp(fields[0], wanted) != 0) continue;
         user->uid = id;
         user->gid = group;
         snprintf(user->home, sizeof user->home, "%s", fields[5]);
@@ -154,6 +157,9 @@ int user_resolve(const char *text, struct user *user, struct error *err)
     char *group = strchr(wanted, ':');
     if (group) *group++ = 0;
     hook("user");
+    uint32_t number;
+    if (only_digits(wanted) && !parse_id(wanted, &number)) return fail(err, 0, "user '%s' is a number that no user has", wanted);
+    if (group && only_digits(group) && !parse_id(group, &number)) return fail(err, 0, "group '%s' is a number that no group has", group);
     int found = find_user(wanted, user, name, sizeof name, err);
     if (found < 0) return -1;
     if (!found) return fail(err, 0, "user '%s' is not in the root file system's /etc/passwd", wanted);

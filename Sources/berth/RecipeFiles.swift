@@ -24,19 +24,26 @@ struct RecipeOptions: ParsableArguments {
     /// Reads it; what is doubtful is told, what is wrong ends the command.
     func read(quiet: Bool = false) throws -> (RecipeSource, Recipe) {
         let path = try path()
-        guard let data = FileManager.default.contents(atPath: path) else { throw CommandFailure(description: "the recipe \(path) cannot be read") }
+        let data: [UInt8]
+        do { data = try HostFile.content(path, limit: maxRecipeBytes) } catch {
+            let remedy = error.code == EFBIG ? "; --max-recipe-bytes allows more" : ""
+            throw CommandFailure(description: "the recipe cannot be read: \(error)\(remedy)")
+        }
         let base = URL(fileURLWithPath: path).standardizedFileURL.deletingLastPathComponent().path
         let source = RecipeSource(file: path, baseDirectory: base, text: String(decoding: data, as: UTF8.self))
-        var variables = FileManager.default.contents(atPath: base + "/.env").map { EnvironmentFile.parse(String(decoding: $0, as: UTF8.self)).values } ?? [:]
+        var variables: [String: String] = [:]
+        do throws(HostFile.Failure) { variables = EnvironmentFile.parse(String(decoding: try HostFile.content(base + "/.env", limit: 1 << 20), as: UTF8.self)).values } catch {
+            guard error.isMissing else { throw CommandFailure(description: "the variables beside the recipe cannot be read: \(error)") }
+        }
         variables.merge(ProcessInfo.processInfo.environment) { _, own in own }
         let zones = SystemZones()
         var limits = RecipeLimits(bytes: maxRecipeBytes)
         limits.nodes = max(limits.nodes, maxRecipeBytes / 10)
         let inputs = RecipeInputs(
-            variables: variables, readFile: { try String(contentsOfFile: $0, encoding: .utf8) }, zone: { try zones.zone($0) },
+            variables: variables, readFile: { String(decoding: try HostFile.content($0, limit: RecipeInputs.mostFileBytes), as: UTF8.self) }, zone: { try zones.zone($0) },
             hostZone: zones.local(), limits: limits)
         let result = RecipeReader.read(source, inputs)
-        let text = result.diagnostics.map { $0.rendered(file: path, text: source.text) }.joined(separator: "\n")
+        let text = Diagnostic.rendered(result.diagnostics, file: path, text: source.text)
         guard let recipe = result.recipe else {
             let errors = result.diagnostics.filter { $0.severity == .error }.count
             throw CommandFailure(description: "\(errors) error\(errors == 1 ? "" : "s") in \(path)", diagnostics: text)

@@ -1,4 +1,5 @@
 import Foundation
+import WorkloadModel
 
 /// What this process writes to.
 enum Terminal {
@@ -13,9 +14,30 @@ enum Terminal {
 
     enum Colour: String { case red = "31", green = "32", yellow = "33", blue = "34", grey = "90", bold = "1" }
 
+    /// A text in a colour, to be given to ``say(_:)`` or ``warn(_:)``.
     static func paint(_ text: String, _ colour: Colour?) -> String {
         guard coloured, let colour else { return text }
-        return "\u{1B}[\(colour.rawValue)m\(text)\u{1B}[0m"
+        return "\(mark(colour.rawValue))\(text)\(mark("0"))"
+    }
+
+    /// Colours are marked by characters that have no other meaning until the text is written: so every escape that is in it
+    /// before is somebody else's.
+    private static let firstMark: UInt32 = 0x10FF00
+    private static func mark(_ code: String) -> String { Unicode.Scalar(firstMark + (UInt32(code) ?? 0)).map { String($0) } ?? "" }
+
+    /// What is written: our colours, and all else that a terminal would obey made harmless.
+    private static func ready(_ text: String) -> String {
+        let harmless = PlainText.lines(text)
+        guard coloured, harmless.unicodeScalars.contains(where: { $0.value >= firstMark }) else { return harmless }
+        var result = ""
+        for scalar in harmless.unicodeScalars {
+            if scalar.value >= firstMark, scalar.value < firstMark + 100 {
+                result += "\u{1B}[\(scalar.value - firstMark)m"
+            } else {
+                result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
     }
 
     /// Writes to a stream. When nobody reads any more, as behind `head`, there is nothing left to do.
@@ -33,30 +55,20 @@ enum Terminal {
         }
     }
 
-    static func say(_ line: String) { write(line + "\n") }
+    static func say(_ line: String) { write(ready(line) + "\n") }
 
-    static func warn(_ line: String) { write(line + "\n", to: STDERR_FILENO) }
+    static func warn(_ line: String) { write(ready(line) + "\n", to: STDERR_FILENO) }
 
-    /// Text from a container, made harmless for a terminal: control characters, and those that turn the reading direction,
-    /// are shown, not obeyed.
-    static func harmless(_ text: String) -> String {
-        var result = ""
-        for scalar in text.unicodeScalars {
-            switch scalar.value {
-            case 0x09: result.unicodeScalars.append(scalar)
-            case 0..<0x20, 0x7F: result += "^" + String(UnicodeScalar(UInt8(scalar.value ^ 0x40)))
-            case 0x80..<0xA0, 0x200E, 0x200F, 0x202A...0x202E, 0x2066...0x2069, 0x061C, 0xFEFF:
-                result += "<U+\(String(scalar.value, radix: 16, uppercase: true))>"
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result
-    }
+    /// Writes painted text without ending the line.
+    static func put(_ text: String) { write(ready(text)) }
+
+    /// Text from a container, made harmless for a terminal.
+    static func harmless(_ text: String) -> String { PlainText.shown(text) }
 
     static func print(json value: some Encodable) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = isTerminal ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
-        say(String(decoding: try encoder.encode(value), as: UTF8.self))
+        write(PlainText.json(String(decoding: try encoder.encode(value), as: UTF8.self)) + "\n")
     }
 }
 
@@ -76,7 +88,7 @@ struct Table {
 
     var isEmpty: Bool { rows.isEmpty }
 
-    mutating func add(_ cells: [Cell]) { rows.append(cells) }
+    mutating func add(_ cells: [Cell]) { rows.append(cells.map { Cell(text: PlainText.shown($0.text), colour: $0.colour) }) }
 
     func print() {
         var widths = headers.map(\.count)

@@ -28,11 +28,18 @@ struct Daemon: AsyncParsableCommand {
 
     @Option(help: "Where the history, images, volumes and logs are.") var stateDir = "/var/lib/berth"
     @Option(help: "Where the socket and the facts of running containers are.") var runtimeDir = "/run/berth"
-    @Option(help: "A recipe to apply at start; may be given more than once.") var recipe: [String] = []
+    @Option(
+        help: "A recipe to apply at start; may be given more than once. It and every folder above it must be root's, and nobody else's to write.")
+    var recipe: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "A variable of the daemon's environment that recipes which the daemon reads by itself may name; may be given more than once.", valueName: "name"))
+    var passVariable: [String] = []
     @Option(help: "A directory whose *.yaml recipes are applied at start.") var recipeDir = "/etc/berth/recipes"
     @Option(help: "Where the time zones are.") var zoneinfoDir = "/usr/share/zoneinfo"
     @Option(help: "The berth-shim program; by default the one beside berthd.") var shim: String?
     @Option(help: "The most bytes that a recipe may have.") var maxRecipeBytes = 1 << 20
+    @Option(help: "How much of the state disk containers leave free, as 512M; by default a twentieth, from 128 MiB to 1 GiB.") var diskFloor: String?
     @Option(help: "trace, debug, info, notice, warning or error.") var logLevel = "info"
     @Flag(help: "On SIGTERM, stop every container and wait until all have ended.") var stopAll = false
 
@@ -59,38 +66,60 @@ struct Daemon: AsyncParsableCommand {
         let code: Int32
     }
 
+    /// Takes a directory for this daemon alone, and makes it when it is not there.
+    private static func lock(_ directory: String, mode: Int) throws -> FileLock {
+        do {
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: mode])
+        } catch { throw StartError(description: "the directory \(directory) cannot be made: \(error.localizedDescription)", code: 73) }
+        do { return try FileLock(directory: directory, withDirectory: mode == 0o700) } catch let held as FileLock.Held {
+            throw StartError(
+                description: "another berthd\(held.holder.map { " (pid \($0))" } ?? "") has the directory \(directory); one daemon a directory", code: 75)
+        } catch { throw StartError(description: "\(error)", code: 73) }
+    }
+
     private func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
 
     private func serve(_ log: Logger) async throws {
         guard geteuid() == 0 else { throw StartError(description: "it must run as root: containers need namespaces, mounts and control groups", code: 77) }
         umask(0o077)
+        Descriptors.raiseLimit()
         let state = absolute(stateDir)
         let runtime = absolute(runtimeDir)
-        let lock = try StateLock(directory: state, pidFile: true)
+        let lock = try Self.lock(state, mode: 0o700)
         defer { lock.release() }
-        do { try FileManager.default.createDirectory(atPath: runtime, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755]) } catch {
-            throw StartError(description: "the runtime directory \(runtime) cannot be made: \(error.localizedDescription)", code: 73)
-        }
+        try? HostFile.replace("\(state)/berthd.pid", with: "\(getpid())\n", mode: 0o644)
         // Another daemon's containers would look like orphans to this one.
-        let runtimeLock = try StateLock(directory: runtime)
+        let runtimeLock = try Self.lock(runtime, mode: 0o755)
         defer { runtimeLock.release() }
         let zones = SystemZones(directory: zoneinfoDir)
         var limits = RecipeLimits(bytes: maxRecipeBytes)
         // A node takes at least some bytes, so the limit on nodes follows the one on bytes.
         limits.nodes = max(limits.nodes, maxRecipeBytes / 10)
         let (store, loaded) = try await openHistory(state, log)
+        do { try store.keepReserve() } catch { log.warning("there is no reserve for the history", metadata: ["error": "\(error)"]) }
+        let floor = try diskFloor.map { text in
+            guard let bytes = ByteSize.parse(text) else { throw StartError(description: "--disk-floor '\(text)' is not a size: write it as 512M", code: 64) }
+            return bytes
+        }
         let engine: NativeEngine
         do {
             let program = shim.map(absolute) ?? BerthPaths.beside("berth-shim")
             let name = state == "/var/lib/berth" ? "berth" : "berth-" + String(StableHash(state).value, radix: 36)
-            engine = try NativeEngine(paths: EnginePaths(state: state, runtime: runtime, shim: program), cgroupName: name, log: log)
+            engine = try NativeEngine(paths: EnginePaths(state: state, runtime: runtime, shim: program), cgroupName: name, diskFloor: floor, log: log)
         } catch { throw StartError(description: error.description, code: 69) }
         let clock = SystemClock()
         let machine = Machine(bootID: engine.bootID, seed: .random(in: .min ... .max))
         let supervisor = Supervisor(machine: machine, store: store, engine: engine, clock: clock, log: log)
-        let recipes = RecipeService(supervisor: supervisor, engine: engine, zones: zones, limits: limits)
+        let reading = ReadingGuard(state: state)
+        if let key = reading.setAside { log.critical("the daemon died while it read a recipe; it is set aside", metadata: ["recipe": "\(key)"]) }
+        let seal: Seal
+        do { seal = try Seal(keyFile: "\(state)/seal.key") } catch { throw StartError(description: "\(error)", code: 74) }
+        let own = ProcessInfo.processInfo.environment
+        let recipes = RecipeService(
+            supervisor: supervisor, engine: engine, zones: zones, limits: limits, seal: seal, reading: reading,
+            variables: own.filter { passVariable.contains($0.key) })
         try await supervisor.start(readBack(loaded, recipes, state: state, log))
-        for file in recipeFiles() { await applyFile(file, recipes, zones, limits, log) }
+        for file in recipeFiles() { await applyFile(file, recipes, log) }
         clinux_give_memory_back()
 
         let group = getgrnam("berth").map { $0.pointee.gr_gid }
@@ -112,7 +141,7 @@ struct Daemon: AsyncParsableCommand {
                 await readZonesAgain(store, supervisor, recipes, zones, log)
             }
         }
-        await waitForSignals(store, supervisor, recipes, zones, limits, log)
+        await waitForSignals(store, supervisor, recipes, zones, log)
         zoneWatch.cancel()
         let takeAlong = stopAll || HostShutdown.isUnderWay
         if takeAlong { await supervisor.stopAll() }
@@ -176,14 +205,14 @@ struct Daemon: AsyncParsableCommand {
         return names.filter { ($0.hasSuffix(".yaml") || $0.hasSuffix(".yml")) && !$0.hasPrefix(".") }.sorted().map { "\(recipeDir)/\($0)" } + recipe
     }
 
-    private func applyFile(_ file: String, _ recipes: RecipeService, _ zones: SystemZones, _ limits: RecipeLimits, _ log: Logger) async {
+    private func applyFile(_ file: String, _ recipes: RecipeService, _ log: Logger) async {
         do {
-            let (source, recipe) = try RecipeService.load(path: file, zones: zones, limits: limits)
+            let (source, recipe) = try await recipes.load(path: absolute(file))
             try await recipes.apply(source, recipe, explicit: false, actor: "berthd", at: SystemClock.now()) { log.info("\($0)") }
             log.notice("recipe applied", metadata: ["file": "\(file)", "project": "\(recipe.project)"])
         } catch {
             log.error("a recipe was not applied; what was in force stays in force", metadata: ["file": "\(file)"])
-            FileHandle.standardError.write(Data("\(error)\n".utf8))
+            FileHandle.standardError.write(Data((PlainText.lines("\(error)") + "\n").utf8))
         }
     }
 
@@ -203,7 +232,7 @@ struct Daemon: AsyncParsableCommand {
     }
 
     private func waitForSignals(
-        _ store: HistoryStore, _ supervisor: Supervisor, _ recipes: RecipeService, _ zones: SystemZones, _ limits: RecipeLimits, _ log: Logger
+        _ store: HistoryStore, _ supervisor: Supervisor, _ recipes: RecipeService, _ zones: SystemZones, _ log: Logger
     ) async {
         let (signals, sink) = AsyncStream.makeStream(of: Int32.self)
         var sources: [any DispatchSourceSignal] = []
@@ -218,7 +247,7 @@ struct Daemon: AsyncParsableCommand {
             guard number == SIGHUP else { break }
             log.notice("reading recipes again")
             await readZonesAgain(store, supervisor, recipes, zones, log)
-            for file in recipeFiles() { await applyFile(file, recipes, zones, limits, log) }
+            for file in recipeFiles() { await applyFile(file, recipes, log) }
         }
         for source in sources { source.cancel() }
     }
@@ -239,29 +268,6 @@ enum HostShutdown {
         process.waitUntilExit()
         return text.trimmingCharacters(in: .whitespacesAndNewlines) == "stopping"
     }
-}
-
-/// One daemon a state directory, and one a runtime directory: the lock is on the directory itself and goes with the process,
-/// whatever its end.
-struct StateLock {
-    private let fd: Int32
-
-    init(directory: String, pidFile: Bool = false) throws {
-        do {
-            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        } catch { throw Daemon.StartError(description: "the directory \(directory) cannot be made: \(error.localizedDescription)", code: 73) }
-        fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard fd >= 0 else { throw Daemon.StartError(description: "the directory \(directory) cannot be opened", code: 73) }
-        guard flock(fd, LOCK_EX | LOCK_NB) == 0 else {
-            let holder = (try? String(contentsOfFile: "\(directory)/berthd.pid", encoding: .utf8))?.trimmingCharacters(in: .whitespacesAndNewlines)
-            close(fd)
-            throw Daemon.StartError(
-                description: "another berthd\(holder.map { " (pid \($0))" } ?? "") has the directory \(directory); one daemon a directory", code: 75)
-        }
-        if pidFile { try? "\(getpid())\n".write(toFile: "\(directory)/berthd.pid", atomically: true, encoding: .utf8) }
-    }
-
-    func release() { close(fd) }
 }
 
 enum BerthPaths {

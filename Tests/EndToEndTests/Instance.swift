@@ -5,10 +5,16 @@ import TestKit
 /// A daemon of its own in a directory of its own, and the command line that talks to it: the programs as users run them.
 final class Instance {
     let scratch = Scratch("e2e")
+    private let state: String
     private(set) var daemon: Process?
 
     var socket: String { "\(scratch.path)/run/berth.sock" }
-    var database: String { "\(scratch.path)/state/berth.db" }
+    var database: String { "\(state)/berth.db" }
+
+    /// - Parameter state: another place for the state directory
+    init(state: String? = nil) {
+        self.state = state ?? "\(scratch.path)/state"
+    }
 
     struct Failure: Error, CustomStringConvertible { let description: String }
 
@@ -17,7 +23,7 @@ final class Instance {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "\(Requirement.programs)/berthd")
         process.arguments =
-            ["--state-dir", "\(scratch.path)/state", "--runtime-dir", "\(scratch.path)/run", "--recipe-dir", "\(scratch.path)/recipes"] + arguments
+            ["--state-dir", state, "--runtime-dir", "\(scratch.path)/run", "--recipe-dir", "\(scratch.path)/recipes", "--shim", Requirement.shim] + arguments
         let log = "\(scratch.path)/berthd.log"
         if !FileManager.default.fileExists(atPath: log) { scratch.write("berthd.log", "") }
         let handle = FileHandle(forWritingAtPath: log)
@@ -79,6 +85,50 @@ final class Instance {
         scratch.write("berth.yaml", recipe)
         let result = berth("up", "-f", "\(scratch.path)/berth.yaml")
         guard result.code == 0 else { throw Failure(description: result.errors + log_) }
+    }
+
+    // MARK: The socket, by hand
+
+    func connect() -> Int32? { Instance.connect(socket) }
+
+    static func connect(_ socket: String) -> Int32? {
+        let fd = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: socket.utf8.prefix(107)) }
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(fd, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+        }
+        guard result == 0 else {
+            close(fd)
+            return nil
+        }
+        var limit = timeval(tv_sec: 30, tv_usec: 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        return fd
+    }
+
+    /// The first bytes of an answer.
+    static func receive(_ fd: Int32) -> String {
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        let got = buffer.withUnsafeMutableBytes { recv(fd, $0.baseAddress, $0.count, 0) }
+        return String(decoding: buffer[..<max(0, got)], as: UTF8.self)
+    }
+
+    /// Sends a request and gives the first bytes of the answer.
+    func ask(_ line: String, head: String? = nil, body: String = "") -> String { Instance.ask(socket, line, head: head, body: body) }
+
+    static func ask(_ socket: String, _ line: String, head: String? = nil, body: String = "") -> String {
+        guard let fd = connect(socket) else { return "" }
+        defer { close(fd) }
+        let text = "\(line) HTTP/1.1\r\nHost: berth\r\n\(head ?? "Content-Length: \(body.utf8.count)")\r\n\r\n\(body)"
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let sent = rest.withUnsafeBytes { send(fd, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            if sent <= 0 { break }
+            rest = rest.dropFirst(sent)
+        }
+        return Instance.receive(fd)
     }
 
     /// Asks the database as a user would.

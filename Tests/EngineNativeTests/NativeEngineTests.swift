@@ -13,100 +13,11 @@ import WorkloadModel
 /// The real shim and the real kernel: what a container can do, and what it cannot.
 @Suite(.enabled(if: Requirement.root, "needs root"), .serialized)
 struct NativeEngineTests {
-    /// An engine of its own, with its own control groups, gone afterwards.
-    final class Fixture: Sendable {
-        let scratch = Scratch("engine")
-        let engine: NativeEngine
-        let groupName: String
-        let counter: Counter
-
-        actor Counter {
-            var value: UInt32 = 0
-            var ends: [RunID: WorkloadModel.ExitStatus] = [:]
-            func next() -> UInt32 {
-                value += 1
-                return value
-            }
-            func end(_ id: RunID, _ status: WorkloadModel.ExitStatus) { ends[id] = status }
-            func status(_ id: RunID) -> WorkloadModel.ExitStatus? { ends[id] }
-        }
-
-        private let listener: Task<Void, Never>
-
-        init() throws {
-            let counter = Counter()
-            self.counter = counter
-            groupName = "berth-test-\(getpid())-\(UInt32.random(in: 0...999_999))"
-            let paths = EnginePaths(state: "\(scratch.path)/state", runtime: "\(scratch.path)/run", shim: "\(Requirement.programs)/berth-shim")
-            let engine = try NativeEngine(paths: paths, cgroupName: groupName, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-            self.engine = engine
-            listener = Task { for await exit in engine.exits { await counter.end(exit.run, exit.status) } }
-        }
-
-        func finish() {
-            listener.cancel()
-            engine.removeGroups()
-        }
-
-        func request(_ container: ContainerSpec, timeout: Duration? = nil) async -> RunRequest {
-            let now = WallClock.now()
-            return RunRequest(
-                id: RunID(now: now, random: await counter.next()), workload: Make.id("it"), kind: .job, container: container, trigger: .manual, attempt: 1,
-                dueAt: nil, decidedAt: now, timeout: timeout, lastOutcome: nil, recipeDigest: "d")
-        }
-
-        /// Runs a container to its end.
-        func run(_ container: ContainerSpec, timeout: Duration? = nil) async throws -> (status: WorkloadModel.ExitStatus, output: String, run: RunRequest) {
-            let request = await request(container, timeout: timeout)
-            _ = try await engine.launch(request)
-            let status = try await end(of: request.id)
-            let output = await text(request)
-            await engine.settle(request.id)
-            return (status, output, request)
-        }
-
-        func end(of id: RunID) async throws -> WorkloadModel.ExitStatus {
-            for _ in 0..<6000 {
-                if let status = await counter.status(id) { return status }
-                try await Task.sleep(for: .milliseconds(5))
-            }
-            throw Missing.end
-        }
-
-        enum Missing: Error { case end }
-
-        /// The log's lines without their frame.
-        func text(_ request: RunRequest) async -> String {
-            let log = await engine.log(of: request.id, workload: request.workload)
-            return log.files.map { (try? String(contentsOfFile: $0, encoding: .utf8)) ?? "" }.joined().split(separator: "\n").map { line in
-                line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false).last.map(String.init) ?? ""
-            }.joined(separator: "\n")
-        }
-    }
-
-    static func shell(_ script: String, _ change: (inout ContainerSpec) -> Void = { _ in }) -> ContainerSpec {
-        var container = ContainerSpec(root: .host)
-        container.command = ["sh", "-c", script]
-        change(&container)
-        return container
-    }
-
-    /// A fixture for the time of a body; afterwards nothing of it may be left.
-    static func with(_ body: (Fixture) async throws -> Void) async throws {
-        let fixture = try Fixture()
-        try await body(fixture)
-        #expect(fixture.engine.cgroups.leftovers().isEmpty, "control groups are left")
-        #expect(HostFile.names(in: "\(fixture.scratch.path)/state/scratch").isEmpty, "writable layers are left")
-        #expect(HostFile.names(in: "\(fixture.scratch.path)/run/runs").isEmpty, "run directories are left")
-        #expect(!(try String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)).contains(fixture.scratch.path), "mounts are left")
-        fixture.finish()
-    }
-
     @Test func tellsHowItEnded() async throws {
-        try await Self.with { fixture in
-            #expect(try await fixture.run(Self.shell("exit 7")).status.ending == .exited(code: 7))
-            #expect(try await fixture.run(Self.shell("kill -11 $$", { $0.initProcess = true })).status.ending == .signaled(number: 11))
-            let (status, output, _) = try await fixture.run(Self.shell("echo out; echo err >&2; printf tail"))
+        try await EngineFixture.with { fixture in
+            #expect(try await fixture.run(EngineFixture.shell("exit 7")).status.ending == .exited(code: 7))
+            #expect(try await fixture.run(EngineFixture.shell("kill -11 $$", { $0.initProcess = true })).status.ending == .signaled(number: 11))
+            let (status, output, _) = try await fixture.run(EngineFixture.shell("echo out; echo err >&2; printf tail"))
             #expect(status.ending == .exited(code: 0))
             #expect(Set(output.split(separator: "\n")) == ["out", "err", "tail"])
             #expect(status.usage.cpuMicroseconds > 0 && status.usage.memoryPeakBytes > 0 && status.usage.logBytes > 0)
@@ -114,12 +25,12 @@ struct NativeEngineTests {
     }
 
     @Test func anInitReportsTheTrueSignalAndReaps() async throws {
-        try await Self.with { fixture in
-            let killed = try await fixture.run(Self.shell("kill -9 $$", { $0.initProcess = true }))
+        try await EngineFixture.with { fixture in
+            let killed = try await fixture.run(EngineFixture.shell("kill -9 $$", { $0.initProcess = true }))
             #expect(killed.status.ending == .signaled(number: 9))
             // Orphans become children of pid 1, which must wait for them.
             let zombies = try await fixture.run(
-                Self.shell(
+                EngineFixture.shell(
                     "for i in 1 2 3 4 5 6 7 8; do (sh -c 'exit 0' &) ; done; sleep 0.3; grep -l '^State:.Z' /proc/[0-9]*/status | wc -l",
                     { $0.initProcess = true }))
             #expect(zombies.output == "0")
@@ -127,36 +38,36 @@ struct NativeEngineTests {
     }
 
     @Test func hasOnlyItsThreeDescriptors() async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             let leak = open("/etc/passwd", O_RDONLY)
             defer { close(leak) }
-            let (_, output, _) = try await fixture.run(Self.shell("ls /proc/$$/fd"))
+            let (_, output, _) = try await fixture.run(EngineFixture.shell("ls /proc/$$/fd"))
             #expect(output == "0\n1\n2")
         }
     }
 
     @Test func startsWithAnEmptyEnvironment() async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             setenv("CANARY", "leaked", 1)
             defer { unsetenv("CANARY") }
-            let (_, output, _) = try await fixture.run(Self.shell("env | cut -d= -f1 | sort", { $0.environment = ["OWN": EnvironmentValue("x")] }))
+            let (_, output, _) = try await fixture.run(EngineFixture.shell("env | cut -d= -f1 | sort", { $0.environment = ["OWN": EnvironmentValue("x")] }))
             #expect(!output.contains("CANARY") && output.contains("OWN") && output.contains("BERTH_RUN_ID"))
         }
     }
 
     /// The daemon's own protection from the kernel's choice must not be inherited.
     @Test func isNotProtectedWhenTheHostRunsOutOfMemory() async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             let before = try String(contentsOfFile: "/proc/self/oom_score_adj", encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
             // Some machines let nobody lower it; there the container has what we have.
             let lowered = (try? HostFile.put("-500", to: "/proc/self/oom_score_adj")) != nil
             defer { try? HostFile.put(before, to: "/proc/self/oom_score_adj") }
-            #expect(try await fixture.run(Self.shell("cat /proc/self/oom_score_adj")).output == (lowered ? "0" : before))
+            #expect(try await fixture.run(EngineFixture.shell("cat /proc/self/oom_score_adj")).output == (lowered ? "0" : before))
         }
     }
 
     @Test func cannotTouchTheHost() async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             let canary = "/root/berth-canary-\(getpid())"
             let script = """
                 try() { if "$@" >/dev/null 2>&1; then echo "ESCAPED: $*"; fi; }
@@ -181,7 +92,7 @@ struct NativeEngineTests {
                 echo canary > \(canary)
                 cat \(canary)
                 """
-            let (status, output, _) = try await fixture.run(Self.shell(script))
+            let (status, output, _) = try await fixture.run(EngineFixture.shell(script))
             #expect(output == "canary", "\(output)")
             #expect(status.ending == .exited(code: 0))
             // What it wrote went with it.
@@ -190,15 +101,15 @@ struct NativeEngineTests {
     }
 
     @Test func hasFewCapabilitiesNoNewPrivilegesAndAFilter() async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             let (_, output, _) = try await fixture.run(
-                Self.shell("grep -E '^(CapEff|CapBnd|CapPrm|CapInh|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'"))
+                EngineFixture.shell("grep -E '^(CapEff|CapBnd|CapPrm|CapInh|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'"))
             #expect(
                 output
                     == "CapInh:0000000000000000\nCapPrm:00000000800405fb\nCapEff:00000000800405fb\nCapBnd:00000000800405fb\nCapAmb:0000000000000000\nNoNewPrivs:1\nSeccomp:2"
             )
             let plain = try await fixture.run(
-                Self.shell("grep -E '^(CapEff|CapBnd):' /proc/self/status | tr -d '\\t'; id -u; id -G", { $0.user = "1000:1001" }))
+                EngineFixture.shell("grep -E '^(CapEff|CapBnd):' /proc/self/status | tr -d '\\t'; id -u; id -G", { $0.user = "1000:1001" }))
             #expect(plain.output == "CapEff:0000000000000000\nCapBnd:00000000800405fb\n1000\n1001")
         }
     }
@@ -207,7 +118,7 @@ struct NativeEngineTests {
         /// Calls that Docker's default profile refuses (compared call by call with Docker 20.10 on the same kernel), by number,
         /// and what they answer; and some that must work.
         @Test func refusesTheCallsThatDockersDefaultRefuses() async throws {
-            try await Self.with { fixture in
+            try await EngineFixture.with { fixture in
                 let refused = [
                     "mount": 165, "umount2": 166, "swapon": 167, "reboot": 169, "iopl": 172, "init_module": 175, "acct": 163, "quotactl": 179,
                     "kexec_load": 246,
@@ -241,7 +152,7 @@ struct NativeEngineTests {
     #endif
 
     @Test func staysWithinItsMemory() async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             var hog = ContainerSpec(root: .host)
             hog.command = ["python3", "-c", "x = b'x' * 200_000_000; print(len(x))"]
             hog.limits.memoryBytes = 32 << 20
@@ -249,28 +160,28 @@ struct NativeEngineTests {
             #expect(status.outcome(successCodes: [0]) == .oomKilled)
             #expect(status.usage.memoryPeakBytes > 24 << 20 && status.usage.memoryPeakBytes <= 33 << 20)
             // The same end without the kernel's doing has another name.
-            let killed = try await fixture.run(Self.shell("kill -9 $$", { $0.initProcess = true }))
+            let killed = try await fixture.run(EngineFixture.shell("kill -9 $$", { $0.initProcess = true }))
             #expect(killed.status.outcome(successCodes: [0]) == .failed)
         }
     }
 
     @Test func aForkBombHarmsNobody() async throws {
-        try await Self.with { fixture in
-            var bomb = Self.shell(":() { : | : & }; :; sleep 1", { $0.limits.pids = 64 })
+        try await EngineFixture.with { fixture in
+            var bomb = EngineFixture.shell(":() { : | : & }; :; sleep 1", { $0.limits.pids = 64 })
             bomb.command = ["bash", "-c", "b() { b | b & }; b 2>/dev/null; sleep 1; exit 0"]
             let request = await fixture.request(bomb, timeout: .seconds(3))
             _ = try await fixture.engine.launch(request)
             // Another container starts and ends while the bomb goes off.
-            #expect(try await fixture.run(Self.shell("exit 0")).status.ending == .exited(code: 0))
+            #expect(try await fixture.run(EngineFixture.shell("exit 0")).status.ending == .exited(code: 0))
             _ = try await fixture.end(of: request.id)
             await fixture.engine.settle(request.id)
         }
     }
 
     @Test func burnsHalfAProcessorWhenToldTo() async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             let (status, _, _) = try await fixture.run(
-                Self.shell("end=$(($(date +%s%N) + 1500000000)); while [ $(date +%s%N) -lt $end ]; do :; done", { $0.limits.cpuMillis = 500 }))
+                EngineFixture.shell("end=$(($(date +%s%N) + 1500000000)); while [ $(date +%s%N) -lt $end ]; do :; done", { $0.limits.cpuMillis = 500 }))
             let took = (status.finishedAt - (status.startedAt ?? status.finishedAt)).wholeMilliseconds
             let used = status.usage.cpuMicroseconds / 1000
             // One period of 100 ms more or less at either end.
@@ -279,8 +190,8 @@ struct NativeEngineTests {
     }
 
     @Test func whatIgnoresTermIsKilledAfterItsGrace() async throws {
-        try await Self.with { fixture in
-            let stubborn = Self.shell("trap '' TERM; echo ready; while :; do sleep 1; done", { $0.stopGracePeriod = .milliseconds(300) })
+        try await EngineFixture.with { fixture in
+            let stubborn = EngineFixture.shell("trap '' TERM; echo ready; while :; do sleep 1; done", { $0.stopGracePeriod = .milliseconds(300) })
             let request = await fixture.request(stubborn)
             _ = try await fixture.engine.launch(request)
             while await fixture.text(request) != "ready" { try await Task.sleep(for: .milliseconds(10)) }
@@ -292,14 +203,15 @@ struct NativeEngineTests {
     }
 
     @Test func aTimeoutEndsTheWholeTree() async throws {
-        try await Self.with { fixture in
-            let (status, _, _) = try await fixture.run(Self.shell("sleep 100 & sleep 100 & wait", { $0.initProcess = true }), timeout: .milliseconds(300))
+        try await EngineFixture.with { fixture in
+            let (status, _, _) = try await fixture.run(
+                EngineFixture.shell("sleep 100 & sleep 100 & wait", { $0.initProcess = true }), timeout: .milliseconds(300))
             #expect(status.timedOut && status.outcome(successCodes: [0]) == .timedOut)
         }
     }
 
     @Test func aCommandThatIsNotThereIsAStartError() async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             var container = ContainerSpec(root: .host)
             container.command = ["no-such-program"]
             let (status, _, _) = try await fixture.run(container)
@@ -312,9 +224,9 @@ struct NativeEngineTests {
     }
 
     @Test func aFloodOfLogIsCappedAndCounted() async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             // 40 MB of lines against a cap of 16 MiB: head and tail stay, and what went is told.
-            let (status, output, run) = try await fixture.run(Self.shell("seq -f 'line %.0f ........................................' 1 700000"))
+            let (status, output, run) = try await fixture.run(EngineFixture.shell("seq -f 'line %.0f ........................................' 1 700000"))
             let lines = output.split(separator: "\n")
             #expect(lines.first == "line 1 ........................................")
             #expect(lines.last == "line 700000 ........................................")
@@ -326,8 +238,8 @@ struct NativeEngineTests {
     }
 
     @Test func longLinesAreCutIntoPieces() async throws {
-        try await Self.with { fixture in
-            let request = await fixture.request(Self.shell("head -c 50000 /dev/zero | tr '\\0' x; echo; echo end"))
+        try await EngineFixture.with { fixture in
+            let request = await fixture.request(EngineFixture.shell("head -c 50000 /dev/zero | tr '\\0' x; echo; echo end"))
             _ = try await fixture.engine.launch(request)
             _ = try await fixture.end(of: request.id)
             let log = await fixture.engine.log(of: request.id, workload: request.workload)
@@ -339,10 +251,10 @@ struct NativeEngineTests {
     }
 
     @Test func volumesStayAndBindsAreReadOnlyWhenAsked() async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             fixture.scratch.write("in/file", "given")
             func container(_ script: String) -> ContainerSpec {
-                Self.shell(script) {
+                EngineFixture.shell(script) {
                     $0.mounts = [
                         VolumeMount(source: .volume("data"), target: "/data", readOnly: false),
                         VolumeMount(source: .bind("\(fixture.scratch.path)/in"), target: "/in", readOnly: true),
@@ -357,29 +269,29 @@ struct NativeEngineTests {
     }
 
     @Test func aWorkingDirectoryIsMadeWhoeverTheUserIs() async throws {
-        try await Self.with { fixture in
-            let container = Self.shell("pwd; id -u") {
+        try await EngineFixture.with { fixture in
+            let container = EngineFixture.shell("pwd; id -u") {
                 $0.workingDirectory = "/work/here"
                 $0.user = "1000"
             }
             let (_, output, _) = try await fixture.run(container)
             #expect(output == "/work/here\n1000")
-            let escape = Self.shell("pwd") { $0.workingDirectory = "/proc/self/fd/3" }
+            let escape = EngineFixture.shell("pwd") { $0.workingDirectory = "/proc/self/fd/3" }
             let request = await fixture.request(escape)
             await #expect { try await fixture.engine.launch(request) } throws: { "\($0)".contains("working directory") }
         }
     }
 
     @Test func aReadOnlyRootIsReadOnly() async throws {
-        try await Self.with { fixture in
-            let (_, output, _) = try await fixture.run(Self.shell("touch /x 2>/dev/null && echo WROTE; echo done", { $0.readOnlyRoot = true }))
+        try await EngineFixture.with { fixture in
+            let (_, output, _) = try await fixture.run(EngineFixture.shell("touch /x 2>/dev/null && echo WROTE; echo done", { $0.readOnlyRoot = true }))
             #expect(output == "done")
         }
     }
 
     /// A root file system that turns the sandbox's own directories into links out of it.
     @Test(arguments: ["dev", "proc", "sys"]) func aHostileRootIsRefused(name: String) async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             let root = "\(fixture.scratch.path)/root"
             let target = "\(fixture.scratch.path)/victim"
             for path in ["\(root)/bin", target] { try HostFile.makeDirectories(path, mode: 0o755) }
@@ -394,7 +306,7 @@ struct NativeEngineTests {
 
     @Test(.enabled(if: Requirement.path(of: "busybox") != nil || Requirement.strict, "needs busybox"))
     func aLinkAsAMountTargetStaysInside() async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             let root = "\(fixture.scratch.path)/root"
             try HostFile.makeDirectories("\(root)/bin", mode: 0o755)
             try FileManager.default.copyItem(atPath: Requirement.path(of: "busybox") ?? "/bin/busybox", toPath: "\(root)/bin/sh")
@@ -412,8 +324,8 @@ struct NativeEngineTests {
     }
 
     @Test func aShimThatIsKilledIsALostRun() async throws {
-        try await Self.with { fixture in
-            let request = await fixture.request(Self.shell("sleep 0.5; exit 0"))
+        try await EngineFixture.with { fixture in
+            let request = await fixture.request(EngineFixture.shell("sleep 0.5; exit 0"))
             _ = try await fixture.engine.launch(request)
             let facts = try #require(RunDirectory(path: fixture.engine.paths.run(request.id)).facts)
             kill(facts.shim, SIGKILL)
@@ -429,9 +341,9 @@ struct NativeEngineTests {
     }
 
     @Test func aSecondEngineAdoptsWhatTheFirstLeft() async throws {
-        try await Self.with { fixture in
-            let long = await fixture.request(Self.shell("sleep 0.7; exit 5"))
-            let short = await fixture.request(Self.shell("exit 3"))
+        try await EngineFixture.with { fixture in
+            let long = await fixture.request(EngineFixture.shell("sleep 0.7; exit 5"))
+            let short = await fixture.request(EngineFixture.shell("exit 3"))
             _ = try await fixture.engine.launch(long)
             _ = try await fixture.engine.launch(short)
             _ = try await fixture.end(of: short.id)
@@ -461,7 +373,7 @@ struct NativeEngineTests {
     }
 
     @Test func aRootThatHoldsBerthsOwnFilesIsRefused() async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             var container = ContainerSpec(root: .directory(fixture.scratch.path))
             container.command = ["/bin/true"]
             let request = await fixture.request(container)
@@ -470,7 +382,7 @@ struct NativeEngineTests {
     }
 
     @Test func strangeThingsAmongTheRunsArePutAside() async throws {
-        try await Self.with { fixture in
+        try await EngineFixture.with { fixture in
             try HostFile.makeDirectories("\(fixture.scratch.path)/run/runs/not-a-run")
             #expect(try await fixture.engine.observe().isEmpty)
             #expect(HostFile.names(in: "\(fixture.scratch.path)/run/quarantine").count == 1)

@@ -15,6 +15,9 @@ public enum Requirement {
         return path.split(separator: ":").map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
     }
 
+    /// The shim that tests run: another build of it where BERTH_TEST_SHIM names one, such as that under sanitizers.
+    public static var shim: String { ProcessInfo.processInfo.environment["BERTH_TEST_SHIM"] ?? "\(programs)/berth-shim" }
+
     /// The directory of berth, berthd and berth-shim: where the test bundle is.
     public static let programs: String = {
         // Packaging/test.sh builds the shim beside the bundle; the bundle's own path leads there.

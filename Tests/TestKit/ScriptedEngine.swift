@@ -64,6 +64,8 @@ public final class ScriptedEngine: ContainerEngine {
 
     public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) {}
 
+    public var notices: [String] { [] }
+
     public func share(_ containers: [ContainerSpec]) async {}
 
     public func launch(_ run: RunRequest) async throws(EngineError) -> Launched {

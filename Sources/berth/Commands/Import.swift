@@ -5,6 +5,12 @@ import RecipeImport
 import HostOS
 import WorkloadModel
 
+/// The most bytes of a crontab or unit that is imported.
+private let importLimit = 16 << 20
+
+/// A file's bytes; `nil` when it cannot be read, or has more than ``importLimit``.
+private func bounded(_ path: String) -> [UInt8]? { try? HostFile.content(path, limit: importLimit) }
+
 struct Import: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Make a recipe of crontabs, or of systemd timers.",
@@ -35,7 +41,7 @@ struct ImportOptions: ParsableArguments {
 
     static func home(_ user: String, root: String = "/") -> String? {
         if root == "/" { return getpwnam(user).map { String(cString: $0.pointee.pw_dir) } }
-        let lines = (try? String(contentsOfFile: root + "/etc/passwd", encoding: .utf8))?.split(separator: "\n") ?? []
+        let lines = bounded(root + "/etc/passwd").map { String(decoding: $0, as: UTF8.self) }?.split(separator: "\n") ?? []
         let fields = lines.map { $0.split(separator: ":", omittingEmptySubsequences: false).map(String.init) }
         return fields.first { $0.count == 7 && $0[0] == user }?[5]
     }
@@ -57,10 +63,10 @@ struct ImportOptions: ParsableArguments {
         let read = RecipeReader.read(
             RecipeSource(file: "recipe", baseDirectory: "/", text: result.recipe),
             RecipeInputs(
-                variables: [:], readFile: { try String(contentsOfFile: $0, encoding: .utf8) }, zone: { try zones.zone($0) }, hostZone: zones.local(),
+                variables: [:], readFile: { String(decoding: try HostFile.content($0, limit: RecipeInputs.mostFileBytes), as: UTF8.self) }, zone: { try zones.zone($0) }, hostZone: zones.local(),
                 limits: RecipeLimits(bytes: 64 << 20, nodes: 10_000_000)))
         guard let recipe = read.recipe, recipe.workloads.count == result.jobs else {
-            let text = read.diagnostics.map { $0.rendered(file: "recipe", text: result.recipe) }.joined(separator: "\n")
+            let text = Diagnostic.rendered(read.diagnostics, file: "recipe", text: result.recipe)
             throw CommandFailure(description: "the recipe does not read as the \(result.jobs) jobs that were imported; nothing was written", diagnostics: text)
         }
         if let output {
@@ -132,7 +138,7 @@ struct ImportCrontab: AsyncParsableCommand {
             let table: CrontabImport.Table
             if let file {
                 let isSystem = withUser || file == "/etc/crontab" || file.hasPrefix("/etc/cron.d/")
-                guard let data = file == "-" ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: file) else {
+                guard let data = file == "-" ? try? HostFile.read(STDIN_FILENO, "standard input", limit: importLimit) : bounded(file) else {
                     throw CommandFailure(description: "the crontab \(file) cannot be read")
                 }
                 table = .init(file: file, text: String(decoding: data, as: UTF8.self), kind: isSystem ? .system : .user(me))
@@ -143,7 +149,7 @@ struct ImportCrontab: AsyncParsableCommand {
                 }
             } else {
                 let path = "\(spool)\(me)"
-                guard let data = FileManager.default.contents(atPath: path) else {
+                guard let data = bounded(path) else {
                     throw CommandFailure(
                         description: FileManager.default.fileExists(atPath: path)
                             ? "\(path) cannot be read: try as root, or 'crontab -l | berth import crontab -'"
@@ -163,7 +169,7 @@ struct ImportCrontab: AsyncParsableCommand {
         let names = ((try? files.contentsOfDirectory(atPath: path("/etc/cron.d"))) ?? []).sorted()
         var skipped: [ImportedLine] = []
         for name in ["/etc/crontab"] + names.map({ "/etc/cron.d/\($0)" }) {
-            guard let data = files.contents(atPath: path(name)) else { continue }
+            guard let data = bounded(path(name)) else { continue }
             let last = name.split(separator: "/").last ?? ""
             // cron(8): names in cron.d are those of run-parts.
             guard last.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_" || $0 == "-") }) else {
@@ -179,7 +185,7 @@ struct ImportCrontab: AsyncParsableCommand {
         }
         let directories = ["hourly", "daily", "weekly", "monthly"].map { scripts("/etc/cron.\($0)") }
         var anacrontab: (file: String, text: String)?
-        if files.fileExists(atPath: path("/usr/sbin/anacron")), let data = files.contents(atPath: path("/etc/anacrontab")) {
+        if files.fileExists(atPath: path("/usr/sbin/anacron")), let data = bounded(path("/etc/anacrontab")) {
             anacrontab = ("/etc/anacrontab", String(decoding: data, as: UTF8.self))
         }
         if tables.isEmpty, anacrontab == nil {
@@ -229,13 +235,13 @@ struct ImportTimer: AsyncParsableCommand {
         let template = name.firstIndex(of: "@").flatMap { at in name.lastIndex(of: ".").map { "\(name[...at])\(name[$0...])" } }
         let folders = (folder.map { [$0] } ?? []) + ImportTimer.directories.map { root == "/" ? $0 : root + $0 }
         let candidates = unit.contains("/") ? [unit] : folders.flatMap { folder in [name, template].compactMap { $0 }.map { "\(folder)/\($0)" } }
-        guard let path = candidates.first(where: { files.fileExists(atPath: $0) }), let data = files.contents(atPath: path) else { return nil }
+        guard let path = candidates.first(where: { files.fileExists(atPath: $0) }), let data = bounded(path) else { return nil }
         var texts = [(path: path, text: String(decoding: data, as: UTF8.self))]
         let beside = unit.contains("/") ? [URL(fileURLWithPath: unit).deletingLastPathComponent().path] : []
         for folder in (beside + folders).reversed() where beside.isEmpty || folder != beside[0] || folders.first != folder {
             for directory in [template, name].compactMap({ $0 }).map({ "\(folder)/\($0).d" }) {
                 for file in ((try? files.contentsOfDirectory(atPath: directory)) ?? []).sorted() where file.hasSuffix(".conf") {
-                    guard let data = files.contents(atPath: "\(directory)/\(file)") else { continue }
+                    guard let data = bounded("\(directory)/\(file)") else { continue }
                     texts.append(("\(directory)/\(file)", String(decoding: data, as: UTF8.self)))
                 }
             }

@@ -50,14 +50,14 @@ struct Logs: AsyncParsableCommand {
         guard parts.count == 4 else { return }
         // Times of one form compare as texts.
         if let since, parts[1] != "berth", parts[0] < since { return }
-        let text = raw ? parts[3] : Terminal.isTerminal ? Terminal.harmless(parts[3]) : parts[3]
         if connection.json {
             try Terminal.print(json: Line(time: parts[0], stream: parts[1], text: parts[3]))
         } else if parts[1] == "berth" {
             Terminal.warn(Terminal.paint("... \(parts[3])", .yellow))
         } else {
-            let stamp = timestamps ? Terminal.paint(String(parts[0].prefix(23)) + "Z ", .grey) : ""
-            Terminal.write(stamp + (parts[1] == "stderr" ? Terminal.paint(text, .red) : text) + (parts[2] == "P" ? "" : "\n"))
+            if timestamps { Terminal.put(Terminal.paint(String(parts[0].prefix(23)) + "Z ", .grey)) }
+            let end = parts[2] == "P" ? "" : "\n"
+            if raw || !Terminal.isTerminal { Terminal.write(parts[3] + end) } else { Terminal.put(Terminal.paint(parts[3], parts[1] == "stderr" ? .red : nil) + end) }
         }
     }
 }

@@ -28,6 +28,7 @@ struct Ps: AsyncParsableCommand {
             return
         }
         if let degraded = status.degraded { Terminal.warn(Terminal.paint("nothing can be launched: \(degraded)", .red)) }
+        for notice in status.notices ?? [] { Terminal.warn(Terminal.paint(notice, .red)) }
         if shown.isEmpty {
             Terminal.say(project.map { "the project \($0) has no services or jobs" } ?? "no recipe is in force: apply one with 'berth up'")
             return

@@ -1,0 +1,110 @@
+import EngineAPI
+import Foundation
+import Glibc
+import HostOS
+import Schedules
+import TestKit
+import Testing
+import WorkloadModel
+
+@testable import EngineNative
+
+/// CVE-2024-21626 and its kind: what the container's first process holds of the host, right before each step that resolves a
+/// path of an image, a volume or a recipe. A build of the shim stops there (`make hooks`).
+@Suite(.enabled(if: Requirement.root, "needs root"), .serialized)
+struct DescriptorTests {
+    struct Held: Hashable {
+        let pid: pid_t
+        let step: String
+    }
+
+    /// A child of a shim of ours that has stopped.
+    private static func held() -> Held? {
+        for name in HostFile.names(in: "/proc") {
+            guard let pid = pid_t(name), let step = try? HostFile.text("/proc/\(pid)/comm"), step.hasPrefix("hold:") else { continue }
+            // The shim's child, or with `init` a child of that.
+            guard let above = parent(pid), let shim = parent(above), shim == getpid() || parent(shim) == getpid() else { continue }
+            return Held(pid: pid, step: step.dropFirst(5).trimmingCharacters(in: .whitespacesAndNewlines))
+        }
+        return nil
+    }
+
+    private static func parent(_ pid: pid_t) -> pid_t? {
+        guard let text = try? HostFile.text("/proc/\(pid)/status") else { return nil }
+        return text.split(separator: "\n").first { $0.hasPrefix("PPid:") }.flatMap { pid_t($0.dropFirst(5).filter { !$0.isWhitespace }) }
+    }
+
+    /// Where ".." leads from a path, up to the top.
+    private static func top(_ path: String) -> FileIdentity? { FileIdentity(path: path + String(repeating: "/..", count: 40)) }
+
+    /// What a process holds that is neither a pipe nor inside its own root; a bind's source that is not attached yet is a tree of
+    /// its own, with nothing above it.
+    private static func hostsOwn(_ pid: pid_t) -> [String] {
+        var found: [String] = []
+        let root = FileIdentity(path: "/proc/\(pid)/root")
+        if root == FileIdentity(path: "/") || root == nil { found.append("its root is the host's") }
+        if top("/proc/\(pid)/cwd/.") != root { found.append("its working directory is outside of its root") }
+        for name in HostFile.names(in: "/proc/\(pid)/fd") {
+            let path = "/proc/\(pid)/fd/\(name)"
+            var buffer = [CChar](repeating: 0, count: 4097)
+            let length = readlink(path, &buffer, 4096)
+            let link = String(decoding: buffer[..<max(0, length)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            if link.hasPrefix("pipe:") { continue }
+            var info = stat()
+            guard stat(path, &info) == 0 else { continue }
+            if info.st_mode & S_IFMT == S_IFDIR {
+                let top = top(path + "/.")
+                if top != root, top != FileIdentity(info) { found.append("\(name): \(link), from which '..' leads to the host") }
+            } else if info.st_mode & S_IFMT == S_IFSOCK {
+                found.append("\(name): \(link)")
+            } else {
+                // A file is inside when its mount is among those of the process, or is attached nowhere.
+                let mount = (try? HostFile.text("/proc/\(pid)/fdinfo/\(name)"))?.split(separator: "\n").first { $0.hasPrefix("mnt_id:") }
+                let id = mount.flatMap { Int($0.dropFirst(7).filter { !$0.isWhitespace }) }
+                let mounts = MountTable.parse((try? HostFile.text("/proc/self/mountinfo", limit: 16 << 20)) ?? "")
+                if mounts.contains(where: { $0.id == id }) { found.append("\(name): \(link), on a mount of the host") }
+            }
+        }
+        return found
+    }
+
+    @Test(.timeLimit(.minutes(2)), arguments: [false, true])
+    func nothingOfTheHostIsHeldWhereAForeignPathIsResolved_CVE_2024_21626(initProcess: Bool) async throws {
+        try await EngineFixture.with(shim: "\(Requirement.programs)/berth-shim-hooks") { fixture in
+            fixture.scratch.write("in/file", "given")
+            let container = EngineFixture.shell("cat /in/file") {
+                $0.mounts = [
+                    VolumeMount(source: .volume("data"), target: "/data", readOnly: false),
+                    VolumeMount(source: .bind("\(fixture.scratch.path)/in"), target: "/in", readOnly: true),
+                    VolumeMount(source: .bind("\(fixture.scratch.path)/in/file"), target: "/in/one", readOnly: true),
+                ]
+                $0.temporaryFileSystems = [TemporaryFileSystem(target: "/quick", sizeBytes: 1 << 20)]
+                $0.workingDirectory = "/work/here"
+                $0.user = "1000:1000"
+                $0.initProcess = initProcess
+            }
+            fixture.scratch.write("in/one", "")
+            let request = await fixture.request(container)
+            let launch = Task { try await fixture.engine.launch(request) }
+            var steps: [String] = []
+            // Until the launch is over: the last stop is before the exec, after which nobody waits.
+            for _ in 0..<4000 {
+                if let held = Self.held() {
+                    steps.append(held.step)
+                    let found = Self.hostsOwn(held.pid)
+                    #expect(found.isEmpty, "at '\(held.step)' it holds \(found)")
+                    kill(held.pid, SIGUSR1)
+                    // It has gone on when it has another name.
+                    for _ in 0..<2000 where (try? HostFile.text("/proc/\(held.pid)/comm"))?.hasPrefix("hold:\(held.step)") == true { usleep(500) }
+                }
+                if await fixture.counter.status(request.id) != nil { break }
+                usleep(2000)
+            }
+            _ = try await launch.value
+            #expect(Set(steps).isSuperset(of: ["dev", "proc", "sys", "target", "user", "workdir", "exec"]), "\(steps)")
+            #expect(try await fixture.end(of: request.id).ending == .exited(code: 0))
+            #expect(await fixture.text(request) == "given")
+            await fixture.engine.settle(request.id)
+        }
+    }
+}

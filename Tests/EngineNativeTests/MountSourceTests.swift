@@ -1,0 +1,198 @@
+import EngineAPI
+import Foundation
+import Glibc
+import HostOS
+import Synchronization
+import TestKit
+import Testing
+import WorkloadModel
+
+@testable import EngineNative
+
+/// What a recipe names of the host is what is mounted, whatever containers do to it meanwhile (CVE-2017-1002101,
+/// CVE-2021-25741, CVE-2018-15664), and nothing of Berth's own is.
+@Suite(.enabled(if: Requirement.root, "needs root"), .serialized)
+struct MountSourceTests {
+    /// A container that prints what it finds at /m.
+    private static func look(_ source: String, readOnly: Bool = true, privileged: Bool = false) -> ContainerSpec {
+        EngineFixture.shell("if [ -d /m ]; then ls /m; else cat /m; fi") {
+            $0.mounts = [VolumeMount(source: .bind(source), target: "/m", readOnly: readOnly)]
+            $0.privileged = privileged
+        }
+    }
+
+    private static func refusal(_ fixture: EngineFixture, _ container: ContainerSpec) async -> String? {
+        do {
+            _ = try await fixture.run(container)
+            return nil
+        } catch { return "\(error)" }
+    }
+
+    @Test func aLinkThatAContainerPutInTheWayIsNotFollowed() async throws {
+        try await EngineFixture.with { fixture in
+            fixture.scratch.write("secret/canary", "outside")
+            fixture.scratch.write("data/sub/inside", "")
+            let swap = EngineFixture.shell("rm -r /data/sub; ln -s \(fixture.scratch.path)/secret /data/sub") {
+                $0.mounts = [VolumeMount(source: .bind("\(fixture.scratch.path)/data"), target: "/data", readOnly: false)]
+            }
+            let sub = Self.look("\(fixture.scratch.path)/data/sub")
+            let found1 = try await fixture.run(sub)
+            #expect(found1.output == "inside")
+            _ = try await fixture.run(swap)
+            #expect(await Self.refusal(fixture, sub)?.contains("leads through the link 'sub' in \(fixture.scratch.path)/data") == true)
+            // Nor by a second name of the directory, such as a bind mount of the host, nor through what lies below the link.
+            #expect(await Self.refusal(fixture, Self.look("\(fixture.scratch.path)/data/sub/canary")) != nil)
+            try HostFile.makeDirectories("\(fixture.scratch.path)/alias")
+            try #require(mount("\(fixture.scratch.path)/data", "\(fixture.scratch.path)/alias", nil, UInt(MS_BIND), nil) == 0)
+            defer { umount2("\(fixture.scratch.path)/alias", Int32(MNT_DETACH)) }
+            #expect(await Self.refusal(fixture, Self.look("\(fixture.scratch.path)/alias/sub"))?.contains("leads through the link") == true)
+        }
+    }
+
+    @Test func aPartOfAWritableDirectoryThatIsMountedElsewhereIsKnown() async throws {
+        try await EngineFixture.with { fixture in
+            fixture.scratch.write("secret/canary", "outside")
+            fixture.scratch.write("data/part/x", "")
+            try HostFile.makeDirectories("\(fixture.scratch.path)/alias")
+            try #require(mount("\(fixture.scratch.path)/data/part", "\(fixture.scratch.path)/alias", nil, UInt(MS_BIND), nil) == 0)
+            defer { umount2("\(fixture.scratch.path)/alias", Int32(MNT_DETACH)) }
+            await fixture.engine.share([Self.look("\(fixture.scratch.path)/data", readOnly: false)])
+            symlink("\(fixture.scratch.path)/secret", "\(fixture.scratch.path)/data/part/link")
+            #expect(await Self.refusal(fixture, Self.look("\(fixture.scratch.path)/alias/link"))?.contains("leads through the link") == true)
+        }
+    }
+
+    @Test func linksThatNoContainerCanWriteAreFollowed() async throws {
+        try await EngineFixture.with { fixture in
+            fixture.scratch.write("disk/film", "")
+            symlink("disk", "\(fixture.scratch.path)/media")
+            symlink("../disk/../disk/film", "\(fixture.scratch.path)/disk/again")
+            await fixture.engine.share([Self.look("\(fixture.scratch.path)/elsewhere", readOnly: false)])
+            let found2 = try await fixture.run(Self.look("\(fixture.scratch.path)/media"))
+            #expect(found2.output == "again\nfilm")
+            #expect(await Self.refusal(fixture, Self.look("\(fixture.scratch.path)/nowhere"))?.contains("is not there") == true)
+            // A loop ends.
+            symlink("loop", "\(fixture.scratch.path)/loop")
+            #expect(await Self.refusal(fixture, Self.look("\(fixture.scratch.path)/loop"))?.contains("more links than") == true)
+        }
+    }
+
+    /// A source that changes between a directory and a link to / while containers are launched: 10,000 launches by hand
+    /// (BERTH_RACE_RUNS), some hundred on each landing.
+    @Test(.timeLimit(.minutes(15))) func aRaceForTheSourceMountsNothingElse() async throws {
+        let runs = ProcessInfo.processInfo.environment["BERTH_RACE_RUNS"].flatMap { Int($0) } ?? 200
+        try await EngineFixture.with { fixture in
+            let data = "\(fixture.scratch.path)/data"
+            fixture.scratch.write("data/sub/inside", "")
+            fixture.scratch.write("data/link.d/x", "")
+            await fixture.engine.share([Self.look(data, readOnly: false)])
+            let goes = Mutex(true)
+            typealias Exchange = @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) -> Int32
+            let exchange = unsafeBitCast(try #require(dlsym(nil, "renameat2")), to: Exchange.self)
+            let swapper = Thread {
+                symlink("/", "\(data)/other")
+                while goes.withLock({ $0 }) {
+                    // Exchanged at once, so that one of the two is always there (RENAME_EXCHANGE).
+                    _ = exchange(AT_FDCWD, "\(data)/sub", AT_FDCWD, "\(data)/other", 2)
+                }
+            }
+            swapper.start()
+            defer { goes.withLock { $0 = false } }
+            var counts = (inside: 0, refused: 0, outside: 0)
+            for _ in 0..<runs {
+                do {
+                    let (_, output, _) = try await fixture.run(Self.look("\(data)/sub"))
+                    if output == "inside" { counts.inside += 1 } else { counts.outside += 1 }
+                } catch { counts.refused += 1 }
+            }
+            print("race: \(runs) runs, \(counts.inside) inside, \(counts.refused) refused, \(counts.outside) outside")
+            #expect(counts.outside == 0)
+            #expect(counts.inside > 0 && counts.refused > 0, "the race was none: \(counts)")
+        }
+    }
+
+    @Test(arguments: [false, true]) func nothingOfBerthsOwnIsMounted(privileged: Bool) async throws {
+        try await EngineFixture.with { fixture in
+            fixture.scratch.write("state/berth.db", "history")
+            fixture.scratch.write("state/images/overlay/layer/file", "layer")
+            fixture.scratch.write("run/berth.sock", "socket")
+            let own = ["state", "run", "state/berth.db", "run/berth.sock", "run/runs", "state/volumes", "state/images", "state/images/overlay/layer"]
+            for path in own {
+                let mount = Self.look("\(fixture.scratch.path)/\(path)", privileged: privileged)
+                #expect(await Self.refusal(fixture, mount)?.contains("Berth's own files") == true, "\(path)")
+                await #expect(throws: EngineError.self, "\(path) at 'up'") { try await fixture.engine.prepare(mount) { _ in } }
+            }
+            // The same under other names: a bind mount of the host, of the whole and of a part, a link, a hard link.
+            for (index, path) in ["state", "state/images/overlay", "run/berth.sock"].enumerated() {
+                let alias = "\(fixture.scratch.path)/alias\(index)"
+                if path.hasSuffix("sock") { fixture.scratch.write("alias\(index)", "") } else { try HostFile.makeDirectories(alias) }
+                try #require(mount("\(fixture.scratch.path)/\(path)", alias, nil, UInt(MS_BIND), nil) == 0)
+                defer { umount2(alias, Int32(MNT_DETACH)) }
+                #expect(await Self.refusal(fixture, Self.look(alias, privileged: privileged))?.contains("Berth's own files") == true, "\(path)")
+                if !path.hasSuffix("sock") {
+                    var root = ContainerSpec(root: .directory(alias))
+                    root.command = ["/bin/true"]
+                    #expect(await Self.refusal(fixture, root)?.contains("Berth's own files") == true, "\(path) as a root file system")
+                }
+            }
+            symlink("state", "\(fixture.scratch.path)/link")
+            #expect(await Self.refusal(fixture, Self.look("\(fixture.scratch.path)/link/berth.db"))?.contains("Berth's own files") == true)
+            link("\(fixture.scratch.path)/state/berth.db", "\(fixture.scratch.path)/hard")
+            #expect(await Self.refusal(fixture, Self.look("\(fixture.scratch.path)/hard"))?.contains("Berth's own files") == true)
+        }
+    }
+
+    /// What lies above Berth's own directories may be mounted; in their place the container finds nothing, by whatever name.
+    @Test(arguments: [false, true]) func whatLiesAboveShowsNothingOfBerthsOwn(privileged: Bool) async throws {
+        try await EngineFixture.with { fixture in
+            fixture.scratch.write("state/berth.db", "history")
+            fixture.scratch.write("other", "seen")
+            try HostFile.makeDirectories("\(fixture.scratch.path)/alias")
+            try #require(mount("\(fixture.scratch.path)/state", "\(fixture.scratch.path)/alias", nil, UInt(MS_BIND), nil) == 0)
+            defer { umount2("\(fixture.scratch.path)/alias", Int32(MNT_DETACH)) }
+            for readOnly in [true, false] {
+                let container = EngineFixture.shell("cat /m/other; ls -A /m/state /m/alias /m/run; cat /m/state/berth.db /m/alias/berth.db 2>/dev/null; true") {
+                    $0.mounts = [VolumeMount(source: .bind(fixture.scratch.path), target: "/m", readOnly: readOnly)]
+                    $0.privileged = privileged
+                }
+                let found3 = try await fixture.run(container)
+                #expect(found3.output == "seen/m/alias:\n\n/m/run:\n\n/m/state:")
+            }
+        }
+    }
+
+    /// Below a state directory that is a link, `rootfs: host` works as below any other, and hides it.
+    @Test func aStateDirectoryThatIsALinkIsHiddenAsAnyOther() async throws {
+        let real = Scratch("real")
+        let paths = EnginePaths(state: "\(real.path)/link", runtime: "\(real.path)/run", shim: Requirement.shim)
+        try HostFile.makeDirectories("\(real.path)/state")
+        symlink("state", "\(real.path)/link")
+        try await EngineFixture.with(paths: paths) { fixture in
+            real.write("state/berth.db", "history")
+            let (status, output, _) = try await fixture.run(EngineFixture.shell("ls -A \(real.path)/state; ls \(real.path)"))
+            #expect(status.ending == .exited(code: 0) && output == "link\nrun\nstate")
+        }
+    }
+
+    @Test func theKernelsOwnFilesOfTheHostAreForPrivilegedContainers() async throws {
+        try await EngineFixture.with { fixture in
+            symlink("/", "\(fixture.scratch.path)/top")
+            for path in ["/", "\(fixture.scratch.path)/top"] { #expect(await Self.refusal(fixture, Self.look(path))?.contains("the mount of /") == true) }
+        }
+    }
+
+    /// Places in /dev that Compose files name on purpose.
+    @Test func aPlaceInDevIsMountedWhenTheRecipeNamesIt() async throws {
+        try await EngineFixture.with { fixture in
+            let container = EngineFixture.shell("echo kept > /dev/shm/file; ls /dev/shm; stat -f -c %b /dev/shm") {
+                $0.mounts = [VolumeMount(source: .volume("shm"), target: "/dev/shm", readOnly: false)]
+            }
+            let found4 = try await fixture.run(container)
+            #expect(found4.output.hasPrefix("file\n"))
+            for target in ["/dev", "/dev/null", "/dev/pts", "/proc/sys", "/sys/fs/cgroup"] {
+                let over = EngineFixture.shell("true") { $0.mounts = [VolumeMount(source: .volume("v"), target: target, readOnly: false)] }
+                #expect(await Self.refusal(fixture, over) != nil, "\(target)")
+            }
+        }
+    }
+}
