@@ -1,6 +1,7 @@
 #!/bin/sh
-# Feeds the launch spec's parser with what nobody would send, under address and undefined-behaviour sanitizers.
-# `sh Packaging/fuzz.sh SECONDS`
+# Feeds every reader of text and bytes with what nobody would send, under sanitizers: the shim's launch spec, and the readers of
+# recipes, env files, crontabs, units, calendars, schedules, time zones, images' configurations, requests and records.
+# What was found is kept in the corpora. `sh Packaging/fuzz.sh SECONDS`
 set -eu
 cd "$(dirname "$0")/.."
 out=$(mktemp -d)
@@ -20,6 +21,35 @@ mkdir "$out/corpus"
 cp Tests/ShimTests/corpus/* "$out/corpus/"
 "$out/fuzz" -max_total_time="$1" -max_len=4096 -print_final_stats=1 "$out/corpus" >"$out/log" 2>&1 || {
     cat "$out/log"
+    exit 1
+}
+grep -E 'stat::number_of_executed_units|DONE|cov:' "$out/log" | tail -2
+
+# All readers in one module, so that nothing but them is built: what they import of each other is left out, and so is the
+# digest of a recipe's text, which reads nothing.
+mkdir "$out/swift" "$out/texts"
+for module in Schedules WorkloadModel RecipeFile RecipeImport ControlAPI; do
+    for file in Sources/"$module"/*.swift; do
+        grep -vE '^(public |package |internal )?import (Schedules|WorkloadModel|RecipeFile|RecipeImport|ControlAPI|Crypto)$' "$file" >"$out/swift/$module-$(basename "$file")"
+    done
+done
+for file in Sources/EngineAPI/EngineError.swift Sources/EngineNative/ImageConfiguration.swift Sources/EngineNative/RunDirectory.swift \
+    Sources/EngineNative/MountTable.swift Sources/HostOS/HostFile.swift Tests/Fuzz/Fuzz.swift; do
+    grep -vE '^(public |package |internal )?import (Schedules|WorkloadModel|EngineAPI|HostOS)$' "$file" >"$out/swift/Other-$(basename "$file")"
+done
+cat >"$out/swift/Digest.swift" <<'END'
+enum SHA256 { static func hash(data: [UInt8]) -> [UInt8] { [] } }
+END
+cp Tests/Fuzz/corpus/* "$out/texts/"
+swiftc -parse-as-library -O -swift-version 6 -package-name berth -module-name Fuzz -sanitize=fuzzer,address -enable-upcoming-feature ExistentialAny -enable-upcoming-feature InternalImportsByDefault \
+    -I Sources/CYAML -Xcc -fmodule-map-file=Sources/CYAML/module.modulemap -lyaml -o "$out/texts-fuzz" "$out"/swift/*.swift >"$out/build" 2>&1 || {
+    cat "$out/build"
+    exit 1
+}
+# Swift's own report of a trap would hide it from the fuzzer.
+SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 "$out/texts-fuzz" -max_total_time="$1" -max_len=4096 -timeout=5 -rss_limit_mb=2048 \
+    -artifact_prefix="${BERTH_FUZZ_ARTIFACTS:-$out/}" -print_final_stats=1 "$out/texts" >"$out/log" 2>&1 || {
+    tail -60 "$out/log"
     exit 1
 }
 grep -E 'stat::number_of_executed_units|DONE|cov:' "$out/log" | tail -2

@@ -34,3 +34,7 @@ sh Packaging/fuzz.sh "${BERTH_FUZZ_SECONDS:-20}"
 echo "== tests"
 if [ "$(id -u)" = 0 ] && [ "${BERTH_ALLOW_SKIPS:-0}" != 1 ]; then export BERTH_STRICT=1; fi
 swift test --skip-build "$@"
+
+echo "== the shim under sanitizers"
+make -s -C Sources/berth-shim sanitized CC="$compiler" OUT="$PWD/.build/debug/berth-shim-sanitized" 2>/dev/null
+BERTH_TEST_SHIM="$PWD/.build/debug/berth-shim-sanitized" swift test --skip-build --filter "EndToEndTests|EngineNativeTests"

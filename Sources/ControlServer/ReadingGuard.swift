@@ -42,7 +42,7 @@ public final class ReadingGuard: Sendable {
         let note = "\(key.replacing("\n", with: " "))\n\(stamp)\n"
         if let aside = try? HostFile.text(path(key), limit: 1 << 16) {
             guard aside != note else {
-                throw SetAside(description: "\(key) is set aside: the daemon died when it was last read. Change it, or remove \(path(key)) to have it read again")
+                throw SetAside(description: "\(key) is set aside: the daemon died when it was last read. Change it, or remove \(path(key))")
             }
             unlink(path(key))
         }

@@ -22,7 +22,9 @@ public struct Seal: Sendable {
     public init(keyFile path: String) throws {
         if HostFile.exists(path) {
             let bytes = try HostFile.bytes(path, limit: 32)
-            guard bytes.count == 32 else { throw Broken(description: "the key \(path) has \(bytes.count) bytes and not 32: restore it, or remove it and apply the recipes again") }
+            guard bytes.count == 32 else {
+                throw Broken(description: "the key \(path) has \(bytes.count) bytes and not 32: restore it, or remove it and apply the recipes again")
+            }
             key = SymmetricKey(data: bytes)
             return
         }

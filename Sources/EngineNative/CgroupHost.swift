@@ -65,7 +65,8 @@ struct CgroupHost: Sendable {
         let missing = ["memory", "cpu", "pids"].filter { controllers[$0] == nil }
         let own = controllers["pids"].flatMap { mount in ownGroup(of: "pids").map { mount + $0 } }
         return CgroupHost(
-            layout: unified == nil ? .v1 : .hybrid, v2: unified.map { "\($0)/\(name)" }, v1: v1, missing: missing, ownV1: own, deviceFilter: unified == nil ? nil : filter)
+            layout: unified == nil ? .v1 : .hybrid, v2: unified.map { "\($0)/\(name)" }, v1: v1, missing: missing, ownV1: own,
+            deviceFilter: unified == nil ? nil : filter)
     }
 
     private static let used: Set<String> = ["memory", "cpu", "cpuacct", "pids", "blkio", "freezer", "devices"]

@@ -16,12 +16,7 @@ struct Image: Sendable {
     let directory: String
     /// Links in that directory, top layer first; short, so that all of them fit in a mount's options.
     let layers: [String]
-    let entrypoint: [String]
-    let command: [String]
-    let environment: [String]
-    let workingDirectory: String?
-    let user: String?
-    let stopSignal: Int32?
+    let configuration: ImageConfiguration
 
     /// The most layers that overlayfs mounts (OVL_MAX_STACK in the kernel's fs/overlayfs).
     static let mostLayers = 500
@@ -147,18 +142,6 @@ final class ImageStore: Sendable {
         let parent: String?
     }
 
-    private struct Configuration: Decodable {
-        struct Config: Decodable {
-            var Entrypoint: [String]?
-            var Cmd: [String]?
-            var Env: [String]?
-            var WorkingDir: String?
-            var User: String?
-            var StopSignal: String?
-        }
-        let config: Config?
-    }
-
     private func find(_ source: ImageSource) throws(EngineError) -> Image? {
         guard let imageBytes = try? HostFile.bytes("\(directory)/overlay-images/images.json", limit: 64 << 20) else { return nil }
         do {
@@ -177,12 +160,8 @@ final class ImageStore: Sendable {
             }
             let file = "=" + Data("sha256:\(stored.id)".utf8).base64EncodedString()
             let bytes = try HostFile.bytes("\(directory)/overlay-images/\(stored.id)/\(file)", limit: 8 << 20)
-            let config = try JSONDecoder().decode(Configuration.self, from: Data(bytes)).config
             let links = "\(directory)/berth-layers/\(stored.id)"
-            return Image(
-                id: stored.id, directory: links, layers: try link(chain, in: links), entrypoint: try words(config?.Entrypoint, "Entrypoint"),
-                command: try words(config?.Cmd, "Cmd"), environment: try variables(config?.Env), workingDirectory: try workingDirectory(config?.WorkingDir),
-                user: try words([config?.User ?? ""], "User").first, stopSignal: try stopSignal(config?.StopSignal))
+            return Image(id: stored.id, directory: links, layers: try link(chain, in: links), configuration: try ImageConfiguration(json: bytes))
         } catch let error as EngineError { throw .image("the image \(source): \(error)") } catch {
             throw .image("the image store at \(directory) cannot be read: \(error)")
         }
@@ -199,35 +178,5 @@ final class ImageStore: Sendable {
             }
             return name
         }
-    }
-
-    // MARK: An image's texts, which may be anything
-
-    private func words(_ list: [String]?, _ what: String) throws -> [String] {
-        let words = list ?? []
-        guard !words.contains(where: { $0.utf8.contains(0) }) else { throw EngineError.image("its \(what) holds a NUL character: refused") }
-        return words
-    }
-
-    private func variables(_ list: [String]?) throws -> [String] {
-        let entries = try words(list, "Env")
-        for entry in entries {
-            guard let equals = entry.firstIndex(of: "="), equals != entry.startIndex else {
-                throw EngineError.image("its Env has an entry that is not NAME=value: '\(entry.prefix(60))'")
-            }
-        }
-        return entries
-    }
-
-    /// Relative to the root, as Docker takes it.
-    private func workingDirectory(_ text: String?) throws -> String? {
-        guard let text = try words([text ?? ""], "WorkingDir").first, !text.isEmpty else { return nil }
-        return text.hasPrefix("/") ? text : "/" + text
-    }
-
-    private func stopSignal(_ text: String?) throws -> Int32? {
-        guard let text, !text.isEmpty else { return nil }
-        guard let number = SignalName.number(text) else { throw EngineError.image("its StopSignal '\(text.prefix(60))' is not a signal") }
-        return number
     }
 }

@@ -17,8 +17,8 @@ extension NativeEngine {
         try spec.add(.scratch, "\(paths.scratch)/\(run.id)")
         for word in try command(container, image) { try spec.add(.argument, word) }
         for variable in environment(run, image) { try spec.add(.environment, variable) }
-        try spec.add(.workingDirectory, container.workingDirectory ?? image?.workingDirectory ?? "/")
-        if let user = container.user ?? image?.user, !user.isEmpty { try spec.add(.user, user) }
+        try spec.add(.workingDirectory, container.workingDirectory ?? image?.configuration.workingDirectory ?? "/")
+        if let user = container.user ?? image?.configuration.user, !user.isEmpty { try spec.add(.user, user) }
         try spec.add(.hostname, container.hostname ?? run.workload.name.description)
         spec.add(.readOnly, container.readOnlyRoot)
         spec.add(.hostNetwork, container.network == .host)
@@ -32,7 +32,7 @@ extension NativeEngine {
             spec.addLimit(resource: UserLimit.Resource.nofile.number, soft: Descriptors.inherited.soft, hard: Descriptors.inherited.hard)
         }
         for limit in container.resourceLimits { spec.addLimit(resource: limit.resource.number, soft: limit.soft, hard: limit.hard) }
-        spec.add(.stopSignal, UInt64(container.stopSignal ?? image?.stopSignal ?? SIGTERM))
+        spec.add(.stopSignal, UInt64(container.stopSignal ?? image?.configuration.stopSignal ?? SIGTERM))
         spec.add(.graceMilliseconds, UInt64(max(0, container.stopGracePeriod.wholeMilliseconds)))
         if let timeout = run.timeout { spec.add(.timeoutMilliseconds, UInt64(max(1, timeout.wholeMilliseconds))) }
         if let cpu = container.limits.cpuMillis { spec.add(.processorMillis, UInt64(max(1, cpu))) }
@@ -61,8 +61,8 @@ extension NativeEngine {
 
     private func command(_ container: ContainerSpec, _ image: Image?) throws(EngineError) -> [String] {
         // As Compose: an own entrypoint drops the image's command.
-        let entrypoint = container.entrypoint ?? image?.entrypoint ?? []
-        let command = container.command ?? (container.entrypoint == nil ? image?.command ?? [] : [])
+        let entrypoint = container.entrypoint ?? image?.configuration.entrypoint ?? []
+        let command = container.command ?? (container.entrypoint == nil ? image?.configuration.command ?? [] : [])
         let words = entrypoint + command
         guard let first = words.first, !first.isEmpty else { throw .command("the image names no command, and the recipe has none") }
         return words
@@ -70,7 +70,7 @@ extension NativeEngine {
 
     private func environment(_ run: RunRequest, _ image: Image?) -> [String] {
         var values: [String: String] = [:]
-        for entry in image?.environment ?? [] {
+        for entry in image?.configuration.environment ?? [] {
             let pair = entry.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             if pair.count == 2 { values[String(pair[0])] = String(pair[1]) }
         }

@@ -80,6 +80,9 @@ package enum HostFile {
         return try read(fd, path, limit: limit)
     }
 
+    /// The same as text; bytes that are no UTF-8 become the replacement character.
+    package static func contentText(_ path: String, limit: Int) throws(Failure) -> String { String(decoding: try content(path, limit: limit), as: UTF8.self) }
+
     /// Reads to the end. Of a regular file the size is looked at first.
     package static func read(_ fd: Int32, _ path: String, limit: Int) throws(Failure) -> [UInt8] {
         let tooLarge = Failure(path: path, action: "read more than \(limit) bytes of", code: EFBIG)

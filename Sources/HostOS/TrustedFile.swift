@@ -102,7 +102,8 @@ package enum TrustedFile {
 
         private func refused(_ reason: String) -> Refusal {
             Refusal(
-                description: "\(path) is not read: \(reason). What the daemon reads by itself must be root's, in folders of root's, and nobody else's to write; 'berth up -f' applies a file wherever it lies",
+                description: "\(path) is not read: \(reason). What the daemon reads by itself must be root's, in folders of root's, and nobody "
+                    + "else's to write; 'berth up -f' applies a file wherever it lies",
                 isMissing: false)
         }
     }

@@ -81,7 +81,9 @@ enum DateFile {
     /// What stands in a line is shown only when the line begins as one of a calendar does: the file may be any of the host's, and
     /// whoever wrote the recipe need not be one who may read it.
     private static func quoted(_ words: [Substring]) -> String {
-        let isDateLike = { (word: Substring) in word.utf8.count <= 24 && word.utf8.allSatisfy { (0x30...0x39).contains($0) || [0x2D, 0x2E, 0x2F].contains($0) } }
+        func isDateLike(_ word: Substring) -> Bool {
+            word.utf8.count <= 24 && word.utf8.allSatisfy { (0x30...0x39).contains($0) || [0x2D, 0x2E, 0x2F].contains($0) }
+        }
         guard let first = words.first, isDateLike(first), CivilDate.range(first) != nil || words.count == 1 else { return "this" }
         return "'\(words.joined(separator: " ").prefix(60))'"
     }

@@ -32,7 +32,7 @@ struct RecipeOptions: ParsableArguments {
         let base = URL(fileURLWithPath: path).standardizedFileURL.deletingLastPathComponent().path
         let source = RecipeSource(file: path, baseDirectory: base, text: String(decoding: data, as: UTF8.self))
         var variables: [String: String] = [:]
-        do throws(HostFile.Failure) { variables = EnvironmentFile.parse(String(decoding: try HostFile.content(base + "/.env", limit: 1 << 20), as: UTF8.self)).values } catch {
+        do { variables = EnvironmentFile.parse(try HostFile.contentText(base + "/.env", limit: 1 << 20)).values } catch {
             guard error.isMissing else { throw CommandFailure(description: "the variables beside the recipe cannot be read: \(error)") }
         }
         variables.merge(ProcessInfo.processInfo.environment) { _, own in own }
@@ -40,7 +40,7 @@ struct RecipeOptions: ParsableArguments {
         var limits = RecipeLimits(bytes: maxRecipeBytes)
         limits.nodes = max(limits.nodes, maxRecipeBytes / 10)
         let inputs = RecipeInputs(
-            variables: variables, readFile: { String(decoding: try HostFile.content($0, limit: RecipeInputs.mostFileBytes), as: UTF8.self) }, zone: { try zones.zone($0) },
+            variables: variables, readFile: { try HostFile.contentText($0, limit: RecipeInputs.mostFileBytes) }, zone: { try zones.zone($0) },
             hostZone: zones.local(), limits: limits)
         let result = RecipeReader.read(source, inputs)
         let text = Diagnostic.rendered(result.diagnostics, file: path, text: source.text)

@@ -63,7 +63,8 @@ struct ImportOptions: ParsableArguments {
         let read = RecipeReader.read(
             RecipeSource(file: "recipe", baseDirectory: "/", text: result.recipe),
             RecipeInputs(
-                variables: [:], readFile: { String(decoding: try HostFile.content($0, limit: RecipeInputs.mostFileBytes), as: UTF8.self) }, zone: { try zones.zone($0) }, hostZone: zones.local(),
+                variables: [:], readFile: { try HostFile.contentText($0, limit: RecipeInputs.mostFileBytes) }, zone: { try zones.zone($0) },
+                hostZone: zones.local(),
                 limits: RecipeLimits(bytes: 64 << 20, nodes: 10_000_000)))
         guard let recipe = read.recipe, recipe.workloads.count == result.jobs else {
             let text = Diagnostic.rendered(read.diagnostics, file: "recipe", text: result.recipe)

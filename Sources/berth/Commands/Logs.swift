@@ -57,7 +57,11 @@ struct Logs: AsyncParsableCommand {
         } else {
             if timestamps { Terminal.put(Terminal.paint(String(parts[0].prefix(23)) + "Z ", .grey)) }
             let end = parts[2] == "P" ? "" : "\n"
-            if raw || !Terminal.isTerminal { Terminal.write(parts[3] + end) } else { Terminal.put(Terminal.paint(parts[3], parts[1] == "stderr" ? .red : nil) + end) }
+            if raw || !Terminal.isTerminal {
+                Terminal.write(parts[3] + end)
+            } else {
+                Terminal.put(Terminal.paint(parts[3], parts[1] == "stderr" ? .red : nil) + end)
+            }
         }
     }
 }
