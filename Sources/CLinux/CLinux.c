@@ -4,12 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/fs.h>
+#include <linux/quota.h>
 #include <malloc.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
 #include <string.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/socket.h>
@@ -121,6 +124,28 @@ int clinux_send_descriptors(int socket, const int *descriptors, size_t count)
         count -= some;
     }
     return 0;
+}
+
+int clinux_project_limit(const char *directory, uint32_t project, uint64_t bytes)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return -1;
+    struct fsxattr attributes;
+    /* What the kernel counts is in units of 1 KiB (quotactl(2)). */
+    struct if_dqblk limit = { .dqb_bhardlimit = (bytes + 1023) / 1024, .dqb_valid = QIF_BLIMITS };
+    int result = ioctl(fd, FS_IOC_FSGETXATTR, &attributes);
+    if (bytes == 0) {
+        result = (int)syscall(SYS_quotactl_fd, fd, QCMD(Q_SETQUOTA, PRJQUOTA), project, &limit);
+    } else if (result == 0) {
+        attributes.fsx_projid = project;
+        attributes.fsx_xflags |= FS_XFLAG_PROJINHERIT;
+        result = (int)syscall(SYS_quotactl_fd, fd, QCMD(Q_SETQUOTA, PRJQUOTA), project, &limit);
+        if (result == 0) result = ioctl(fd, FS_IOC_FSSETXATTR, &attributes);
+    }
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return result;
 }
 
 /* ---- a cgroup's devices ---- */

@@ -43,6 +43,7 @@ extension NativeEngine {
             try HostFile.makeDirectories(paths.logs(run.workload))
             // First what may be refused: what the recipe names is opened and looked at before anything is made for the run.
             var spec = try spec(run, image, filter, capabilities)
+            try quota.prepare("\(paths.scratch)/\(run.id)", run.container)
             let group = try cgroups.make(run.id, limits: run.container.limits, allDevices: run.container.privileged)
             if let group = group.v2 { try spec.add(.cgroupV2, group) }
             for group in group.v1 { try spec.add(.cgroupV1, group) }
@@ -54,6 +55,7 @@ extension NativeEngine {
             return startedAt
         } catch {
             HostFile.removeFlat(directory.path)
+            rmdir("\(paths.scratch)/\(run.id)")
             _ = cgroups.remove(run.id.description)
             throw error as? EngineError ?? .sandbox("\(error)")
         }

@@ -19,6 +19,7 @@ public final class NativeEngine: ContainerEngine {
     let images: ImageStore
     let filters: SeccompFilters
     let disk: DiskGuard
+    let quota: LayerQuota
     let ownFiles: OwnFiles
     /// Directories of the host that containers can write to, since this engine was made.
     let writableDirectories = Mutex<Set<String>>([])
@@ -71,6 +72,7 @@ public final class NativeEngine: ContainerEngine {
             try HostFile.replace("\(paths.etc)/resolv.conf", with: "", mode: 0o644)
         } catch { throw .host("\(error)") }
         disk = DiskGuard(directory: paths.state, floor: diskFloor, cgroups: cgroups, log: log)
+        quota = LayerQuota(directory: paths.scratch)
         ownFiles = try OwnFiles([paths.state, paths.runtime])
         hostCapabilities = HostProcess.permittedCapabilities()
         images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds)
@@ -96,6 +98,7 @@ public final class NativeEngine: ContainerEngine {
         case .host: break
         }
         _ = try capabilities(of: container)
+        try quota.check(container)
         let binds = container.mounts.filter { if case .bind = $0.source { true } else { false } }
         guard !binds.isEmpty else { return }
         let mounts = MountTable.read()
@@ -138,8 +141,8 @@ public final class NativeEngine: ContainerEngine {
     func clean(_ run: String) {
         if !cgroups.remove(run) { log.error("a control group cannot be removed", metadata: ["run": "\(run)"]) }
         let scratch = "\(paths.scratch)/\(run)"
-        guard HostFile.exists(scratch) else { return }
-        removeTree(scratch)
+        if HostFile.exists(scratch) { removeTree(scratch) }
+        quota.release(scratch)
     }
 
     private func removeTree(_ path: String) {

@@ -3,7 +3,7 @@ enum ContainerKey: String, CaseIterable {
     case image, rootfs, command, entrypoint, environment, envFile = "env_file", workingDir = "working_dir", user, hostname, volumes, tmpfs
     case readOnly = "read_only", initProcess = "init", stopSignal = "stop_signal", stopGracePeriod = "stop_grace_period", capAdd = "cap_add"
     case capDrop = "cap_drop", privileged, networkMode = "network_mode", deploy, memLimit = "mem_limit", cpus, pidsLimit = "pids_limit", ulimits
-    case shmSize = "shm_size", securityOpt = "security_opt"
+    case shmSize = "shm_size", securityOpt = "security_opt", storageOpt = "storage_opt"
 }
 
 enum ServiceKey: String, CaseIterable {
@@ -45,7 +45,7 @@ enum ComposeKeys {
             "cpu_rt_runtime", "cpu_shares", "cpuset", "depends_on", "develop", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search",
             "domainname", "expose", "extends", "extra_hosts", "gpus", "group_add", "healthcheck", "ipc", "label_file", "labels", "logging",
             "mac_address", "mem_reservation", "models", "networks", "oom_score_adj", "pid", "ports", "post_start", "pre_stop", "profiles",
-            "provider", "pull_policy", "runtime", "secrets", "storage_opt", "sysctls", "use_api_socket", "userns_mode", "uts",
+            "provider", "pull_policy", "runtime", "secrets", "sysctls", "use_api_socket", "userns_mode", "uts",
             "volumes_from",
         ] { reasons[key] = later }
         return reasons

@@ -2,6 +2,8 @@ internal import WorkloadModel
 
 /// The keys that services and jobs share.
 extension RecipeReader {
+    enum StorageKey: String, CaseIterable { case size }
+
     mutating func container(_ keys: [String: YAMLNode.Entry], _ place: Place, _ what: String) -> ContainerSpec? {
         func node(_ key: ContainerKey) -> YAMLNode? { keys[key.rawValue].map(\.value) }
         guard let root = root(keys, place, what) else { return nil }
@@ -35,6 +37,10 @@ extension RecipeReader {
         if let node = node(.capAdd) { spec.addedCapabilities = capabilities(node) }
         if let node = node(.capDrop) { spec.droppedCapabilities = capabilities(node) }
         if let node = node(.privileged) { spec.privileged = bool(node) ?? false }
+        if let node = node(.storageOpt), let size = mapping(node, "'storage_opt'", keys: StorageKey.self)[.size], let bytes = bytes(size, "'size'") {
+            if bytes < 1 << 20 { error("'size' of 'storage_opt' is less than 1M: nothing could be written", size.place) }
+            spec.writableLayerBytes = bytes
+        }
         if let node = node(.securityOpt) { readSecurityOptions(node, into: &spec) }
         if let node = node(.networkMode) { spec.network = network(node) ?? .none }
         if let node = node(.shmSize), let size = bytes(node, "'shm_size'") { spec.sharedMemoryBytes = size }

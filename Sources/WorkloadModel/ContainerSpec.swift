@@ -30,6 +30,8 @@ public struct ContainerSpec: Hashable, Sendable, Codable {
     public var resourceLimits: [UserLimit] = []
     /// Size of /dev/shm in bytes.
     public var sharedMemoryBytes: Int64 = 64 << 20
+    /// The most bytes that what a run writes to its own files takes on disk; `nil` is the engine's own bound.
+    public var writableLayerBytes: Int64?
     /// The most bytes that a run's log takes on disk; `nil` is the engine's own bound.
     public var logBytes: Int64?
 

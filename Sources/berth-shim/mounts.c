@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define MS_PRIVATE_FLAG (1UL << 18) /* of sys/mount.h, which clashes with linux/mount.h in glibc 2.36 */
+
 int mounts_clone(int dir, const char *path, unsigned flags)
 {
     return (int)syscall(SYS_open_tree, dir, path, flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
@@ -101,7 +103,9 @@ int mounts_detach(const struct spec *spec, const int *descriptors, int *trees, s
         unsigned recursive = entry->flags & MOUNT_RECURSIVE ? AT_RECURSIVE : 0;
         trees[i] = mounts_clone(descriptors[entry->descriptor], "", AT_EMPTY_PATH | recursive);
         int result = trees[i] < 0 ? fail(err, errno, "cannot open the mount's source %.200s", entry->source) : 0;
-        if (result == 0 && mounts_set(trees[i], recursive, attributes_of(entry)) < 0)
+        /* Private: a copy of a shared mount is its peer, and what the container mounts on it would be mounted on the host. */
+        struct mount_attr attr = { .attr_set = attributes_of(entry), .propagation = MS_PRIVATE_FLAG };
+        if (result == 0 && syscall(SYS_mount_setattr, trees[i], "", AT_EMPTY_PATH | recursive, &attr, sizeof attr) < 0)
             result = fail(err, errno, "cannot set the attributes of the mount of %.200s", entry->source);
         if (result == 0) continue;
         for (size_t j = 0; j <= i; j++)

@@ -161,6 +161,29 @@ struct MountSourceTests {
         }
     }
 
+    /// On hosts with systemd every mount is shared: what is mounted in the container must not be mounted on the host.
+    @Test func whatAContainerMountsIsNotMountedOnTheHost() async throws {
+        try await EngineFixture.with { fixture in
+            let shared = "\(fixture.scratch.path)/shared"
+            fixture.scratch.write("shared/below/file", "")
+            try #require(mount(shared, shared, nil, UInt(MS_BIND), nil) == 0 && mount(nil, shared, nil, UInt(MS_SHARED), nil) == 0)
+            defer { umount2(shared, Int32(MNT_DETACH)) }
+            let container = EngineFixture.shell("mount -t tmpfs none /m/below && touch /m/below/inside && ls /m/below") {
+                $0.mounts = [VolumeMount(source: .bind(shared), target: "/m", readOnly: false)]
+                $0.temporaryFileSystems = [TemporaryFileSystem(target: "/m/other", sizeBytes: 1 << 20)]
+                $0.addedCapabilities = [.sysAdmin]
+            }
+            let request = await fixture.request(container)
+            _ = try await fixture.engine.launch(request)
+            _ = try await fixture.end(of: request.id)
+            let found = await fixture.text(request)
+            await fixture.engine.settle(request.id)
+            #expect(found == "inside")
+            #expect(HostFile.names(in: "\(shared)/below") == ["file"])
+            #expect(!MountTable.read().contains { $0.target.hasPrefix(shared + "/") }, "a mount of the container is on the host")
+        }
+    }
+
     /// Below a state directory that is a link, `rootfs: host` works as below any other, and hides it.
     @Test func aStateDirectoryThatIsALinkIsHiddenAsAnyOther() async throws {
         let real = Scratch("real")

@@ -31,6 +31,10 @@ int clinux_socket_pair(int *first, int *second);
 /* Sends descriptors over a Unix socket, a byte with each some of them, as Sources/berth-shim/descriptors.c takes them. */
 int clinux_send_descriptors(int socket, const int *descriptors, size_t count);
 
+/* Lets what is made below a directory take so many bytes, as one project of the file system's quotas; fails where there are
+ * none (ext4 and xfs have them when they are mounted so). 0 takes the project's limit back, and leaves the directory alone. */
+int clinux_project_limit(const char *directory, uint32_t project, uint64_t bytes);
+
 /* Loads a program for control groups of version 2 that lets their processes open the devices that Docker's default lets
  * them open: null, zero, full, random, urandom, tty, ptmx and terminals. A descriptor. */
 int clinux_device_filter(void);
