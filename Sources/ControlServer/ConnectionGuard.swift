@@ -75,6 +75,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var isReading = false
     private var bytes = 0
     private var closesAfterResponse = false
+    /// Requests that have begun and are not answered to the end.
+    private var open = 0
 
     init(table: ConnectionTable, limits: ConnectionLimits) {
         self.table = table
@@ -104,6 +106,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         switch unwrapInboundIn(data) {
         case .head:
             isReading = true
+            open += 1
             bytes = 0
             wait(limits.body, context)
         case .body(let buffer):
@@ -117,8 +120,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             if !closesAfterResponse { wait(limits.body, context) }
         case .end:
             isReading = false
-            table.note(context.channel, isBusy: true)
-            if closesAfterResponse { wait(.milliseconds(100), context) } else { wait(nil, context) }
+            // The answer may have come before the request's end.
+            table.note(context.channel, isBusy: open > 0)
+            wait(closesAfterResponse ? .milliseconds(100) : open > 0 ? nil : limits.idle, context)
         }
         context.fireChannelRead(data)
     }
@@ -128,9 +132,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .head(let head): closesAfterResponse = head.headerFields[.connection] == "close"
         case .body: break
         case .end:
-            table.note(context.channel, isBusy: false)
+            open -= 1
+            if open == 0 { table.note(context.channel, isBusy: false) }
             // A sender that is refused in the middle is given a moment to notice.
-            wait(closesAfterResponse ? (isReading ? .seconds(2) : .milliseconds(100)) : limits.idle, context)
+            wait(closesAfterResponse ? (isReading ? .seconds(2) : .milliseconds(100)) : isReading ? limits.body : open > 0 ? nil : limits.idle, context)
         }
         context.write(data, promise: promise)
     }

@@ -46,7 +46,7 @@ public final class ReadingGuard: Sendable {
             }
             unlink(path(key))
         }
-        try? HostFile.replace(marker, with: note)
+        try? HostFile.replace(marker, with: note, durable: false)
         defer { unlink(marker) }
         return try body()
     }

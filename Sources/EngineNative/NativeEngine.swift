@@ -68,8 +68,8 @@ public final class NativeEngine: ContainerEngine {
             guard program >= 0 else { throw HostFile.Failure(path: paths.shim, action: "copy to memory", code: errno) }
             shimErrors = open("\(paths.runtime)/shim.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0o600)
             guard shimErrors >= 0 else { throw HostFile.Failure(path: "\(paths.runtime)/shim.log", action: "open", code: errno) }
-            try HostFile.replace("\(paths.etc)/hosts", with: "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", mode: 0o644)
-            try HostFile.replace("\(paths.etc)/resolv.conf", with: "", mode: 0o644)
+            try HostFile.replace("\(paths.etc)/hosts", with: "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", mode: 0o644, durable: false)
+            try HostFile.replace("\(paths.etc)/resolv.conf", with: "", mode: 0o644, durable: false)
         } catch { throw .host("\(error)") }
         disk = DiskGuard(directory: paths.state, floor: diskFloor, cgroups: cgroups, log: log)
         quota = LayerQuota(directory: paths.scratch)

@@ -43,21 +43,29 @@ package enum HostFile {
     }
 
     /// A new file, written whole and renamed into its place.
-    package static func replace(_ path: String, with text: String, mode: mode_t = 0o600) throws(Failure) {
-        try replace(path, with: Array(text.utf8), mode: mode)
+    ///
+    /// - Parameter durable: whether it is to be there after a power cut, too
+    package static func replace(_ path: String, with text: String, mode: mode_t = 0o600, durable: Bool = true) throws(Failure) {
+        try replace(path, with: Array(text.utf8), mode: mode, durable: durable)
     }
 
-    package static func replace(_ path: String, with bytes: [UInt8], mode: mode_t = 0o600) throws(Failure) {
+    package static func replace(_ path: String, with bytes: [UInt8], mode: mode_t = 0o600, durable: Bool = true) throws(Failure) {
         let temporary = path + ".new"
         let fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
         guard fd >= 0 else { throw Failure(path: path, action: "make", code: errno) }
         fchmod(fd, mode)
         let written = bytes.withUnsafeBytes { write(fd, $0.baseAddress, $0.count) }
         let code = errno
-        let synced = fsync(fd)
+        let synced = durable ? fsync(fd) : 0
         close(fd)
         guard written == bytes.count, synced == 0 else { throw Failure(path: path, action: "write", code: code) }
         guard rename(temporary, path) == 0 else { throw Failure(path: path, action: "rename", code: errno) }
+        guard durable else { return }
+        // The name is in the folder, and is as durable as that.
+        let folder = open(path.lastIndex(of: "/").map { String(path[...$0]) } ?? ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { throw Failure(path: path, action: "sync the folder of", code: errno) }
+        defer { close(folder) }
+        guard fsync(folder) == 0 else { throw Failure(path: path, action: "sync the folder of", code: errno) }
     }
 
     /// A regular file's text, at most `limit` bytes; links are not followed and pipes not waited for.

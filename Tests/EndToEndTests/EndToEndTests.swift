@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Schedules
 import TestKit
 import Testing
 
@@ -97,8 +98,8 @@ struct EndToEndTests {
             #expect(Self.names("\(it.scratch.path)/state/scratch").isEmpty)
             let mounts = try String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)
             #expect(!mounts.contains(it.scratch.path))
-            #expect(!Self.groups().isEmpty)
-            for path in Self.groups() {
+            #expect(!Self.groups(of: it).isEmpty)
+            for path in Self.groups(of: it) {
                 #expect(!Self.names(path).contains { $0.count == 16 && FileManager.default.fileExists(atPath: "\(path)/\($0)/cgroup.procs") }, "\(path)")
             }
             let left = Instance.run("/usr/bin/env", ["pgrep", "-P", "\(it.daemon?.processIdentifier ?? 0)"], environment: ["PATH": "/usr/bin:/bin"])
@@ -108,11 +109,10 @@ struct EndToEndTests {
 
     static func names(_ path: String) -> [String] { (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] }
 
-    /// All groups that are named as ours are.
-    static func groups() -> [String] {
-        ["", "/memory", "/pids", "/unified", "/blkio"].flatMap { mount in
-            names("/sys/fs/cgroup\(mount)").filter { $0.hasPrefix("berth-") }.map { "/sys/fs/cgroup\(mount)/\($0)" }
-        }
+    /// The control groups of this daemon: another Berth may run on the machine.
+    static func groups(of it: Instance) -> [String] {
+        let name = "berth-" + String(StableHash("\(it.scratch.path)/state").value, radix: 36)
+        return ["", "/memory", "/pids", "/unified", "/blkio"].map { "/sys/fs/cgroup\($0)/\(name)" }.filter { FileManager.default.fileExists(atPath: $0) }
     }
 
     @Test func sixMistakesAreSixDiagnosticsAndChangeNothing() throws {

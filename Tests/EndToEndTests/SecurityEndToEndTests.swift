@@ -11,7 +11,7 @@ struct SecurityEndToEndTests {
     // MARK: Files
 
     /// CVE-2019-9704's kind: a local user must not keep the daemon from starting.
-    @Test func aLockOfAnyUserOnTheRuntimeDirectoryIsNoLock() throws {
+    @Test("CVE-2019-9704: a lock of any user on the runtime directory is no lock") func aLockOfAnyUserOnTheRuntimeDirectoryIsNoLock() throws {
         let it = Instance()
         defer { it.finish() }
         for directory in ["run", "state"] {
@@ -81,7 +81,7 @@ struct SecurityEndToEndTests {
             }, words: ".env is not read: it belongs to user 1000"),
     ]
 
-    @Test func recipeFilesThatTheDaemonReadsMustBeRoots() throws {
+    @Test("CVE-2017-9525: recipe files that the daemon reads must be root's") func recipeFilesThatTheDaemonReadsMustBeRoots() throws {
         for one in Self.trust {
             let it = Instance()
             defer { it.finish() }
@@ -282,7 +282,7 @@ struct SecurityEndToEndTests {
 
     // MARK: Text of others
 
-    @Test func aRecipesEscapesAreShownAndNotObeyed() throws {
+    @Test("CVE-2021-25743: a recipe's escapes are shown and not obeyed") func aRecipesEscapesAreShownAndNotObeyed() throws {
         try EndToEndTests.with { it in
             let hostile = "\u{1B}]0;owned\u{07}\u{9B}31m\u{202E}evil"
             it.scratch.write(
@@ -315,7 +315,7 @@ struct SecurityEndToEndTests {
     // MARK: The disk
 
     /// One container fills the state disk: it is frozen and named, and the others, the jobs and the history go on.
-    @Test(.timeLimit(.minutes(2))) func whoFillsTheDiskIsFrozenAndTheRestGoesOn() throws {
+    @Test(.timeLimit(.minutes(10))) func whoFillsTheDiskIsFrozenAndTheRestGoesOn() throws {
         let disk = Scratch("disk")
         let image = "\(disk.path)/image"
         disk.write("image", "")

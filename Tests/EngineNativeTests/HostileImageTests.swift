@@ -71,7 +71,10 @@ struct HostileImageTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(15))) func noHostileImageReachesTheHost() async throws {
+    @Test(
+        "CVE-2019-5736, CVE-2019-16884, CVE-2022-23648, CVE-2024-40635, CVE-2025-52565, CVE-2025-52881 and others: no hostile image reaches the host",
+        .timeLimit(.minutes(15)))
+    func noHostileImageReachesTheHost() async throws {
         let corpus = Scratch("hostile")
         let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("HostileImages/images.py")
             .path

@@ -101,8 +101,8 @@ struct LockInTests {
                 usleep(20_000)
             }
             await fixture.engine.settle(request.id)
-            // A tenth of 0.2 processors over 3 s is 60 ms; twice that, and what it may be ahead, in ticks of 10 ms.
-            #expect(ticks <= 16, "\(ticks * 10) ms")
+            // The bound is a tenth of 0.2 processors over 3 s, 60 ms, and what it may be ahead. Without it, it is about a second.
+            #expect(ticks <= 40, "\(ticks * 10) ms")
         }
     }
 

@@ -28,7 +28,9 @@ struct MountSourceTests {
         } catch { return "\(error)" }
     }
 
-    @Test func aLinkThatAContainerPutInTheWayIsNotFollowed() async throws {
+    @Test("CVE-2017-1002101, CVE-2021-25741: a link that a container put in the way is not followed") func aLinkThatAContainerPutInTheWayIsNotFollowed()
+        async throws
+    {
         try await EngineFixture.with { fixture in
             fixture.scratch.write("secret/canary", "outside")
             fixture.scratch.write("data/sub/inside", "")
@@ -79,7 +81,7 @@ struct MountSourceTests {
 
     /// A source that changes between a directory and a link to / while containers are launched: 10,000 launches by hand
     /// (BERTH_RACE_RUNS), some hundred on each landing.
-    @Test(.timeLimit(.minutes(15))) func aRaceForTheSourceMountsNothingElse() async throws {
+    @Test("CVE-2018-15664: a race for the source mounts nothing else", .timeLimit(.minutes(15))) func aRaceForTheSourceMountsNothingElse() async throws {
         let runs = ProcessInfo.processInfo.environment["BERTH_RACE_RUNS"].flatMap { Int($0) } ?? 200
         try await EngineFixture.with { fixture in
             let data = "\(fixture.scratch.path)/data"
@@ -205,7 +207,8 @@ struct MountSourceTests {
     }
 
     /// Places in /dev that Compose files name on purpose.
-    @Test func aPlaceInDevIsMountedWhenTheRecipeNamesIt() async throws {
+    @Test("CVE-2019-19921, CVE-2025-31133: nothing is mounted over /proc, /sys and /dev, but places in /dev by name")
+    func aPlaceInDevIsMountedWhenTheRecipeNamesIt() async throws {
         try await EngineFixture.with { fixture in
             let container = EngineFixture.shell("echo kept > /dev/shm/file; ls /dev/shm; stat -f -c %b /dev/shm") {
                 $0.mounts = [VolumeMount(source: .volume("shm"), target: "/dev/shm", readOnly: false)]

@@ -422,4 +422,28 @@ import WorkloadModel
         let result = Self.read("name: t\ncalendars: { c: { file: c.ics } }\njobs: {}\n", files: ["/srv/shop/c.ics": text])
         #expect(result.recipe != nil || !result.diagnostics.isEmpty)
     }
+
+    @Test func loosensTheSandboxOnlyByName() throws {
+        let keys = "security_opt: [no-new-privileges:true, seccomp=socketcall], storage_opt: { size: 2G }, tmpfs: [/dev/shm, '/x:size=1M']"
+        let result = Self.read("name: t\njobs:\n  j: { rootfs: host, command: [a], \(keys) }\n")
+        let container = try #require(result.recipe?.workloads.first?.container)
+        #expect(container.allowsSocketcall == true && container.writableLayerBytes == 2 << 30)
+        #expect(container.temporaryFileSystems.map(\.target) == ["/dev/shm", "/x"])
+        for (key, words) in [
+            ("security_opt: [seccomp=unconfined]", "the security_opt 'seccomp=unconfined' is not supported"),
+            ("security_opt: [no-new-privileges:false]", "only a privileged container may gain privileges"),
+            ("storage_opt: { size: 1 }", "less than 1M"), ("storage_opt: { sise: 1G }", "did you mean 'size'?"),
+            ("tmpfs: ['/x:=']", "the tmpfs option '=' is not supported"), ("tmpfs: ['/x:']", "the tmpfs option '' is not supported"),
+            ("tmpfs: [/dev]", "it belongs to the sandbox"), ("tmpfs: [/dev/null]", "it belongs to the sandbox"),
+            ("volumes: ['./a:/dev/shm/../null']", "must not hold"), ("stop_signal: RTMIN+31", "is not a signal"),
+        ] {
+            let read = Self.read("name: t\njobs: { j: { rootfs: host, command: [a], \(key) } }\n")
+            #expect(read.recipe == nil && read.diagnostics.contains { $0.message.contains(words) }, "\(key): \(read.diagnostics.map(\.message))")
+        }
+    }
+
+    @Test(
+        arguments: [("SIGIOT", 6), ("poll", 29), ("RTMIN", 34), ("SIGRTMAX-2", 62), ("RTMAX", 64), ("9", 9), ("+9", nil), ("0", nil), ("RTMAX-31", nil)]
+            as [(String, Int32?)])
+    func knowsEverySignal(_ text: String, _ number: Int32?) { #expect(SignalName.number(text) == number) }
 }
