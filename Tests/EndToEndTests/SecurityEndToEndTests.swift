@@ -255,6 +255,27 @@ struct SecurityEndToEndTests {
         return got == 0 || got < 0 && errno != EAGAIN
     }
 
+    /// Root in a container is root's number outside, so the socket's check of it must not be reached: neither by its path nor,
+    /// with the host's network, by an abstract name.
+    @Test("CVE-2020-15257: a container of the host's network reaches no socket of the daemon's") func noContainerReachesTheSocket() throws {
+        try EndToEndTests.with { it in
+            let script = """
+                import os, socket
+                for path in ["\(it.socket)"]:
+                    try:
+                        socket.socket(socket.AF_UNIX).connect(path); print("CONNECTED", path)
+                    except OSError as error: print(error.errno)
+                """
+            it.scratch.write("connect.py", script)
+            try it.apply(
+                "name: t\njobs: { j: { rootfs: host, network_mode: host, command: [python3, '\(it.scratch.path)/connect.py'], volumes: ['\(it.scratch.path):/m'] } }\n"
+            )
+            #expect(it.berth("run", "j", "--wait").output == "2\n")
+            let abstract = (try? String(contentsOfFile: "/proc/\(it.daemon?.processIdentifier ?? 0)/net/unix", encoding: .utf8))?.split(separator: "\n") ?? []
+            #expect(!abstract.contains { $0.contains(" @") && $0.contains("berth") })
+        }
+    }
+
     @Test func aBodyThatIsTooLargeIsRefusedAtOnce() throws {
         try EndToEndTests.with { it in
             let announced = it.ask("POST /v1/plan", head: "Content-Length: 100000000", body: "{")
