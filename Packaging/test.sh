@@ -37,8 +37,9 @@ if [ $# -gt 0 ]; then
     swift test --skip-build "$@"
     exit 0
 fi
-# Apart: those of whole programs wait a lot, and would hold up the others beside them.
-swift test --skip-build --skip EndToEndTests
+# Apart: those that run containers or whole programs wait a lot, and would hold up the others beside them.
+swift test --skip-build --skip 'EndToEndTests|EngineNativeTests'
+swift test --skip-build --filter EngineNativeTests
 swift test --skip-build --filter EndToEndTests
 
 echo "== the shim under sanitizers"

@@ -54,7 +54,7 @@ struct LaunchSpec {
     mutating func addBind(_ source: HostPlace, _ target: String, _ flags: MountFlags, hidden: [String] = []) throws(EngineError) {
         var flags = flags
         if !source.isDirectory { flags.insert(.file) }
-        try addMount(kind: 1, flags: flags, descriptor: number(of: source), mode: 0, size: 0, source.path, target)
+        try addMount(kind: 1, flags: flags, descriptor: try number(of: source), mode: 0, size: 0, source.path, target)
         for path in hidden { try add(.hide, path) }
     }
 
@@ -63,9 +63,13 @@ struct LaunchSpec {
     }
 
     /// The directory that is the root file system's only layer.
-    mutating func addRoot(_ place: HostPlace) { add(.rootDescriptor, UInt64(number(of: place))) }
+    mutating func addRoot(_ place: HostPlace) throws(EngineError) { add(.rootDescriptor, UInt64(try number(of: place))) }
 
-    private mutating func number(of place: HostPlace) -> UInt16 {
+    /// As many as the shim takes (`DESCRIPTORS_MAX` in `shim.h`).
+    static let mostPlaces = 4096
+
+    private mutating func number(of place: HostPlace) throws(EngineError) -> UInt16 {
+        guard places.count < LaunchSpec.mostPlaces else { throw .sandbox("a container can have \(LaunchSpec.mostPlaces) mounts, and no more") }
         places.append(place)
         return UInt16(places.count - 1)
     }

@@ -9,33 +9,38 @@ internal import WorkloadModel
 extension NativeEngine {
     func addFiles(_ run: RunRequest, _ image: Image?, _ spec: inout LaunchSpec) throws(EngineError) {
         let container = run.container
+        // Before any of them is opened: each takes a descriptor.
+        guard container.mounts.count < LaunchSpec.mostPlaces else { throw .sandbox("a container can have \(LaunchSpec.mostPlaces) mounts, and no more") }
         note(container.writableDirectories)
         // Most containers name nothing of the host, and need no look at what is mounted.
         let mounts = container.namesHostFiles ? MountTable.read() : []
-        try addRoot(container, image, &spec, mounts)
+        let writable = container.namesHostFiles ? writableDirectories(mounts) : WritableDirectories([], mounts: mounts)
+        try addRoot(container, image, &spec, mounts, writable)
         if container.root != .host {
             try spec.addBind(try .own("\(paths.etc)/hosts"), "/etc/hosts", [.readOnly])
             let resolver = container.network == .host && HostFile.exists("/etc/resolv.conf") ? HostFile.real("/etc/resolv.conf") : "\(paths.etc)/resolv.conf"
             try spec.addBind(try .own(resolver), "/etc/resolv.conf", [.readOnly])
         }
-        try addMounts(run, &spec, mounts)
+        try addMounts(run, &spec, mounts, writable)
     }
 
-    private func addRoot(_ container: ContainerSpec, _ image: Image?, _ spec: inout LaunchSpec, _ mounts: [MountTable]) throws(EngineError) {
+    private func addRoot(_ container: ContainerSpec, _ image: Image?, _ spec: inout LaunchSpec, _ mounts: [MountTable], _ writable: WritableDirectories)
+        throws(EngineError)
+    {
         switch container.root {
         case .image:
             guard let image else { throw .image("the image is not in the store; 'berth up' brings it in") }
             try spec.add(.layersDirectory, image.directory)
             for layer in image.layers { try spec.add(.lower, layer) }
         case .directory(let path):
-            let place = try place(path, mounts)
+            let place = try HostPlace.open(path, writable: writable)
             guard place.isDirectory else { throw .sandbox("the root file system \(path) is not a directory") }
             let own = try ownFiles.visible(from: place, recursive: false, mounts)
             guard own.isEmpty else { throw .sandbox("the root file system \(path) holds Berth's own files (\(own[0])): refused") }
-            spec.addRoot(place)
+            try spec.addRoot(place)
         case .host:
             let root = try HostPlace.own("/")
-            spec.addRoot(root)
+            try spec.addRoot(root)
             // Other runs' files and the history are no container's business, even where the host's files are its root.
             for hidden in try ownFiles.visible(from: root, recursive: false, mounts) { try spec.add(.hide, hidden) }
             for disk in MountTable.hostDisks(mounts) {
@@ -50,7 +55,7 @@ extension NativeEngine {
         }
     }
 
-    private func addMounts(_ run: RunRequest, _ spec: inout LaunchSpec, _ mounts: [MountTable]) throws(EngineError) {
+    private func addMounts(_ run: RunRequest, _ spec: inout LaunchSpec, _ mounts: [MountTable], _ writable: WritableDirectories) throws(EngineError) {
         let container = run.container
         // Parents before children, whatever the recipe's order: a longer path cannot be the parent of a shorter one.
         var temporaries = container.temporaryFileSystems.sorted { $0.target.count < $1.target.count }[...]
@@ -73,7 +78,7 @@ extension NativeEngine {
                 } catch { throw .sandbox("\(error)") }
                 try spec.addBind(try .own(path), mount.target, flags)
             case .bind(let path):
-                let place = try place(path, mounts)
+                let place = try HostPlace.open(path, writable: writable)
                 if place.isDirectory { flags.insert(.recursive) }
                 try spec.addBind(place, mount.target, flags, hidden: try check(place, privileged: container.privileged, mounts))
             }
@@ -83,10 +88,9 @@ extension NativeEngine {
 
     private static func named(_ target: String) -> LaunchSpec.MountFlags { DevicePlaces.contains(target) ? [.named] : [] }
 
-    /// Opens what a recipe names of the host.
-    func place(_ path: String, _ mounts: [MountTable]) throws(EngineError) -> HostPlace {
-        let known = writableDirectories.withLock { $0 }
-        return try HostPlace.open(path, writable: WritableDirectories(known, mounts: mounts))
+    /// What containers can write to now.
+    func writableDirectories(_ mounts: [MountTable]) -> WritableDirectories {
+        WritableDirectories(writableDirectories.withLock { $0 }, mounts: mounts)
     }
 
     /// What a bind may not show, relative to it.

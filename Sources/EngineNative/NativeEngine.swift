@@ -102,9 +102,10 @@ public final class NativeEngine: ContainerEngine {
         let binds = container.mounts.filter { if case .bind = $0.source { true } else { false } }
         guard !binds.isEmpty else { return }
         let mounts = MountTable.read()
+        let writable = writableDirectories(mounts)
         for mount in binds {
             guard case .bind(let path) = mount.source else { continue }
-            _ = try check(try place(path, mounts), privileged: container.privileged, mounts)
+            _ = try check(try HostPlace.open(path, writable: writable), privileged: container.privileged, mounts)
         }
     }
 

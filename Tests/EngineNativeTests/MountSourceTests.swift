@@ -186,6 +186,18 @@ struct MountSourceTests {
         }
     }
 
+    /// More mounts than the shim takes are an error, and end nothing.
+    @Test func thousandsOfMountsAreRefused() async throws {
+        try await EngineFixture.with { fixture in
+            fixture.scratch.write("in/file", "")
+            let many = EngineFixture.shell("true") { container in
+                container.mounts = (0..<70_000).map { VolumeMount(source: .bind("\(fixture.scratch.path)/in"), target: "/m\($0)", readOnly: true) }
+            }
+            #expect(await Self.refusal(fixture, many)?.contains("4096 mounts") == true)
+            #expect(await Self.refusal(fixture, Self.look("\(fixture.scratch.path)/in")) == nil)
+        }
+    }
+
     /// Below a state directory that is a link, `rootfs: host` works as below any other, and hides it.
     @Test func aStateDirectoryThatIsALinkIsHiddenAsAnyOther() async throws {
         let real = Scratch("real")
