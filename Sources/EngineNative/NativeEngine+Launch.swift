@@ -47,13 +47,14 @@ extension NativeEngine {
             let group = try cgroups.make(run.id, limits: run.container.limits, allDevices: run.container.privileged)
             if let group = group.v2 { try spec.add(.cgroupV2, group) }
             for group in group.v1 { try spec.add(.cgroupV1, group) }
-            let startedAt = try startShim(run.id, spec)
             let volumes = run.container.mounts.compactMap { mount in
                 if case .volume(let name) = mount.source, !mount.readOnly { paths.volume(name, of: run.workload.project) } else { nil }
             }
+            // Before the run can end: its end takes it out again.
             disk.add(run.id, workload: run.workload.description, paths: ["\(paths.scratch)/\(run.id)/upper"] + volumes)
-            return startedAt
+            return try startShim(run.id, spec)
         } catch {
+            disk.remove(run.id)
             HostFile.removeFlat(directory.path)
             rmdir("\(paths.scratch)/\(run.id)")
             _ = cgroups.remove(run.id.description)

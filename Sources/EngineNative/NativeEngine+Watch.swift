@@ -21,10 +21,10 @@ extension NativeEngine {
     private func processEnded(_ run: RunID) {
         guard let watch = watches.withLock({ $0.removeValue(forKey: run) }) else { return }
         watch.source.cancel()
-        disk.remove(run)
         if let child = watch.isChild { waitpid(child, nil, WNOHANG) }
         let directory = RunDirectory(path: paths.run(run))
         if let status = directory.exitStatus(now: WallClock.now()) {
+            disk.remove(run)
             exitSink.yield(EngineExit(run: run, status: status))
             return
         }
@@ -38,6 +38,7 @@ extension NativeEngine {
             }
             if pidfd >= 0 { close(pidfd) }
         }
+        disk.remove(run)
         // "Ended" is said only when the control group is empty.
         if !cgroups.remove(run.description) { log.error("a control group cannot be emptied", metadata: ["run": "\(run)"]) }
         exitSink.yield(EngineExit(run: run, status: lost(directory, "its shim ended without a record of how it ended")))

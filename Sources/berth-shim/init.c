@@ -20,6 +20,9 @@ void init_run(void (*start)(void *), void *context, int status_fd)
 {
     uint64_t before = 0;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+    /* Nobody in the container may open the status pipe through /proc/1/fd, and book an end that was not. Before the fork: the
+     * child may run user code before this process does anything more. Its exec makes it dumpable again. */
+    prctl(PR_SET_DUMPABLE, 0);
     pid_t child = fork();
     if (child < 0) _exit(125);
     if (child == 0) {
@@ -29,9 +32,7 @@ void init_run(void (*start)(void *), void *context, int status_fd)
         start(context);
         _exit(125);
     }
-    /* The status pipe stays; all else goes, so that the streams end when the container's own processes do. Nobody in the
-     * container may open that pipe through /proc/1/fd, and book an end that was not. */
-    prctl(PR_SET_DUMPABLE, 0);
+    /* The status pipe stays; all else goes, so that the streams end when the container's own processes do. */
     dup2(status_fd, 0);
     close_range(1, ~0u, 0);
     for (;;) {

@@ -28,7 +28,11 @@ static struct accounts open_accounts(const char *path)
     int fd = inside_openat2(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
     close(root);
     struct stat st;
-    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !(accounts.file = fdopen(fd, "re")))) close(fd);
+    if (fd < 0) return accounts;
+    /* Looked at before a byte is read: one line may be the whole of a sparse file. */
+    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    accounts.too_large = regular && st.st_size > (off_t)ACCOUNT_BYTES_MAX;
+    if (!regular || accounts.too_large || !(accounts.file = fdopen(fd, "re"))) close(fd);
     return accounts;
 }
 
