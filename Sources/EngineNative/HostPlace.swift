@@ -90,6 +90,12 @@ struct WritableDirectories {
             let known = table ?? mounts()
             table = known
             if let location = HostLocation(descriptor: fd, known) { locations.append(location) }
+            // A mount takes along what is mounted below it.
+            let name = HostLocation.name(of: fd)
+            for mount in known where HostLocation.relative(mount.target, to: name).map({ !$0.isEmpty }) ?? false {
+                locations.append(HostLocation(device: mount.device, path: mount.root))
+                if let identity = FileIdentity(path: mount.target) { identities.insert(identity) }
+            }
         }
         self.identities = identities
         self.locations = locations

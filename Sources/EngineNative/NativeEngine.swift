@@ -73,7 +73,8 @@ public final class NativeEngine: ContainerEngine {
         } catch { throw .host("\(error)") }
         disk = DiskGuard(directory: paths.state, floor: diskFloor, cgroups: cgroups, log: log)
         quota = LayerQuota(directory: paths.scratch)
-        ownFiles = try OwnFiles([paths.state, paths.runtime])
+        // The folders in them too: each may be a link to a place elsewhere.
+        ownFiles = try OwnFiles([paths.state, paths.runtime, paths.runs, paths.volumes, paths.images, paths.scratch, paths.logs, paths.runQuarantine])
         hostCapabilities = HostProcess.permittedCapabilities()
         images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds)
         filters = SeccompFilters(shimPath: paths.shim)

@@ -32,7 +32,11 @@ final class OwnFiles: Sendable {
         var found: [String] = []
         for own in directories {
             guard let ours = HostLocation(descriptor: own.descriptor, mounts) else { continue }
-            if location.lies(in: ours) || isHardLink(source, own) {
+            // A disk that is mounted below one of ours is ours as well.
+            let ownName = HostLocation.name(of: own.descriptor)
+            let below = mounts.filter { HostLocation.relative($0.target, to: ownName).map { !$0.isEmpty } ?? false }
+            let isOurs = location.lies(in: ours) || below.contains { location.lies(in: HostLocation(device: $0.device, path: $0.root)) }
+            if isOurs || isHardLink(source, own) {
                 throw .sandbox("the mount of \(source.path) would give Berth's own files (\(own.path)) to the container: refused")
             }
             if ours.lies(in: location), let below = HostLocation.relative(ours.path, to: location.path) { found.append(below) }

@@ -21,14 +21,14 @@ enum Terminal {
     }
 
     /// Colours are marked by characters that have no other meaning until the text is written: so every escape that is in it
-    /// before is somebody else's.
-    private static let firstMark: UInt32 = 0x10FF00
+    /// before is somebody else's. Which characters they are is anew in each process, so that no text can bring them along.
+    private static let firstMark = UInt32.random(in: 0x10_0000...0x10_FE00)
     private static func mark(_ code: String) -> String { Unicode.Scalar(firstMark + (UInt32(code) ?? 0)).map { String($0) } ?? "" }
 
     /// What is written: our colours, and all else that a terminal would obey made harmless.
     private static func ready(_ text: String) -> String {
         let harmless = PlainText.lines(text)
-        guard coloured, harmless.unicodeScalars.contains(where: { $0.value >= firstMark }) else { return harmless }
+        guard coloured, harmless.unicodeScalars.contains(where: { $0.value >= firstMark && $0.value < firstMark + 100 }) else { return harmless }
         var result = ""
         for scalar in harmless.unicodeScalars {
             if scalar.value >= firstMark, scalar.value < firstMark + 100 {

@@ -186,6 +186,25 @@ struct MountSourceTests {
         }
     }
 
+    /// A disk of its own below the state directory, and one below a directory that a container can write to, count as what is above.
+    @Test func disksBelowCountAsWhatIsAboveThem() async throws {
+        try await EngineFixture.with { fixture in
+            let path = fixture.scratch.path
+            for directory in ["disk/sub", "data/disk", "elsewhere"] { try HostFile.makeDirectories("\(path)/\(directory)") }
+            func disk(_ target: String) -> Bool { mount("none", "\(path)/\(target)", "tmpfs", 0, nil) == 0 }
+            try #require(disk("state/volumes") && disk("disk"))
+            try #require(mount("\(path)/disk", "\(path)/data/disk", nil, UInt(MS_BIND), nil) == 0)
+            try #require(mount("\(path)/state/volumes", "\(path)/elsewhere", nil, UInt(MS_BIND), nil) == 0)
+            defer { for target in ["elsewhere", "data/disk", "disk", "state/volumes"] { umount2("\(path)/\(target)", Int32(MNT_DETACH)) } }
+            for own in ["state/volumes", "elsewhere"] {
+                #expect(await Self.refusal(fixture, Self.look("\(path)/\(own)"))?.contains("Berth's own files") == true, "\(own)")
+            }
+            await fixture.engine.share([Self.look("\(path)/data", readOnly: false)])
+            symlink("/etc", "\(path)/disk/link")
+            #expect(await Self.refusal(fixture, Self.look("\(path)/disk/link"))?.contains("leads through the link") == true)
+        }
+    }
+
     /// More mounts than the shim takes are an error, and end nothing.
     @Test func thousandsOfMountsAreRefused() async throws {
         try await EngineFixture.with { fixture in
