@@ -37,13 +37,14 @@ if [ $# -gt 0 ]; then
     swift test --skip-build "$@"
     exit 0
 fi
-# Apart: those that run containers or whole programs wait a lot, and would hold up the others beside them.
+# Those that run containers or whole programs one after the other: they wait a lot, mount things that others would see, and
+# fill disks.
 swift test --skip-build --skip 'EndToEndTests|EngineNativeTests'
-swift test --skip-build --filter EngineNativeTests
-swift test --skip-build --filter EndToEndTests
+swift test --skip-build --no-parallel --filter EngineNativeTests
+swift test --skip-build --no-parallel --filter EndToEndTests
 
 echo "== the shim under sanitizers"
 make -s -C Sources/berth-shim sanitized CC="$compiler" OUT="$PWD/.build/debug/berth-shim-sanitized" 2>/dev/null
 export BERTH_TEST_SHIM="$PWD/.build/debug/berth-shim-sanitized"
-swift test --skip-build --filter EngineNativeTests
-swift test --skip-build --filter EndToEndTests
+swift test --skip-build --no-parallel --filter EngineNativeTests
+swift test --skip-build --no-parallel --filter EndToEndTests

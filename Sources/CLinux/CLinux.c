@@ -133,14 +133,11 @@ int clinux_project_limit(const char *directory, uint32_t project, uint64_t bytes
     struct fsxattr attributes;
     /* What the kernel counts is in units of 1 KiB (quotactl(2)). */
     struct if_dqblk limit = { .dqb_bhardlimit = (bytes + 1023) / 1024, .dqb_valid = QIF_BLIMITS };
-    int result = ioctl(fd, FS_IOC_FSGETXATTR, &attributes);
-    if (bytes == 0) {
-        result = (int)syscall(SYS_quotactl_fd, fd, QCMD(Q_SETQUOTA, PRJQUOTA), project, &limit);
-    } else if (result == 0) {
+    int result = (int)syscall(SYS_quotactl_fd, fd, QCMD(Q_SETQUOTA, PRJQUOTA), project, &limit);
+    if (result == 0 && bytes > 0 && (result = ioctl(fd, FS_IOC_FSGETXATTR, &attributes)) == 0) {
         attributes.fsx_projid = project;
         attributes.fsx_xflags |= FS_XFLAG_PROJINHERIT;
-        result = (int)syscall(SYS_quotactl_fd, fd, QCMD(Q_SETQUOTA, PRJQUOTA), project, &limit);
-        if (result == 0) result = ioctl(fd, FS_IOC_FSSETXATTR, &attributes);
+        result = ioctl(fd, FS_IOC_FSSETXATTR, &attributes);
     }
     int saved = errno;
     close(fd);

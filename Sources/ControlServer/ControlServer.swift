@@ -23,7 +23,7 @@ public struct ControlServer: Sendable {
     /// The group whose members may ask.
     let group: UInt32?
     private let limits: ConnectionLimits
-    /// Requests with a large body that are worked on at once.
+    /// Decodes the bodies of requests.
     let uploads = WorkQueue(most: 16)
 
     public init(

@@ -1,6 +1,5 @@
 internal import Crypto
 internal import Foundation
-internal import Glibc
 internal import HostOS
 
 /// Seals stored recipes: they hold values of variables and of env files, and the database is what people copy.

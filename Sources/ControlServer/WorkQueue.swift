@@ -1,4 +1,3 @@
-internal import ControlAPI
 internal import Dispatch
 internal import Synchronization
 
@@ -15,7 +14,7 @@ final class WorkQueue: Sendable {
 
     /// Does a piece of work in its turn.
     ///
-    /// - Throws: what the work throws, or ``ControlAPI/ErrorInfo`` when too much is waiting
+    /// - Throws: what the work throws, or ``Busy`` when too much is waiting
     func run<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
         let admitted = waiting.withLock { count in
             guard count < most else { return false }

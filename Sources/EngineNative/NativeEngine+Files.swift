@@ -14,7 +14,7 @@ extension NativeEngine {
         note(container.writableDirectories)
         // Most containers name nothing of the host, and need no look at what is mounted.
         let mounts = container.namesHostFiles ? MountTable.read() : []
-        let writable = container.namesHostFiles ? writableDirectories(mounts) : WritableDirectories([], mounts: mounts)
+        let writable = container.namesHostPaths ? writableDirectories(mounts) : WritableDirectories([], mounts: mounts)
         try addRoot(container, image, &spec, mounts, writable)
         if container.root != .host {
             try spec.addBind(try .own("\(paths.etc)/hosts"), "/etc/hosts", [.readOnly])
@@ -111,13 +111,18 @@ extension NativeEngine {
 
 extension ContainerSpec {
     /// Directories and files of the host that the container can write to.
-    package var writableDirectories: [String] {
+    var writableDirectories: [String] {
         mounts.compactMap { mount in
             if case .bind(let path) = mount.source, !mount.readOnly { path } else { nil }
         }
     }
 
-    var namesHostFiles: Bool {
-        if case .image = root { mounts.contains { if case .bind = $0.source { true } else { false } } } else { true }
+    /// Whether the recipe names a path of the host.
+    var namesHostPaths: Bool {
+        if case .directory = root { return true }
+        return mounts.contains { if case .bind = $0.source { true } else { false } }
     }
+
+    /// Whether the container sees files of the host.
+    var namesHostFiles: Bool { root == .host || namesHostPaths }
 }

@@ -1,5 +1,4 @@
 internal import Glibc
-internal import Synchronization
 
 /// How many descriptors this process may have.
 package enum Descriptors {

@@ -93,8 +93,8 @@ public actor Supervisor {
             do {
                 let forgotten = try await store.prune(keep: 10_000, before: now - .seconds(90 * 86400), own: own)
                 if !forgotten.isEmpty { await engine.forget(forgotten) }
-                try store.keepReserve()
             } catch { log.error("the history cannot be pruned", metadata: ["error": "\(error)"]) }
+            do { try store.keepReserve() } catch { log.warning("there is no reserve for the history", metadata: ["error": "\(error)"]) }
         }
     }
 

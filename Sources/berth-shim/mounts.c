@@ -14,8 +14,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MS_PRIVATE_FLAG (1UL << 18) /* of sys/mount.h, which clashes with linux/mount.h in glibc 2.36 */
-
 int mounts_clone(int dir, const char *path, unsigned flags)
 {
     return (int)syscall(SYS_open_tree, dir, path, flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);

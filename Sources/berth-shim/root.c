@@ -17,7 +17,6 @@ int mount(const char *source, const char *target, const char *type, unsigned lon
 int umount2(const char *target, int flags);
 #define MS_NODEV_FLAG 4UL
 #define MS_REC_FLAG 16384UL
-#define MS_PRIVATE_FLAG (1UL << 18)
 #define MNT_DETACH_FLAG 2
 
 /* Layers below, the run's own writable layer above. Layers are named relative to the working directory, which the shim

@@ -162,6 +162,9 @@ int system_mount_dev(const struct spec *spec, int root, const int devices[DEVICE
 /* Hides what container engines hide of /proc; the null device comes from `dev`. */
 int system_mask_proc(const struct spec *spec, int proc, int dev, struct error *err);
 
+/* Of sys/mount.h, which clashes with linux/mount.h in glibc 2.36. */
+#define MS_PRIVATE_FLAG (1UL << 18)
+
 /* New mount API (mounts.c). Options are "key", "value" pairs; value NULL is a flag. */
 int mounts_new(const char *type, const char *const options[][2], unsigned attributes, struct error *err);
 /* Puts a detached mount in its place; closes `target`, keeps `tree`. */
