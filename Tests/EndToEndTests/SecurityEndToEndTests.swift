@@ -355,16 +355,19 @@ struct SecurityEndToEndTests {
               filler: { rootfs: host, command: [sh, -c, "cat /dev/zero > /big"], init: true, restart: always, stop_grace_period: 1s }
               good: { rootfs: host, command: [sh, -c, "while :; do date > /tmp/now; sleep 0.2; done"], init: true }
             jobs:
-              tick: { rootfs: host, command: ['true'], schedule: every 1s }
+              # A commit may wait for the disk while it takes in what was written: one due time waits for the other, and none is lost.
+              tick: { rootfs: host, command: ['true'], schedule: every 2s, overlap: queue }
             """)
         for _ in 0..<300 where !it.berth("ps").errors.contains("t/filler") { usleep(100_000) }
         let notice = it.berth("ps").errors
         #expect(notice.contains("t/filler (run ") && notice.contains("is frozen until there is space"), "\(notice)")
         #expect(it.berth("doctor").output.contains("t/filler"))
         let before = Int(it.sql("select count(*) from due_times where result = 'ran'")) ?? 0
-        sleep(4)
+        sleep(8)
         #expect((Int(it.sql("select count(*) from due_times where result = 'ran'")) ?? 0) - before >= 3)
-        #expect(it.sql("select count(*) from due_times where result != 'ran'") == "0")
+        #expect(
+            it.sql("select name, result, reason, due_at from due_times where result != 'ran'") == "",
+            "\(it.sql("select * from runs order by due_at limit 12")) \(it.log_)")
         #expect(it.sql("select group_concat(name || ' ' || state) from services") == "filler running,good running")
         // Stopped, it gives the space back.
         #expect(it.berth("stop", "filler").code == 0)
