@@ -46,13 +46,13 @@ final class HostPlace: Sendable {
     ///   - path: absolute
     ///   - writable: directories that containers can write to
     static func open(_ path: String, writable: WritableDirectories) throws(EngineError) -> HostPlace {
-        var walk = try Walk(path, writable)
-        return try walk.run()
+        let follower = BindWalk(path: path, writable: writable)
+        return try HostPlace(descriptor: try follower.descriptor(), path: path)
     }
 }
 
 /// Which file it is, whatever it is called.
-struct FileIdentity: Hashable, Sendable {
+struct FileIdentity: Hashable, Sendable, Codable {
     let device: UInt
     let inode: UInt
 
@@ -69,130 +69,59 @@ struct FileIdentity: Hashable, Sendable {
     }
 }
 
-/// Directories of the host that containers can write to, at the time of one launch.
-struct WritableDirectories {
-    private let identities: Set<FileIdentity>
-    /// The same as places in their file systems, for directories that are mounted a second time elsewhere.
-    private let locations: [HostLocation]
+/// The walk to the source of a bind mount.
+private struct BindWalk {
+    let path: String
+    let writable: WritableDirectories
 
-    /// - Parameter paths: absolute; those that are not there count for nothing
-    init(_ paths: some Sequence<String>, mounts: @autoclosure () -> [MountTable]) {
-        var identities: Set<FileIdentity> = []
-        var locations: [HostLocation] = []
-        var table: [MountTable]?
-        for path in paths {
-            let fd = clinux_open_place(AT_FDCWD, path, 0)
-            guard fd >= 0 else { continue }
-            defer { close(fd) }
+    /// Opened with `O_PATH`; the caller's to close.
+    func descriptor() throws(EngineError) -> Int32 {
+        // Asked once a walk at most: what the host mounts while it is looked at (autofs) is among them.
+        var mounts: [MountTable]?
+        var mount: Int?
+        // The directory from which on links are not followed.
+        var boundary: String?
+        let walk = try reach { () throws(HostFile.Failure) in try PathWalk(path) }
+        func arrived() {
+            guard boundary == nil, !writable.isEmpty else { return }
             var info = stat()
-            guard fstat(fd, &info) == 0, info.st_mode & S_IFMT == S_IFDIR else { continue }
-            identities.insert(FileIdentity(info))
-            let known = table ?? mounts()
-            table = known
-            if let location = HostLocation(descriptor: fd, known) { locations.append(location) }
-            // A mount takes along what is mounted below it.
-            let name = HostLocation.name(of: fd)
-            for mount in known where HostLocation.relative(mount.target, to: name).map({ !$0.isEmpty }) ?? false {
-                locations.append(HostLocation(device: mount.device, path: mount.root))
-                if let identity = FileIdentity(path: mount.target) { identities.insert(identity) }
+            guard fstat(walk.descriptor, &info) == 0 else { return }
+            if writable.contains(FileIdentity(info)) {
+                boundary = HostLocation.name(of: walk.descriptor)
+                return
+            }
+            // A part of a file system that is mounted here, as by `mount --bind`, may lie in one of them.
+            let id = HostLocation.mountID(of: walk.descriptor)
+            guard id != mount else { return }
+            mount = id
+            if mounts == nil || mounts?.contains(where: { $0.id == id }) == false { mounts = MountTable.read() }
+            if writable.contains(HostLocation(descriptor: walk.descriptor, mounts ?? [])) { boundary = HostLocation.name(of: walk.descriptor) }
+        }
+        arrived()
+        while let component = walk.upcoming {
+            if component == "..", let boundary { throw refusal("leads up and out of", boundary) }
+            guard let step = try reach({ () throws(HostFile.Failure) in try walk.next() }) else { break }
+            switch step {
+            case .entered: arrived()
+            case .link(let name, _, let target):
+                if let boundary { throw refusal("leads through the link '\(name)' in", boundary) }
+                if try reach({ () throws(HostFile.Failure) in try walk.follow(target) }) {
+                    mount = nil
+                    arrived()
+                }
             }
         }
-        self.identities = identities
-        self.locations = locations
+        return walk.take()
     }
 
-    var isEmpty: Bool { identities.isEmpty }
-
-    func contains(_ identity: FileIdentity) -> Bool { identities.contains(identity) }
-
-    /// Whether a place lies in one of them under another name.
-    func contains(_ location: HostLocation?) -> Bool { location.map { place in locations.contains { place.lies(in: $0) } } ?? false }
-}
-
-/// A walk along a path, component by component.
-private struct Walk {
-    private let path: String
-    private let writable: WritableDirectories
-    private var current: Int32
-    /// Components to come, last first.
-    private var pending: [Substring]
-    private var links = 0
-    private var mount: Int?
-    /// The directory from which on links are not followed.
-    private var boundary: String?
-
-    init(_ path: String, _ writable: WritableDirectories) throws(EngineError) {
-        self.path = path
-        self.writable = writable
-        pending = path.split(separator: "/").reversed()
-        current = clinux_open_place(AT_FDCWD, "/", O_DIRECTORY)
-        guard current >= 0 else { throw .sandbox("cannot open /: \(String(cString: strerror(errno)))") }
-    }
-
-    mutating func run() throws(EngineError) -> HostPlace {
-        do throws(EngineError) {
-            try arrived()
-            while let component = pending.popLast() { try step(String(component)) }
-        } catch {
-            close(current)
-            throw error
+    private func reach<Value>(_ body: () throws(HostFile.Failure) -> Value) throws(EngineError) -> Value {
+        do throws(HostFile.Failure) { return try body() } catch {
+            switch error.code {
+            case ENOENT: throw .sandbox("the mount's source \(path) is not there")
+            case ELOOP: throw .sandbox("the mount's source \(path) leads through more links than can be followed")
+            default: throw .sandbox("the mount's source \(path) cannot be opened: \(String(cString: strerror(error.code)))")
+            }
         }
-        return try HostPlace(descriptor: current, path: path)
-    }
-
-    private mutating func step(_ component: String) throws(EngineError) {
-        if component == "." { return }
-        if component == "..", let boundary { throw refusal("leads up and out of", boundary) }
-        let next = clinux_open_place(current, component, O_NOFOLLOW)
-        guard next >= 0 else {
-            let code = errno
-            if code == ENOENT { throw .sandbox("the mount's source \(path) is not there") }
-            throw .sandbox("the mount's source \(path) cannot be opened at '\(component)': \(String(cString: strerror(code)))")
-        }
-        var info = stat()
-        guard fstat(next, &info) == 0, info.st_mode & S_IFMT == S_IFLNK else {
-            close(current)
-            current = next
-            return try arrived()
-        }
-        if let boundary {
-            close(next)
-            throw refusal("leads through the link '\(component)' in", boundary)
-        }
-        try follow(next)
-    }
-
-    private mutating func follow(_ link: Int32) throws(EngineError) {
-        defer { close(link) }
-        var buffer = [CChar](repeating: 0, count: 4097)
-        let length = readlinkat(link, "", &buffer, 4096)
-        links += 1
-        guard length > 0, links <= 40 else { throw .sandbox("the mount's source \(path) leads through more links than can be followed") }
-        let text = String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        pending += text.split(separator: "/").reversed()
-        guard text.hasPrefix("/") else { return }
-        let root = clinux_open_place(AT_FDCWD, "/", O_DIRECTORY)
-        guard root >= 0 else { throw .sandbox("cannot open /: \(String(cString: strerror(errno)))") }
-        close(current)
-        current = root
-        mount = nil
-        try arrived()
-    }
-
-    /// Looks whether a container can write to where the walk is now.
-    private mutating func arrived() throws(EngineError) {
-        guard boundary == nil, !writable.isEmpty else { return }
-        var info = stat()
-        guard fstat(current, &info) == 0 else { return }
-        if writable.contains(FileIdentity(info)) {
-            boundary = HostLocation.name(of: current)
-            return
-        }
-        // A part of a file system that is mounted here, as by `mount --bind`, may lie in one of them.
-        let id = HostLocation.mountID(of: current)
-        guard id != mount else { return }
-        mount = id
-        if writable.contains(HostLocation(descriptor: current, MountTable.read())) { boundary = HostLocation.name(of: current) }
     }
 
     private func refusal(_ what: String, _ directory: String) -> EngineError {
@@ -201,7 +130,7 @@ private struct Walk {
 }
 
 /// Where something is, whatever mount it is reached by: a file system, and a path inside it.
-struct HostLocation: Hashable {
+struct HostLocation: Hashable, Sendable, Codable {
     let device: String
     let path: String
 
@@ -221,11 +150,7 @@ struct HostLocation: Hashable {
     func lies(in other: HostLocation) -> Bool { device == other.device && HostLocation.relative(path, to: other.path) != nil }
 
     /// The descriptor's path, as the kernel tells it now.
-    static func name(of descriptor: Int32) -> String {
-        var buffer = [CChar](repeating: 0, count: 4097)
-        let length = readlink("/proc/self/fd/\(descriptor)", &buffer, 4096)
-        return length > 0 ? String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self) : ""
-    }
+    static func name(of descriptor: Int32) -> String { HostFile.link("/proc/self/fd/\(descriptor)") ?? "" }
 
     static func mountID(of descriptor: Int32) -> Int? {
         guard let text = try? HostFile.text("/proc/self/fdinfo/\(descriptor)") else { return nil }

@@ -11,10 +11,10 @@ extension NativeEngine {
         let container = run.container
         // Before any of them is opened: each takes a descriptor.
         guard container.mounts.count < LaunchSpec.mostPlaces else { throw .sandbox("a container can have \(LaunchSpec.mostPlaces) mounts, and no more") }
-        note(container.writableDirectories)
+        shared.note(container.writableDirectories)
         // Most containers name nothing of the host, and need no look at what is mounted.
         let mounts = container.namesHostFiles ? MountTable.read() : []
-        let writable = container.namesHostPaths ? writableDirectories(mounts) : WritableDirectories([], mounts: mounts)
+        let writable = container.namesHostPaths ? shared.now(mounts) : WritableDirectories()
         try addRoot(container, image, &spec, mounts, writable)
         if container.root != .host {
             try spec.addBind(try .own("\(paths.etc)/hosts"), "/etc/hosts", [.readOnly])
@@ -42,13 +42,14 @@ extension NativeEngine {
             let root = try HostPlace.own("/")
             try spec.addRoot(root)
             // Other runs' files and the history are no container's business, even where the host's files are its root.
-            for hidden in try ownFiles.visible(from: root, recursive: false, mounts) { try spec.add(.hide, hidden) }
+            for path in try ownFiles.visible(from: root, recursive: false, mounts) { try spec.add(.hide, path) }
             for disk in MountTable.hostDisks(mounts) {
                 // A disk of Berth's own is left out: what is its place shows nothing.
                 guard let place = try? HostPlace.own(disk), place.isDirectory, let own = try? ownFiles.visible(from: place, recursive: false, mounts) else {
                     continue
                 }
-                try spec.addBind(place, disk, [.readOnly], hidden: own)
+                try checkCovers(own, container, "the host's disk at \(disk)")
+                try spec.addBind(place, disk, [.readOnly, .optional], hidden: own)
             }
             // Sockets and secrets of the host's own services are in /run; nothing of it is for a container.
             try spec.addTemporary("/run", size: nil, mode: 0o755)
@@ -80,7 +81,7 @@ extension NativeEngine {
             case .bind(let path):
                 let place = try HostPlace.open(path, writable: writable)
                 if place.isDirectory { flags.insert(.recursive) }
-                try spec.addBind(place, mount.target, flags, hidden: try check(place, privileged: container.privileged, mounts))
+                try spec.addBind(place, mount.target, flags, hidden: try check(place, container, mounts))
             }
         }
         try addTemporaries(&spec, shorterThan: .max)
@@ -88,25 +89,30 @@ extension NativeEngine {
 
     private static func named(_ target: String) -> LaunchSpec.MountFlags { DevicePlaces.contains(target) ? [.named] : [] }
 
-    /// What containers can write to now.
-    func writableDirectories(_ mounts: [MountTable]) -> WritableDirectories {
-        WritableDirectories(writableDirectories.withLock { $0 }, mounts: mounts)
-    }
-
     /// What a bind may not show, relative to it.
     ///
     /// - Throws: when it may not be mounted at all
-    func check(_ place: HostPlace, privileged: Bool, _ mounts: [MountTable]) throws(EngineError) -> [String] {
-        if place.identity == FileIdentity(path: "/"), !privileged {
+    func check(_ place: HostPlace, _ container: ContainerSpec, _ mounts: [MountTable]) throws(EngineError) -> [String] {
+        if place.identity == FileIdentity(path: "/"), !container.privileged {
             throw .sandbox(
                 "the mount of / would bring the kernel's own files of the host: mount the directories that are needed, or say 'privileged: true'")
         }
+        // What was mounted by being looked at (autofs) is not among those that were there before.
+        let id = HostLocation.mountID(of: place.descriptor)
+        let mounts = mounts.contains { $0.id == id } ? mounts : MountTable.read()
         // What lies above them may be seen; in their place the container finds an empty directory.
-        return try ownFiles.visible(from: place, recursive: place.isDirectory, mounts)
+        let hidden = try ownFiles.visible(from: place, recursive: place.isDirectory, mounts)
+        try checkCovers(hidden, container, "the mount of \(place.path)")
+        return hidden
     }
 
-    /// Remembers directories that containers can write to.
-    func note(_ directories: some Sequence<String>) { writableDirectories.withLock { $0.formUnion(directories) } }
+    /// Refuses a cover over Berth's own files to who could take it away. A privileged container has the host's disks anyway.
+    private func checkCovers(_ hidden: [String], _ container: ContainerSpec, _ what: String) throws(EngineError) {
+        guard let first = hidden.first, !container.privileged, container.capabilities.contains(.sysAdmin) else { return }
+        throw .sandbox(
+            "\(what) holds Berth's own files (\(first)), and a container with cap_add SYS_ADMIN could uncover them: refused; mount the directories that are needed"
+        )
+    }
 }
 
 extension ContainerSpec {

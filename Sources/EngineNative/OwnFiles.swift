@@ -51,7 +51,10 @@ final class OwnFiles: Sendable {
                 }
             }
         }
-        return Set(found).sorted()
+        // What lies in one of them is hidden with it.
+        return Set(found).sorted().reduce(into: []) { kept, path in
+            if !kept.contains(where: { HostLocation.relative(path, to: $0) != nil }) { kept.append(path) }
+        }
     }
 
     /// A second name for a file that lies directly in one of ours, such as the history.

@@ -30,7 +30,7 @@ static int check_spec(void)
     return result < 0;
 }
 
-static int write_filter(const char *text, bool socketcall)
+static int write_filter(const char *text, char *const *words)
 {
     struct error err;
     char *end;
@@ -40,7 +40,16 @@ static int write_filter(const char *text, bool socketcall)
         fprintf(stderr, "berth-shim: '%s' is not a capability mask in hexadecimal\n", text);
         return 2;
     }
-    if (seccomp_write(1, capabilities, socketcall, &err) == 0) return 0;
+    struct seccomp_options options = { 0 };
+    for (; *words; words++) {
+        if (strcmp(*words, "socketcall") == 0) options.socketcall = true;
+        else if (strcmp(*words, "fixed-projects") == 0) options.fixed_projects = true;
+        else {
+            fprintf(stderr, "berth-shim: the filter has no option '%s'\n", *words);
+            return 2;
+        }
+    }
+    if (seccomp_write(1, capabilities, options, &err) == 0) return 0;
     fprintf(stderr, "berth-shim: %s\n", err.text);
     return 1;
 }
@@ -57,10 +66,9 @@ int main(int count, char **arguments)
         return run(CONTROL_FD);
     }
     if (count == 2 && strcmp(arguments[1], "check-spec") == 0) return check_spec();
-    if (count == 3 && strcmp(arguments[1], "seccomp") == 0) return write_filter(arguments[2], false);
-    if (count == 4 && strcmp(arguments[1], "seccomp") == 0 && strcmp(arguments[3], "socketcall") == 0) return write_filter(arguments[2], true);
+    if (count >= 3 && strcmp(arguments[1], "seccomp") == 0) return write_filter(arguments[2], arguments + 3);
     if (count == 3 && strcmp(arguments[1], "remove-tree") == 0) return remove_tree(arguments[2], 0);
-    fprintf(stderr, "usage: berth-shim run | check-spec | seccomp CAPABILITIES [socketcall] | remove-tree DIRECTORY\n"
+    fprintf(stderr, "usage: berth-shim run | check-spec | seccomp CAPABILITIES [socketcall] [fixed-projects] | remove-tree DIRECTORY\n"
                     "berthd starts this program, one process a run; it is not for use by hand.\n");
     return 2;
 }

@@ -100,6 +100,8 @@ int mounts_detach(const struct spec *spec, const int *descriptors, int *trees, s
         if (entry->kind != MOUNT_BIND) continue;
         unsigned recursive = entry->flags & MOUNT_RECURSIVE ? AT_RECURSIVE : 0;
         trees[i] = mounts_clone(descriptors[entry->descriptor], "", AT_EMPTY_PATH | recursive);
+        /* The kernel copies nothing that was unmounted since it was opened. */
+        if (trees[i] < 0 && errno == EINVAL && entry->flags & MOUNT_OPTIONAL) continue;
         int result = trees[i] < 0 ? fail(err, errno, "cannot open the mount's source %.200s", entry->source) : 0;
         /* Private: a copy of a shared mount is its peer, and what the container mounts on it would be mounted on the host. */
         struct mount_attr attr = { .attr_set = attributes_of(entry), .propagation = MS_PRIVATE_FLAG };
@@ -146,6 +148,7 @@ static int new_tmpfs(const struct mount_entry *entry, struct error *err)
 static int add(const struct spec *spec, size_t index, int root, int proc, int dev, int tree, struct error *err)
 {
     const struct mount_entry *entry = &spec->mounts[index];
+    if (tree < 0 && entry->flags & MOUNT_OPTIONAL) return 0;
     hook("target");
     int target = inside_make(root, entry->target, entry->kind == MOUNT_BIND && (entry->flags & MOUNT_FILE), err);
     if (target < 0) return -1;
@@ -165,7 +168,5 @@ int mounts_add(const struct spec *spec, int root, int proc, int dev, const int *
 {
     for (size_t i = 0; i < spec->mount_count; i++)
         if (add(spec, i, root, proc, dev, trees[i], err) < 0) return -1;
-    for (size_t i = 0; i < spec->hidden_count; i++)
-        if (spec->hidden[i].mount == 0 && mounts_mask(root, spec->hidden[i].path, dev, err) < 0) return -1;
     return 0;
 }

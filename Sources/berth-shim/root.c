@@ -6,10 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 /* sys/mount.h clashes with linux/mount.h in glibc 2.36; these are all that is used of it. */
@@ -18,6 +22,67 @@ int umount2(const char *target, int flags);
 #define MS_NODEV_FLAG 4UL
 #define MS_REC_FLAG 16384UL
 #define MNT_DETACH_FLAG 2
+
+/* One directory of the writable layer as it is below: the same owner and mode, so that the two are one for the container. */
+static int copy_directory(int lower, const char *path, int upper, const char *name, struct error *err)
+{
+    struct stat st;
+    int below = inside_openat2(lower, path, O_PATH | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+    if (below < 0 || fstat(below, &st) < 0) {
+        int saved = errno;
+        if (below >= 0) close(below);
+        return fail(err, saved, "cannot hide %.200s", path);
+    }
+    close(below);
+    if (mkdirat(upper, name, 0700) < 0 && errno != EEXIST) return fail(err, errno, "cannot hide %.200s", path);
+    int made = openat(upper, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (made < 0 || fchown(made, st.st_uid, st.st_gid) < 0 || fchmod(made, st.st_mode & 07777) < 0) {
+        int saved = errno;
+        if (made >= 0) close(made);
+        return fail(err, saved, "cannot hide %.200s", path);
+    }
+    return made;
+}
+
+/* Makes a directory of the layer below empty for the container: in the writable layer there is one of the same name which
+ * covers it (an opaque directory, in the kernel's overlayfs.rst). Nothing is mounted over it that could be taken away. */
+static int hide_in(int lower, int upper, const char *path, struct error *err)
+{
+    int at = dup(upper);
+    for (const char *end = path; at >= 0 && *end;) {
+        const char *start = end;
+        end = start + strcspn(start, "/");
+        char so_far[4096], name[256];
+        snprintf(so_far, sizeof so_far, "%.*s", (int)(end - path), path);
+        snprintf(name, sizeof name, "%.*s", (int)(end - start), start);
+        int next = copy_directory(lower, so_far, at, name, err);
+        close(at);
+        if (next < 0) return -1;
+        at = next;
+        while (*end == '/') end++;
+    }
+    if (at < 0) return fail(err, errno, "cannot hide %.200s", path);
+    int result = fsetxattr(at, "trusted.overlay.opaque", "y", 1, 0);
+    if (result < 0) fail(err, errno, "cannot hide %.200s", path);
+    close(at);
+    return result;
+}
+
+static int hide_all(const struct spec *spec, const char *upper, struct error *err)
+{
+    bool some = false;
+    for (size_t i = 0; i < spec->hidden_count; i++) some = some || spec->hidden[i].mount == 0;
+    if (!some) return 0;
+    /* The layer below is the working directory: see mount_overlay. */
+    int lower = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int above = open(upper, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int result = lower < 0 || above < 0 ? fail(err, errno, "cannot open the layers of the root file system") : 0;
+    for (size_t i = 0; result == 0 && i < spec->hidden_count; i++)
+        if (spec->hidden[i].mount == 0) result = hide_in(lower, above, spec->hidden[i].path, err);
+    if (lower >= 0) close(lower);
+    if (above >= 0) close(above);
+    return result;
+}
 
 /* Layers below, the run's own writable layer above. Layers are named relative to the working directory, which the shim
  * chose: so the options fit in one page, and a directory that came as a descriptor is just ".". */
@@ -30,6 +95,7 @@ static int mount_overlay(const struct spec *spec, char *staging, size_t staging_
     const char *const directories[] = { spec->scratch, upper, work, staging };
     for (size_t i = 0; i < 4; i++)
         if (mkdir(directories[i], i == 1 || i == 3 ? 0755 : 0700) < 0 && errno != EEXIST) return fail(err, errno, "cannot make %s", directories[i]);
+    if (hide_all(spec, upper, err) < 0) return -1;
     size_t length = 0;
     FILE *text = open_memstream(&options, &length);
     if (!text) return fail(err, errno, "cannot describe the root file system");

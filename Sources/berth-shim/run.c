@@ -4,7 +4,7 @@
  * On the control socket, shim to daemon: 'C' (created), 'S' (started) or 'E' and a sentence; daemon to shim: the spec,
  * then 'G'. End of file instead of 'G' means that the daemon is gone: nothing is run, and nothing is left behind. */
 #define _GNU_SOURCE
-#include "shim.h"
+#include "run.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,28 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SETUP_TIMEOUT_MS 30000
 #define EMPTY_TIMEOUT_MS 30000
 #define DRAIN_TIMEOUT_MS 2000
 #define LOG_AHEAD_US 20000
-
-struct shim {
-    struct spec spec;
-    struct log *log;
-    struct ending ending;
-    pid_t container;
-    int control, pidfd, fifo, signals;
-    int ready, go, out, err_out, status; /* the shim's ends of the pipes, -1 when closed */
-    int64_t kill_at, timeout_at;         /* boot-time milliseconds, 0 = never */
-    int64_t watched_since;               /* boot-time milliseconds */
-    int *descriptors, *trees;            /* from the daemon, and the binds' detached mounts, one a mount */
-};
-
-static void shut(int *fd)
-{
-    if (*fd >= 0) close(*fd);
-    *fd = -1;
-}
 
 static void tell(struct shim *shim, char kind, const char *text)
 {
@@ -90,110 +71,6 @@ static int open_fifo(const struct spec *spec, struct error *err)
     if (mkfifo(path, 0600) < 0 && errno != EEXIST) return fail(err, errno, "cannot make %s", path);
     int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     return fd < 0 ? fail(err, errno, "cannot open %s", path) : fd;
-}
-
-static int open_pipe(int ends[2], struct error *err)
-{
-    return pipe2(ends, O_CLOEXEC) < 0 ? fail(err, errno, "cannot make a pipe") : 0;
-}
-
-/* What the child's relative layers start from: its copy of the working directory is in its own mount namespace, while a
- * descriptor would still be in the host's. */
-static int enter_layers(const struct shim *shim, struct error *err)
-{
-    const struct spec *spec = &shim->spec;
-    if (spec->root_descriptor == NO_DESCRIPTOR)
-        return chdir(spec->layers_dir) < 0 ? fail(err, errno, "cannot enter %s", spec->layers_dir) : 0;
-    return fchdir(shim->descriptors[spec->root_descriptor]) < 0 ? fail(err, errno, "cannot enter the root file system's directory") : 0;
-}
-
-/* Descriptors of the host's directories are the child's business only. */
-static void let_go_of_sources(struct shim *shim)
-{
-    for (size_t i = 0; shim->descriptors && i < shim->spec.descriptors; i++) shut(&shim->descriptors[i]);
-    for (size_t i = 0; shim->trees && i < shim->spec.mount_count; i++) shut(&shim->trees[i]);
-}
-
-static int take_sources(struct shim *shim, struct error *err)
-{
-    shim->descriptors = calloc(shim->spec.descriptors + 1, sizeof *shim->descriptors);
-    shim->trees = calloc(shim->spec.mount_count + 1, sizeof *shim->trees);
-    if (!shim->descriptors || !shim->trees) return fail(err, ENOMEM, "cannot take the mounts' sources");
-    for (size_t i = 0; i < shim->spec.descriptors; i++) shim->descriptors[i] = -1;
-    for (size_t i = 0; i < shim->spec.mount_count; i++) shim->trees[i] = -1;
-    if (descriptors_receive(shim->control, shim->descriptors, shim->spec.descriptors, err) < 0) return -1;
-    return mounts_detach(&shim->spec, shim->descriptors, shim->trees, err);
-}
-
-/* Starts the container's first process in new namespaces and, on v2, already in its cgroup. */
-static int clone_container(struct shim *shim, struct error *err)
-{
-    int ready[2], go[2], out[2], err_out[2], status[2];
-    if (open_pipe(ready, err) < 0 || open_pipe(go, err) < 0 || open_pipe(out, err) < 0 || open_pipe(err_out, err) < 0 || open_pipe(status, err) < 0) return -1;
-    struct clone_args arguments = {
-        .flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD | (shim->spec.host_network ? 0 : CLONE_NEWNET),
-        .pidfd = (uint64_t)(uintptr_t)&shim->pidfd,
-        .exit_signal = SIGCHLD,
-    };
-    int cgroup = -1;
-    if (shim->spec.cgroup_v2) {
-        cgroup = open(shim->spec.cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (cgroup < 0) return fail(err, errno, "cannot open the cgroup %s", shim->spec.cgroup_v2);
-        arguments.flags |= CLONE_INTO_CGROUP;
-        arguments.cgroup = (uint64_t)cgroup;
-    }
-    if (enter_layers(shim, err) < 0) return -1;
-    long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
-    if (pid == 0) {
-        struct sandbox_pipes pipes = { .ready = ready[1], .go = go[0], .out = out[1], .err_out = err_out[1], .status = status[1] };
-        sandbox_enter(&shim->spec, &pipes, shim->trees);
-    }
-    int saved = errno;
-    if (chdir("/") < 0) fail(err, errno, "cannot leave the layers' directory");
-    let_go_of_sources(shim);
-    fcntl(status[0], F_SETFL, O_NONBLOCK);
-    if (cgroup >= 0) close(cgroup);
-    close(ready[1]);
-    close(go[0]);
-    close(out[1]);
-    close(err_out[1]);
-    close(status[1]);
-    shim->ready = ready[0];
-    shim->go = go[1];
-    shim->out = out[0];
-    shim->err_out = err_out[0];
-    shim->status = status[0];
-    if (pid < 0) return fail(err, saved, "cannot make the container's namespaces");
-    shim->container = (pid_t)pid;
-    return 0;
-}
-
-/* Reads the child's report: "R" is ready, "E..." a sentence, end of file a silent death (or, after go, a good exec). */
-static int read_report(struct shim *shim, bool expect_ready, struct error *err)
-{
-    char text[ERROR_MAX + 1];
-    size_t used = 0;
-    struct pollfd waiting[2] = { { .fd = shim->ready, .events = POLLIN }, { .fd = shim->control, .events = POLLIN } };
-    int64_t until = now_boot_ms() + SETUP_TIMEOUT_MS;
-    for (;;) {
-        int64_t left = until - now_boot_ms();
-        int count = left <= 0 ? 0 : poll(waiting, expect_ready ? 2 : 1, (int)left);
-        if (count < 0 && errno == EINTR) continue;
-        if (count <= 0) return fail(err, 0, "the sandbox was not set up within %d seconds", SETUP_TIMEOUT_MS / 1000);
-        if (expect_ready && waiting[0].revents == 0 && waiting[1].revents & (POLLHUP | POLLERR)) return fail(err, 0, "the daemon left during set-up");
-        if (waiting[0].revents == 0) {
-            waiting[1].fd = -1;
-            continue;
-        }
-        ssize_t got = read(shim->ready, text + used, sizeof text - 1 - used);
-        if (got < 0 && errno == EINTR) continue;
-        if (got > 0) used += (size_t)got;
-        if (expect_ready && used > 0 && text[0] == 'R') return 0;
-        if (got > 0 && used < sizeof text - 1) continue;
-        text[used] = 0;
-        if (used > 1 && text[0] == 'E') return fail(err, 0, "%s", text + 1);
-        return expect_ready ? fail(err, 0, "the container's first process died during set-up") : 0;
-    }
 }
 
 static void kill_container(struct shim *shim)
@@ -391,8 +268,8 @@ static int prepare(struct shim *shim, struct error *err)
 {
     if ((shim->signals = open_signals(err)) < 0 || (shim->fifo = open_fifo(&shim->spec, err)) < 0) return -1;
     if (!(shim->log = log_open(shim->spec.log_base, shim->spec.log_cap, err))) return -1;
-    if (take_sources(shim, err) < 0) return -1;
-    if (clone_container(shim, err) < 0 || read_report(shim, true, err) < 0) return -1;
+    if (birth_take_sources(shim, err) < 0) return -1;
+    if (birth_clone(shim, err) < 0 || birth_report(shim, true, err) < 0) return -1;
     return record_facts(&shim->spec, shim->container, err);
 }
 
@@ -426,7 +303,7 @@ int run(int control)
     if (shim.spec.timeout_ms > 0) shim.timeout_at = now_boot_ms() + (int64_t)shim.spec.timeout_ms;
     if (write_all(shim.go, "G", 1) < 0) fail(&err, errno, "the container's first process died before it was released");
     shut(&shim.go);
-    if (read_report(&shim, false, &err) < 0) {
+    if (birth_report(&shim, false, &err) < 0) {
         shim.ending.start_error = true;
         snprintf(shim.ending.message, sizeof shim.ending.message, "%s", err.text);
         tell(&shim, 'E', err.text);

@@ -6,6 +6,8 @@
  *                   knows no other way have it back by `security_opt: [seccomp=socketcall]`.
  *   socket          the same families, but compared by the 32 bits that the kernel reads: by 64 bits, as libseccomp compares,
  *                   a family with a bit above those would not be the one that is refused.
+ *   ioctl           where a container's writable layer has a limit, FS_IOC_FSSETXATTR and FS_IOC_SETFLAGS are not there (ENOTTY):
+ *                   with them the container's root takes files out of the project that is counted.
  *   x32             no such call (Docker: as for 64 bits): no distribution has programs for it.
  *   clone3, and what is newer than this list: no such call, as with Docker, so that a C library goes on without it. */
 #define _GNU_SOURCE
@@ -15,6 +17,7 @@
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -132,28 +135,56 @@ static int add_rules(scmp_filter_ctx filter, uint64_t capabilities, int *highest
 #define NATIVE AUDIT_ARCH_X86_64
 #define COMPATIBLE AUDIT_ARCH_I386
 #define SOCKETCALL 102u
+#define IOCTL 16u
 #elif defined(__aarch64__)
 #define NATIVE AUDIT_ARCH_AARCH64
 #define COMPATIBLE AUDIT_ARCH_ARM
 #define SOCKETCALL 102u
+#define IOCTL 29u
 #else
 #error "which machine's calls are filtered here?"
 #endif
+
+#define COMPATIBLE_IOCTL 54u
 
 #define ANSWER(errnum) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (errnum))
 #define ALLOWED BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 #define UNLESS(value) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), 0, 1)
 
+/* Requests of ioctl that move a file between projects, or keep new files out of their directory's. The kernel reads 32 bits. */
+static const uint32_t project_requests[] = { FS_IOC_FSSETXATTR, FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS };
+
+static size_t refuse_projects(struct sock_filter *head, uint32_t arch, uint32_t number)
+{
+    size_t used = 0, requests = COUNT(project_requests);
+    uint8_t rest = (uint8_t)(3 + 2 * requests);
+    head[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+    head[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, arch, 0, rest);
+    head[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    head[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, (uint8_t)(rest - 2));
+    /* The low half: both kinds of machine are little-endian. */
+    head[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1]));
+    for (size_t i = 0; i < requests; i++) {
+        head[used++] = (struct sock_filter)UNLESS(project_requests[i]);
+        head[used++] = (struct sock_filter)ANSWER(ENOTTY);
+    }
+    return used;
+}
+
 /* What libseccomp cannot say, before what it compiled. */
-static size_t make_head(struct sock_filter *head, int highest, bool socketcall)
+static size_t make_head(struct sock_filter *head, int highest, struct seccomp_options options)
 {
     size_t used = 0;
+    if (options.fixed_projects) {
+        used += refuse_projects(head + used, NATIVE, IOCTL);
+        used += refuse_projects(head + used, COMPATIBLE, COMPATIBLE_IOCTL);
+    }
     if ((uint32_t)highest < late[COUNT(late) - 1]) highest = (int)late[COUNT(late) - 1];
     head[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
     head[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, COMPATIBLE, 0, 3);
     head[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     head[used++] = (struct sock_filter)UNLESS(SOCKETCALL);
-    head[used++] = socketcall ? (struct sock_filter)ALLOWED : (struct sock_filter)ANSWER(ENOSYS);
+    head[used++] = options.socketcall ? (struct sock_filter)ALLOWED : (struct sock_filter)ANSWER(ENOSYS);
     head[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
     head[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE, 2, 0);
     head[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, COMPATIBLE, 1, 0);
@@ -168,10 +199,10 @@ static size_t make_head(struct sock_filter *head, int highest, bool socketcall)
     return used;
 }
 
-static int put_filter(int fd, int compiled, int highest, bool socketcall, struct error *err)
+static int put_filter(int fd, int compiled, int highest, struct seccomp_options options, struct error *err)
 {
-    struct sock_filter head[64];
-    size_t length = make_head(head, highest, socketcall);
+    struct sock_filter head[96];
+    size_t length = make_head(head, highest, options);
     char buffer[65536];
     off_t size = lseek(compiled, 0, SEEK_END);
     if (size <= 0 || size > (off_t)sizeof buffer || pread(compiled, buffer, (size_t)size, 0) != size) return fail(err, errno, "cannot read the compiled seccomp filter");
@@ -179,7 +210,7 @@ static int put_filter(int fd, int compiled, int highest, bool socketcall, struct
     return 0;
 }
 
-int seccomp_write(int fd, uint64_t capabilities, bool socketcall, struct error *err)
+int seccomp_write(int fd, uint64_t capabilities, struct seccomp_options options, struct error *err)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     if (!filter) return fail(err, ENOMEM, "cannot make a seccomp filter");
@@ -196,7 +227,7 @@ int seccomp_write(int fd, uint64_t capabilities, bool socketcall, struct error *
     if (result >= 0) result = seccomp_export_bpf(filter, compiled);
     seccomp_release(filter);
     if (result < 0) fail(err, -result, "cannot compile the seccomp filter");
-    else result = put_filter(fd, compiled, highest, socketcall, err);
+    else result = put_filter(fd, compiled, highest, options, err);
     if (compiled >= 0) close(compiled);
     return result < 0 ? -1 : 0;
 }

@@ -63,6 +63,7 @@ enum mount_kind { MOUNT_BIND = 1, MOUNT_TMPFS = 2 };
 #define MOUNT_FILE 4u      /* the source is a file, so the target is made as one */
 #define MOUNT_RECURSIVE 8u /* a bind takes the mounts below its source along */
 #define MOUNT_NAMED 16u    /* a target below /dev that the recipe names on purpose, such as /dev/shm */
+#define MOUNT_OPTIONAL 32u /* left out when its source is not mounted any more */
 
 /* Descriptors that come with the spec, at most. */
 #define DESCRIPTORS_MAX 4096u
@@ -203,9 +204,13 @@ void hook(const char *step);
  * child's wait status to `status_fd`. Never returns. */
 void init_run(void (*start)(void *), void *context, int status_fd) __attribute__((noreturn));
 
-/* Writes the compiled filter for these capabilities to a descriptor; `socketcall` lets 32-bit programs have the call that
- * hides a socket's family from the filter. */
-int seccomp_write(int fd, uint64_t capabilities, bool socketcall, struct error *err);
+struct seccomp_options {
+    bool socketcall;     /* 32-bit programs have the call that hides a socket's family */
+    bool fixed_projects; /* files stay in the project of their directory */
+};
+
+/* Writes the compiled filter for these capabilities to a descriptor. */
+int seccomp_write(int fd, uint64_t capabilities, struct seccomp_options options, struct error *err);
 
 /* ---- the log (log.c) ---- */
 

@@ -2,6 +2,7 @@ import EngineAPI
 import Foundation
 import Glibc
 import HostOS
+import Logging
 import Synchronization
 import TestKit
 import Testing
@@ -202,6 +203,81 @@ struct MountSourceTests {
             await fixture.engine.share([Self.look("\(path)/data", readOnly: false)])
             symlink("/etc", "\(path)/disk/link")
             #expect(await Self.refusal(fixture, Self.look("\(path)/disk/link"))?.contains("leads through the link") == true)
+        }
+    }
+
+    /// Nor can a container make directories count as its own by a link, and have the mounts of others refused.
+    @Test func aLinkOfAContainerMakesNothingItsOwn() async throws {
+        try await EngineFixture.with { fixture in
+            let path = fixture.scratch.path
+            fixture.scratch.write("data/sub/inside", "")
+            fixture.scratch.write("disk/film", "")
+            symlink("disk", "\(path)/media")
+            symlink("data/sub", "\(path)/s")
+            await fixture.engine.share([
+                Self.look("\(path)/data", readOnly: false), Self.look("\(path)/data/sub", readOnly: false), Self.look("\(path)/s", readOnly: false),
+            ])
+            try FileManager.default.removeItem(atPath: "\(path)/data/sub")
+            symlink("/", "\(path)/data/sub")
+            let film = try await fixture.run(Self.look("\(path)/media"))
+            #expect(film.output == "film")
+        }
+    }
+
+    /// A directory stays what a container can write to while it runs, whatever its name comes to mean, and one that containers
+    /// could write to stays so after a restart.
+    @Test func whatAContainerWasGivenIsKnownWhileItRunsAndAfterwards() async throws {
+        try await EngineFixture.with { fixture in
+            let path = fixture.scratch.path
+            fixture.scratch.write("v1/x", "")
+            fixture.scratch.write("v2/x", "")
+            symlink("v1", "\(path)/current")
+            let request = await fixture.request(
+                EngineFixture.shell("ln -s /etc /m/link; echo linked; sleep 1000") {
+                    $0.mounts = [VolumeMount(source: .bind("\(path)/current"), target: "/m", readOnly: false)]
+                    $0.stopGracePeriod = .milliseconds(100)
+                })
+            _ = try await fixture.engine.launch(request)
+            for _ in 0..<1000 where await fixture.text(request).isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+            unlink("\(path)/current")
+            symlink("v2", "\(path)/current")
+            let engines = [
+                fixture.engine,
+                try NativeEngine(paths: fixture.engine.paths, cgroupName: fixture.groupName, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }),
+            ]
+            for engine in engines {
+                if engine !== fixture.engine { _ = try await engine.observe() }
+                await #expect { try await engine.prepare(Self.look("\(path)/v1/link")) { _ in } } throws: { "\($0)".contains("leads through the link") }
+            }
+            await fixture.engine.stop(request.id)
+            _ = try await fixture.end(of: request.id)
+            await fixture.engine.settle(request.id)
+            // Its name is known for good.
+            symlink("/etc", "\(path)/v2/link")
+            let later = try NativeEngine(
+                paths: fixture.engine.paths, cgroupName: fixture.groupName, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            await #expect { try await later.prepare(Self.look("\(path)/v2/link")) { _ in } } throws: { "\($0)".contains("leads through the link") }
+            try await later.prepare(Self.look("\(path)/current")) { _ in }
+        }
+    }
+
+    /// What covers Berth's own files could be taken away with SYS_ADMIN, so it is not mounted at all there.
+    @Test func whoCouldUncoverBerthsOwnFilesIsRefused() async throws {
+        try await EngineFixture.with { fixture in
+            let all = Set(Capability.allCases.filter { fixture.engine.hostCapabilities >> UInt64($0.number) & 1 == 1 })
+            for capability in ["SYS_ADMIN", "ALL"] {
+                var above = Self.look(fixture.scratch.path)
+                above.addedCapabilities = capability == "ALL" ? all : [.sysAdmin]
+                #expect(await Self.refusal(fixture, above)?.contains("could uncover them: refused") == true)
+                await #expect(throws: EngineError.self, "at 'up'") { try await fixture.engine.prepare(above) { _ in } }
+                var host = EngineFixture.shell(
+                    "cd \(fixture.scratch.path); umount state run 2>/dev/null; mkdir /m && mount --bind / /m && ls -A state run /m$PWD/state /m$PWD/run; rmdir state; ls"
+                )
+                host.addedCapabilities = above.addedCapabilities
+                let found = try await fixture.run(host)
+                let place = "/m\(fixture.scratch.path)"
+                #expect(found.output == "\(place)/run:\n\n\(place)/state:\n\nrun:\n\nstate:\nrun", "\(found.output)")
+            }
         }
     }
 
