@@ -76,7 +76,7 @@ let package = Package(
 
         // Layer 2, core.
         module("HostOS", ["Schedules", "CLinux"]),
-        module("HistoryStore", ["WorkloadModel", "Schedules", "Planning", grdb]),
+        module("HistoryStore", ["WorkloadModel", "Schedules", "Planning", "HostOS", grdb, crypto]),
         module("Supervision", ["Planning", "EngineAPI", "HistoryStore", "WorkloadModel", "Schedules", "CLinux", logging]),
 
         // Layer 3, edges.
@@ -85,7 +85,7 @@ let package = Package(
             "ControlServer",
             [
                 "ControlAPI", "Supervision", "HistoryStore", "Planning", "EngineAPI", "RecipeFile", "WorkloadModel", "Schedules",
-                "HostOS", "CLinux", hummingbird, niocore, nioposix, niohttptypes, httptypes, crypto, logging,
+                "HostOS", "CLinux", hummingbird, niocore, nioposix, niohttptypes, httptypes, logging,
             ]),
 
         // Layer 4, shells.

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/quota.h>
 #include <malloc.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -25,6 +27,12 @@ void clinux_give_memory_back(void) { malloc_trim(0); }
 int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
 int clinux_open_place(int directory, const char *name, int flags) { return openat(directory, name, O_PATH | O_CLOEXEC | flags); }
+
+int clinux_is_overlay(const char *path)
+{
+    struct statfs info;
+    return statfs(path, &info) == 0 && info.f_type == OVERLAYFS_SUPER_MAGIC;
+}
 
 int clinux_sealed_file(const char *name, const void *bytes, size_t size)
 {

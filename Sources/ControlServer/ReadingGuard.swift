@@ -2,35 +2,61 @@ internal import Foundation
 internal import Glibc
 internal import HostOS
 internal import Schedules
+internal import Synchronization
 
 /// Keeps a recipe that ends the daemon from doing so again: what is being read is noted in a file while it is read, and what
 /// was noted when the daemon died is set aside at the next start.
-///
-/// For one reading at a time.
 public final class ReadingGuard: Sendable {
-    private let marker: String
+    /// A file for each reading that is under way.
+    private let underWay: String
     private let directory: String
-    /// What was set aside when this guard was made; `nil` when nothing was.
-    public let setAside: String?
+    private let counter = Mutex(0)
+    /// What was set aside when this guard was made.
+    public let setAside: [String]
 
     struct SetAside: Error, CustomStringConvertible {
         let description: String
     }
 
-    /// - Parameter state: the state directory
-    public init(state: String) {
-        marker = "\(state)/reading"
-        directory = "\(state)/set-aside"
-        guard let note = try? HostFile.text(marker, limit: 1 << 16), let key = note.split(separator: "\n").first.map(String.init) else {
-            setAside = nil
-            return
-        }
-        try? HostFile.makeDirectories(directory)
-        setAside = (try? HostFile.replace(ReadingGuard.path(directory, key), with: note)) == nil ? nil : key
-        unlink(marker)
+    /// In whose reading the daemon died.
+    private struct Note: Codable {
+        let key: String
+        let stamp: String
+        /// How many deaths set it aside.
+        let most: Int
+        var deaths = 0
     }
 
-    private func path(_ key: String) -> String { ReadingGuard.path(directory, key) }
+    /// - Parameter state: the state directory
+    public init(state: String) {
+        underWay = "\(state)/being-read"
+        directory = "\(state)/set-aside"
+        var found: Set<String> = []
+        var counted: Set<String> = []
+        for name in HostFile.names(in: underWay) {
+            let path = "\(underWay)/\(name)"
+            // Read several times at once, it was one death all the same.
+            if var note = ReadingGuard.note(path), counted.insert(note.key).inserted {
+                let aside = ReadingGuard.path(directory, note.key)
+                if let earlier = ReadingGuard.note(aside), earlier.stamp == note.stamp { note.deaths = earlier.deaths }
+                note.deaths += 1
+                try? HostFile.makeDirectories(directory)
+                if (try? ReadingGuard.keep(note, aside)) != nil, note.deaths >= note.most { found.insert(note.key) }
+            }
+            unlink(path)
+        }
+        setAside = found.sorted()
+        try? HostFile.makeDirectories(underWay)
+    }
+
+    private static func note(_ path: String) -> Note? {
+        (try? HostFile.bytes(path, limit: 1 << 16)).flatMap { try? JSONDecoder().decode(Note.self, from: Data($0)) }
+    }
+
+    private static func keep(_ note: Note, _ path: String, durable: Bool = true) throws {
+        try HostFile.replace(path, with: Array(try JSONEncoder().encode(note)), durable: durable)
+    }
+
     private static func path(_ directory: String, _ key: String) -> String { "\(directory)/\(String(StableHash(key).value, radix: 16))" }
 
     /// Reads something, unless the daemon died when it was last read as it is now.
@@ -38,16 +64,25 @@ public final class ReadingGuard: Sendable {
     /// - Parameters:
     ///   - key: what it is, in words
     ///   - stamp: what changes when it does
-    func read<Value>(_ key: String, stamp: String, _ body: () throws -> Value) throws -> Value {
-        let note = "\(key.replacing("\n", with: " "))\n\(stamp)\n"
-        if let aside = try? HostFile.text(path(key), limit: 1 << 16) {
-            guard aside != note else {
-                throw SetAside(description: "\(key) is set aside: the daemon died when it was last read. Change it, or remove \(path(key))")
+    ///   - deaths: how many deaths of the daemon set it aside
+    func read<Value>(_ key: String, stamp: String, deaths: Int = 1, _ body: () throws -> Value) throws -> Value {
+        let aside = ReadingGuard.path(directory, key)
+        if let earlier = ReadingGuard.note(aside) {
+            guard earlier.stamp != stamp || earlier.deaths < earlier.most else {
+                throw SetAside(description: "\(key) is set aside: the daemon died when it was last read. Change it, or remove \(aside)")
             }
-            unlink(path(key))
+            if earlier.stamp != stamp { unlink(aside) }
         }
-        try? HostFile.replace(marker, with: note, durable: false)
+        let number = counter.withLock { count in
+            count += 1
+            return count
+        }
+        let marker = "\(underWay)/\(number)"
+        try? ReadingGuard.keep(Note(key: key, stamp: stamp, most: deaths), marker, durable: false)
         defer { unlink(marker) }
-        return try body()
+        let value = try body()
+        // It was by chance, then.
+        if HostFile.exists(aside) { unlink(aside) }
+        return value
     }
 }

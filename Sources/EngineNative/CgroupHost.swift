@@ -45,14 +45,25 @@ struct CgroupHost: Sendable {
     ///   - name: what ours is called
     ///   - filter: keeps groups of version 2 from the host's devices; `nil` leaves it to the controller of version 1
     static func prepare(name: String, filter: DeviceFilter? = DeviceFilter()) throws(HostFile.Failure) -> CgroupHost {
+        try prepare(name: name) { group in
+            // A kernel may take the program and not let it be attached.
+            guard let filter, (try? HostFile.makeDirectory("\(group)/probe", mode: 0o755)) != nil else { return nil }
+            defer { rmdir("\(group)/probe") }
+            return (try? filter.attach(to: "\(group)/probe")) == nil ? nil : filter
+        }
+    }
+
+    private static func prepare(name: String, working: (String) -> DeviceFilter?) throws(HostFile.Failure) -> CgroupHost {
         let mounts = MountTable.read().filter { $0.type == "cgroup" || $0.type == "cgroup2" }
         var controllers: [String: String] = [:]
         for mount in mounts where mount.type == "cgroup" {
             for option in mount.superOptions where CgroupHost.used.contains(option) { controllers[option] = mount.target }
         }
         let unified = mounts.first { $0.type == "cgroup2" }?.target
-        if controllers.isEmpty, let unified { return try prepareV2(unified, name: name, filter: filter) }
+        if controllers.isEmpty, let unified { return try prepareV2(unified, name: name, working: working) }
         guard !controllers.isEmpty else { throw HostFile.Failure(path: "/sys/fs/cgroup", action: "find control groups at", code: ENOENT) }
+        if let unified { try HostFile.makeDirectory("\(unified)/\(name)", mode: 0o755) }
+        let filter = unified.flatMap { working("\($0)/\(name)") }
         var v1: [String: String] = [:]
         for (controller, mount) in controllers {
             // The v2 group of a hybrid host kills and counts processor time.
@@ -61,17 +72,16 @@ struct CgroupHost: Sendable {
             v1[controller] = "\(mount)/\(name)"
             try HostFile.makeDirectory("\(mount)/\(name)", mode: 0o755)
         }
-        if let unified { try HostFile.makeDirectory("\(unified)/\(name)", mode: 0o755) }
         let missing = ["memory", "cpu", "pids"].filter { controllers[$0] == nil }
         let own = controllers["pids"].flatMap { mount in ownGroup(of: "pids").map { mount + $0 } }
         return CgroupHost(
             layout: unified == nil ? .v1 : .hybrid, v2: unified.map { "\($0)/\(name)" }, v1: v1, missing: missing, ownV1: own,
-            deviceFilter: unified == nil ? nil : filter)
+            deviceFilter: filter)
     }
 
     private static let used: Set<String> = ["memory", "cpu", "cpuacct", "pids", "blkio", "freezer", "devices"]
 
-    private static func prepareV2(_ root: String, name: String, filter: DeviceFilter?) throws(HostFile.Failure) -> CgroupHost {
+    private static func prepareV2(_ root: String, name: String, working: (String) -> DeviceFilter?) throws(HostFile.Failure) -> CgroupHost {
         let group = "\(root)/\(name)"
         try HostFile.makeDirectory(group, mode: 0o755)
         for directory in [root, group] {
@@ -80,7 +90,7 @@ struct CgroupHost: Sendable {
         let enabled = (try? HostFile.text("\(group)/cgroup.subtree_control"))?.split(whereSeparator: \.isWhitespace).map(String.init) ?? []
         return CgroupHost(
             layout: .v2, v2: group, v1: [:], missing: ["memory", "cpu", "pids"].filter { !enabled.contains($0) },
-            ownV1: nil, deviceFilter: filter)
+            ownV1: nil, deviceFilter: working(group))
     }
 
     /// This process's group in the hierarchy of a v1 controller, as a path below its mount.
@@ -164,6 +174,7 @@ struct CgroupHost: Sendable {
     /// - Returns: whether they are gone
     func remove(_ run: String) -> Bool {
         let paths = paths(of: run).filter { HostFile.exists($0) }
+        thawV1(run)
         for attempt in 0..<500 {
             var left = false
             for path in paths where HostFile.exists(path) && rmdir(path) != 0 {
@@ -175,6 +186,9 @@ struct CgroupHost: Sendable {
         }
         return false
     }
+
+    /// A process that the freezer of version 1 holds does not even take a kill.
+    private func thawV1(_ run: String) { if let freezer = v1["freezer"] { try? HostFile.put("THAWED", to: "\(freezer)/\(run)/freezer.state") } }
 
     private func kill(_ path: String) {
         if (try? HostFile.put("1", to: "\(path)/cgroup.kill")) != nil { return }
@@ -196,8 +210,22 @@ struct CgroupHost: Sendable {
         return !text.hasPrefix("THAWED")
     }
 
+    /// Whether all processes of a run that is being frozen have come to a halt.
+    func hasHalted(_ run: RunID) -> Bool {
+        if let v2, let text = try? HostFile.text("\(v2)/\(run)/cgroup.events") { return text.contains("frozen 1") }
+        guard let freezer = v1["freezer"], let text = try? HostFile.text("\(freezer)/\(run)/freezer.state") else { return false }
+        return text.hasPrefix("FROZEN")
+    }
+
+    /// The processes of a run.
+    func processes(of run: RunID) -> [pid_t] {
+        guard let path = paths(of: run.description).first, let text = try? HostFile.text("\(path)/cgroup.procs", limit: 4 << 20) else { return [] }
+        return text.split(separator: "\n").compactMap { pid_t($0) }
+    }
+
     /// Kills all of one run.
     func kill(run: RunID) {
+        thawV1(run.description)
         for path in paths(of: run.description) where HostFile.exists(path) { kill(path) }
     }
 

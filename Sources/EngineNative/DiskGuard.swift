@@ -8,41 +8,69 @@ internal import WorkloadModel
 
 /// Keeps the state disk from being filled by containers, so that the history can be written and jobs go on.
 ///
-/// When its free space falls below a floor, the containers whose writable layers or volumes take it are frozen: they are not
-/// stopped, and write no more. They go on by themselves once there is space again; until then they are named. (QEMU pauses a
-/// virtual machine in the same way when its disk's storage is full.)
+/// When its free space falls below a floor, the containers that took it of late are frozen: they are not stopped, and write no
+/// more. They go on by themselves once there is space again, or when they are to end; until then they are named. (QEMU pauses
+/// a virtual machine in the same way when its disk's storage is full.)
+///
+/// Who took it is seen by comparing with an earlier look, which is taken while the space runs low. A container that is large
+/// and does not grow is left alone, and so are all when it is none of them that takes the space.
 final class DiskGuard: Sendable {
-    /// What takes space: a run's writable layer, and the volumes that it can write to.
-    struct Use: Sendable {
-        let run: RunID
+    /// A run, and where it can write on the state disk.
+    private struct Entry {
         let workload: String
-        let bytes: Int64
+        let paths: [String]
+    }
+
+    /// All runs at one time.
+    private struct Look {
+        let free: Int64
+        let at: ContinuousClock.Instant
+        let uses: [RunID: DiskUse]
     }
 
     private struct State {
-        var runs: [RunID: (workload: String, paths: [String])] = [:]
-        var frozen: [RunID: Use] = [:]
-        var last: [RunID: Int64] = [:]
-        /// The free space when somebody was last looked for; `nil` when there was enough since.
-        var lookedAt: Int64?
+        var runs: [RunID: Entry] = [:]
+        var frozen: [RunID: Frozen] = [:]
+        /// Runs that are to end, and are not frozen until then.
+        var leaving: [RunID: ContinuousClock.Instant] = [:]
+        /// What is compared with; the earlier of two, and `nil` while there is space enough.
+        var earlier: Look?
+        var later: Look?
+        /// The free space at the last judgement.
+        var judged: Int64?
         var isWatching = false
     }
 
+    private struct Frozen {
+        let workload: String
+        let grown: Int64
+        /// The signals that waited for its processes when all had come to a halt; `nil` until then.
+        var waiting: [pid_t: UInt64]?
+    }
+
     private let directory: String
+    /// Where the runs' facts are, below directories of their own.
+    private let runsDirectory: String
     private let cgroups: CgroupHost
     private let log: Logger
     private let floorOverride: Int64?
     private let state = Mutex(State())
     private let queue = DispatchQueue(label: "berth.disk", qos: .userInitiated)
+    /// The runs that are frozen, whenever that changes. For one reader.
+    let changes: AsyncStream<Set<RunID>>
+    private let changeSink: AsyncStream<Set<RunID>>.Continuation
 
     /// - Parameters:
     ///   - directory: on the disk that is watched
+    ///   - runs: where each run has a directory
     ///   - floor: bytes that stay free; `nil` chooses by the disk's size
-    init(directory: String, floor: Int64?, cgroups: CgroupHost, log: Logger) {
+    init(directory: String, runs: String, floor: Int64?, cgroups: CgroupHost, log: Logger) {
         self.directory = directory
         self.cgroups = cgroups
         self.log = log
+        runsDirectory = runs
         floorOverride = floor
+        (changes, changeSink) = AsyncStream.makeStream(of: Set<RunID>.self, bufferingPolicy: .bufferingNewest(1))
     }
 
     struct Space: Sendable {
@@ -62,153 +90,237 @@ final class DiskGuard: Sendable {
 
     // MARK: Runs come and go
 
-    /// - Parameter paths: directories on the state disk that the run can write to
+    /// - Parameter paths: directories and files on the state disk that the run can write to
     func add(_ run: RunID, workload: String, paths: [String]) {
         let start = state.withLock { state in
-            state.runs[run] = (workload, paths)
+            state.runs[run] = Entry(workload: workload, paths: paths)
             defer { state.isWatching = true }
             return !state.isWatching
         }
-        if start { queue.async { [self] in look() } }
+        if start { queue.async { [self] in look(last: nil, pause: 250) } }
+    }
+
+    /// Of a run that an earlier daemon started: one that it froze goes on, and is looked at anew.
+    func takeUp(_ run: RunID, workload: String, paths: [String]) {
+        if HostFile.exists(mark(run)) { thaw(run) }
+        add(run, workload: workload, paths: paths)
     }
 
     func remove(_ run: RunID) {
-        state.withLock { state in
+        let frozen = state.withLock { state in
             state.runs[run] = nil
-            state.frozen[run] = nil
-            state.last[run] = nil
+            state.leaving[run] = nil
+            return state.frozen.removeValue(forKey: run) != nil
         }
+        if frozen { tell() }
+    }
+
+    /// A run is to end: it goes on, so that it can end as it likes.
+    func letGo(_ run: RunID) {
+        let frozen = state.withLock { state in
+            guard state.runs[run] != nil else { return false }
+            state.leaving[run] = .now
+            return state.frozen.removeValue(forKey: run) != nil
+        }
+        guard frozen else { return }
+        thaw(run)
+        tell()
+    }
+
+    /// The daemon goes, and its containers stay: nobody would let them go on.
+    func letAllGo() {
+        let frozen = state.withLock { state in
+            defer { state.frozen = [:] }
+            state.runs = [:]
+            return state.frozen
+        }
+        for run in frozen.keys { thaw(run) }
     }
 
     /// Refuses what would need space that is not there.
     func check() throws(EngineError) {
         guard let space = DiskGuard.space(of: directory) else { return }
-        let least = (floorOverride ?? DiskGuard.floor(total: space.total)) / 4
+        let least = floor(space) / 4
         guard space.free < least else { return }
-        let names = state.withLock { $0.frozen.values.map(DiskGuard.words) }
+        let names = state.withLock { $0.frozen.map { DiskGuard.words($0.key, $0.value) } }
         throw .host(
             "the disk of \(directory) has only \(ByteText.text(space.free)) free"
                 + (names.isEmpty ? "; nothing is started until there is more" : "; it is taken by \(names.sorted().joined(separator: ", "))"))
     }
 
-    /// What there is to say to people; empty when all is well.
-    var notices: [String] {
-        state.withLock { state in
-            state.frozen.values.sorted { $0.workload < $1.workload }.map {
-                "\(DiskGuard.words($0)) fills the disk of \(directory), and is frozen until there is space: stop it, or free some"
-            }
-        }
+    /// Refuses to bring in what would take the disk below its floor.
+    ///
+    /// - Parameter what: what is brought in, in words
+    func checkRoom(_ what: String) throws(EngineError) {
+        guard let space = DiskGuard.space(of: directory), space.free < floor(space) else { return }
+        throw .image(
+            "\(what) is not brought in: the disk of \(directory) has only \(ByteText.text(space.free)) free, and \(ByteText.text(floor(space))) are kept for the history"
+        )
     }
 
-    private static func words(_ use: Use) -> String { "\(use.workload) (run \(use.run), \(ByteText.text(use.bytes)))" }
+    /// What there is to say to people; empty when all is well.
+    var notices: [String] {
+        let frozen = state.withLock { $0.frozen }
+        var notices = frozen.sorted { ($0.value.workload, $0.key) < ($1.value.workload, $1.key) }.map {
+            "\(DiskGuard.words($0.key, $0.value)) fills the disk of \(directory), and is frozen until there is space: stop it, or free some"
+        }
+        if frozen.isEmpty, let space = DiskGuard.space(of: directory), space.free < floor(space) {
+            notices.append("the disk of \(directory) has only \(ByteText.text(space.free)) free, and no container is seen to take it")
+        }
+        return notices
+    }
+
+    private func floor(_ space: Space) -> Int64 { floorOverride ?? DiskGuard.floor(total: space.total) }
+
+    private static func words(_ run: RunID, _ use: Frozen) -> String { "\(use.workload) (run \(run), \(ByteText.text(use.grown)) of late)" }
 
     // MARK: Looking
 
-    private func look() {
+    /// How often is a matter of how fast the space goes: a disk takes some 2 GB in a second, and the floor is 128 MiB or more.
+    private func look(last: Int64?, pause: Int) {
         guard state.withLock({ !$0.runs.isEmpty }) else {
-            state.withLock { $0.isWatching = false }
+            state.withLock { state in
+                state.isWatching = false
+                (state.earlier, state.later, state.judged) = (nil, nil, nil)
+            }
             return
         }
-        var pause = 250
-        if let space = DiskGuard.space(of: directory) {
-            let floor = floorOverride ?? DiskGuard.floor(total: space.total)
-            if space.free < floor { hold(space.free) } else if space.free > floor + floor / 4 { release() }
-            // Near the floor a fast writer would be past it before the next look.
-            if space.free < floor * 8 { pause = space.free < floor * 3 ? 5 : 25 }
+        var isMoving = false
+        let space = DiskGuard.space(of: directory)
+        if let space {
+            let floor = floor(space)
+            endThoseToldTo()
+            if space.free > floor * 3 {
+                state.withLock { ($0.earlier, $0.later, $0.judged) = (nil, nil, nil) }
+            } else {
+                remember(space.free)
+            }
+            if space.free < floor { judge(space.free, floor) } else if space.free > floor + floor / 4 { release() }
+            isMoving = space.free < floor * 8 && abs(space.free - (last ?? space.free)) > 256 << 10
         }
-        queue.asyncAfter(deadline: .now() + .milliseconds(pause)) { [self] in look() }
+        let next = isMoving ? 10 : min(250, pause * 2)
+        queue.asyncAfter(deadline: .now() + .milliseconds(next)) { [self] in look(last: space?.free, pause: next) }
     }
 
-    /// Freezes all, looks who takes the space, and lets the others go on.
-    private func hold(_ free: Int64) {
-        let (runs, last, lookedAt) = state.withLock { state in
-            (state.runs.filter { state.frozen[$0.key] == nil }, state.last, state.lookedAt)
-        }
-        // Nobody is held up again before more of it is gone: who took it is frozen, or is none of ours.
-        if let lookedAt, free > lookedAt - (1 << 20) { return }
-        guard !runs.isEmpty else { return }
-        for run in runs.keys { cgroups.freeze(run, true) }
-        let uses = runs.map { run, entry in Use(run: run, workload: entry.workload, bytes: entry.paths.reduce(0) { $0 + DiskUse.bytes(below: $1) }) }
-        let guilty = DiskGuard.guilty(uses, last)
-        for use in uses where !guilty.contains(use.run) { cgroups.freeze(use.run, false) }
+    /// Looks at all runs when the space begins to run low, and every minute from then on; who grew is judged over the last one
+    /// to two minutes.
+    private func remember(_ free: Int64) {
+        let (earlier, later) = state.withLock { ($0.earlier, $0.later) }
+        if let last = later ?? earlier, .now - last.at < .seconds(60) { return }
+        let look = Look(free: free, at: .now, uses: uses(state.withLock { $0.runs }))
         state.withLock { state in
-            state.last = Dictionary(uses.map { ($0.run, $0.bytes) }, uniquingKeysWith: max)
-            state.lookedAt = free
-            for use in uses where guilty.contains(use.run) && state.runs[use.run] != nil { state.frozen[use.run] = use }
+            if state.earlier == nil { state.earlier = look } else { (state.earlier, state.later) = (state.later ?? state.earlier, look) }
         }
-        for use in uses where guilty.contains(use.run) {
+    }
+
+    private func uses(_ runs: [RunID: Entry]) -> [RunID: DiskUse] {
+        guard let device = FileIdentity(path: directory)?.device else { return [:] }
+        return runs.reduce(into: [:]) { $0[$1.key] = DiskUse.of($1.value.paths, on: device, processes: cgroups.processes(of: $1.key)) }
+    }
+
+    /// Freezes who took the space.
+    private func judge(_ free: Int64, _ floor: Int64) {
+        let (runs, base, judged) = state.withLock { state in
+            state.leaving = state.leaving.filter { .now - $0.value < .seconds(60) }
+            return (state.runs.filter { state.frozen[$0.key] == nil && state.leaving[$0.key] == nil }, state.earlier, state.judged)
+        }
+        // Not again before more of it is gone: who took it is frozen, or is none of ours.
+        guard let base, !runs.isEmpty, free < (judged ?? base.free) - (1 << 20) else { return }
+        // With little left there is no time: all wait until it is known who it is.
+        let isPressing = free < floor / 2
+        if isPressing { for run in runs.keys { freeze(run) } }
+        let now = uses(runs)
+        let growth = now.reduce(into: [RunID: Int64]()) { $0[$1.key] = $1.value.growth(since: base.uses[$1.key] ?? DiskUse()) }
+        let guilty = DiskGuard.guilty(growth)
+        for run in runs.keys where !guilty.contains(run) && isPressing { thaw(run) }
+        let held = state.withLock { state in
+            state.judged = free
+            let held = guilty.filter { state.runs[$0] != nil && state.leaving[$0] == nil }
+            for run in held { state.frozen[run] = Frozen(workload: runs[run]?.workload ?? "?", grown: growth[run] ?? 0) }
+            return held
+        }
+        for run in guilty.subtracting(held) { thaw(run) }
+        guard !held.isEmpty else { return }
+        for run in held {
+            freeze(run)
             log.error(
                 "a container fills the state disk; it is frozen until there is space",
-                metadata: ["workload": "\(use.workload)", "run": "\(use.run)", "bytes": "\(use.bytes)", "free": "\(free)", "disk": "\(directory)"])
+                metadata: [
+                    "workload": "\(runs[run]?.workload ?? "?")", "run": "\(run)", "grown": "\(growth[run] ?? 0)", "free": "\(free)", "disk": "\(directory)",
+                ])
+        }
+        tell()
+    }
+
+    /// Who took the space: of those that grew, the largest that together are more than half of it.
+    static func guilty(_ growth: [RunID: Int64]) -> Set<RunID> {
+        let grown = growth.filter { $0.value > 256 << 10 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+        let sum = grown.reduce(0) { $0 + $1.value }
+        var found: Set<RunID> = []
+        var counted: Int64 = 0
+        for (run, bytes) in grown where counted * 2 <= sum {
+            found.insert(run)
+            counted += bytes
+        }
+        return found
+    }
+
+    /// A frozen process that somebody sends a signal to is to end, or to be told something: it goes on. Stops by the shim at a
+    /// run's time limit come in this way, and those of people; with control groups of version 1 even a kill waits for it. What a
+    /// container sent to itself before it was frozen does not count.
+    private func endThoseToldTo() {
+        for (run, frozen) in state.withLock({ $0.frozen }) where cgroups.hasHalted(run) {
+            let waiting = cgroups.processes(of: run).reduce(into: [pid_t: UInt64]()) { $0[$1] = HostProcess.pendingSignals($1) & DiskGuard.ending }
+            guard let before = frozen.waiting else {
+                state.withLock { $0.frozen[run]?.waiting = waiting }
+                continue
+            }
+            if waiting.contains(where: { $0.value & ~(before[$0.key] ?? 0) != 0 }) { letGo(run) }
         }
     }
 
-    /// Who took the space: those that grew since the last look; at the first look the one that has most.
-    static func guilty(_ uses: [Use], _ last: [RunID: Int64]) -> Set<RunID> {
-        let grown = uses.filter { use in last[use.run].map { use.bytes - $0 > 1 << 20 } ?? false }
-        if !grown.isEmpty { return Set(grown.map(\.run)) }
-        guard let largest = uses.max(by: { $0.bytes < $1.bytes }), largest.bytes > 4 << 20 else { return [] }
-        return [largest.run]
-    }
+    /// Signals that people and stop sequences send, as the kernel's bit mask; timers and children's ends are none.
+    private static let ending: UInt64 = {
+        var mask = [SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH].reduce(UInt64(0)) { $0 | 1 << UInt64($1 - 1) }
+        // systemd as a container's first process ends by SIGRTMIN+3.
+        mask |= 1 << UInt64(34 + 3 - 1)
+        return mask
+    }()
 
     private func release() {
         let frozen = state.withLock { state in
             defer {
                 state.frozen = [:]
-                state.last = [:]
-                state.lookedAt = nil
+                state.judged = nil
             }
             return state.frozen
         }
+        guard !frozen.isEmpty else { return }
         for (run, use) in frozen {
-            cgroups.freeze(run, false)
+            thaw(run)
             log.notice("there is space again; the container goes on", metadata: ["workload": "\(use.workload)", "run": "\(run)"])
         }
+        tell()
     }
-}
 
-/// Space that files take.
-enum DiskUse {
-    /// The most entries that are counted.
-    private static let most = 200_000
+    private func tell() { changeSink.yield(state.withLock { Set($0.frozen.keys) }) }
 
-    /// Bytes of disk below a directory; of what is counted, when it is very much. Links are not followed.
-    static func bytes(below path: String) -> Int64 {
-        var sum: Int64 = 0
-        var left = most
-        var pending = [open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)]
-        while let fd = pending.popLast() {
-            guard fd >= 0 else { continue }
-            guard let stream = fdopendir(fd) else {
-                close(fd)
-                continue
-            }
-            defer { closedir(stream) }
-            while left > 0, let entry = readdir(stream) {
-                let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
-                if name == "." || name == ".." { continue }
-                left -= 1
-                var info = stat()
-                guard fstatat(dirfd(stream), name, &info, AT_SYMLINK_NOFOLLOW) == 0 else { continue }
-                sum += Int64(info.st_blocks) * 512
-                // Directories wait open; of more than some hundred only the files beside them count.
-                if info.st_mode & S_IFMT == S_IFDIR, pending.count < 256 {
-                    pending.append(openat(dirfd(stream), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
-                }
-            }
+    // MARK: Freezing
+
+    /// Says that it is this guard which froze a run; one that an admin froze is not thawed.
+    private func mark(_ run: RunID) -> String { "\(runsDirectory)/\(run)/frozen" }
+
+    private func freeze(_ run: RunID) {
+        if !HostFile.exists(mark(run)) {
+            if cgroups.isFrozen(run) { return }
+            try? HostFile.replace(mark(run), with: "", durable: false)
         }
-        return sum
+        cgroups.freeze(run, true)
     }
-}
 
-/// Sizes in words.
-enum ByteText {
-    static func text(_ bytes: Int64) -> String {
-        let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] as [(String, Int64)]
-        for (name, size) in units where bytes >= size {
-            let tenths = bytes * 10 / size
-            return "\(tenths / 10).\(tenths % 10) \(name)"
-        }
-        return "\(bytes) bytes"
+    private func thaw(_ run: RunID) {
+        guard HostFile.exists(mark(run)) else { return }
+        cgroups.freeze(run, false)
+        unlink(mark(run))
     }
 }

@@ -13,6 +13,8 @@ struct ImageConfiguration: Hashable, Sendable {
     let workingDirectory: String?
     let user: String?
     let stopSignal: Int32?
+    /// What is odd about it and does not keep it from being run, in words, for whoever brings it in.
+    let oddities: [String]
 
     private struct Document: Decodable {
         struct Config: Decodable {
@@ -34,20 +36,29 @@ struct ImageConfiguration: Hashable, Sendable {
         }
         entrypoint = try ImageConfiguration.words(config?.Entrypoint, "Entrypoint")
         command = try ImageConfiguration.words(config?.Cmd, "Cmd")
-        environment = try ImageConfiguration.words(config?.Env, "Env")
-        for entry in environment {
-            guard let equals = entry.firstIndex(of: "="), equals != entry.startIndex else {
-                throw .image("its Env has an entry that is not NAME=value: '\(entry.prefix(60))'")
+        var oddities: [String] = []
+        var environment: [String] = []
+        for entry in try ImageConfiguration.words(config?.Env, "Env") {
+            switch entry.firstIndex(of: "=") {
+            case entry.startIndex: oddities.append("its Env has an entry without a name ('\(entry.prefix(60))'): left out")
+            case nil where entry.isEmpty: oddities.append("its Env has an empty entry: left out")
+            case nil:
+                oddities.append("its Env has '\(entry.prefix(60))' without a value: an empty one is taken")
+                environment.append(entry + "=")
+            default: environment.append(entry)
             }
         }
+        self.environment = environment
         // Relative to the root, as Docker takes it.
         let directory = try ImageConfiguration.words([config?.WorkingDir ?? ""], "WorkingDir")[0]
         workingDirectory = directory.isEmpty ? nil : directory.hasPrefix("/") ? directory : "/" + directory
         let user = try ImageConfiguration.words([config?.User ?? ""], "User")[0]
         self.user = user.isEmpty ? nil : user
-        let signal = config?.StopSignal ?? ""
+        let signal = try ImageConfiguration.words([config?.StopSignal ?? ""], "StopSignal")[0]
         stopSignal = signal.isEmpty ? nil : SignalName.number(signal)
-        guard signal.isEmpty || stopSignal != nil else { throw .image("its StopSignal '\(signal.prefix(60))' is not a signal") }
+        // As Docker takes it.
+        if !signal.isEmpty, stopSignal == nil { oddities.append("its StopSignal '\(signal.prefix(60))' is not a signal: SIGTERM is taken") }
+        self.oddities = oddities
     }
 
     private static func words(_ list: [String]?, _ what: String) throws(EngineError) -> [String] {

@@ -28,13 +28,20 @@ final class ImageStore: Sendable {
     private let runDirectory: String
     /// How long bringing an image in may use the processor.
     private let processorSeconds: Int
+    private let disk: DiskGuard
     private let known = Mutex<[ImageSource: Image]>([:])
+    /// Where skopeo keeps what it has not unpacked yet.
+    private var unpacking: String { "\(directory)/unpacking" }
 
-    init(directory: String, runDirectory: String, processorSeconds: Int) {
+    init(directory: String, runDirectory: String, processorSeconds: Int, disk: DiskGuard) {
         self.processorSeconds = processorSeconds
         self.directory = directory
         self.runDirectory = runDirectory
+        self.disk = disk
+        clearUnpacking()
     }
+
+    private func clearUnpacking() { try? FileManager.default.removeItem(atPath: unpacking) }
 
     /// The image of a source that was brought in.
     ///
@@ -59,6 +66,7 @@ final class ImageStore: Sendable {
         do {
             try HostFile.makeDirectories("\(directory)/sources")
             try HostFile.makeDirectories(runDirectory)
+            try HostFile.makeDirectories(unpacking)
         } catch { throw .image("\(error)") }
         try await inspect(source)
         try await copy(source)
@@ -66,6 +74,7 @@ final class ImageStore: Sendable {
         guard let image = try find(source) else { throw .image("the image \(source) was brought in, and is not in the store") }
         known.withLock { $0[source] = image }
         do { try HostFile.replace(stampPath, with: stamp) } catch { throw .image("\(error)") }
+        for oddity in image.configuration.oddities { progress("the image \(source): \(PlainText.shown(oddity))") }
         progress("brought in \(source), \(image.layers.count) layers")
     }
 
@@ -84,12 +93,29 @@ final class ImageStore: Sendable {
         }
     }
 
+    /// Unpacks the image, as long as the disk has room: an archive may hold any number of files, each within its limit.
     private func copy(_ source: ImageSource) async throws(EngineError) {
-        _ = try await skopeo(
-            [
-                "copy", "--insecure-policy", "--quiet", source.description,
-                "containers-storage:[overlay@\(directory)+\(runDirectory)]\(ImageStore.name(source))",
-            ], source)
+        defer { clearUnpacking() }
+        let arguments = [
+            "--tmpdir", unpacking, "copy", "--insecure-policy", "--quiet", source.description,
+            "containers-storage:[overlay@\(directory)+\(runDirectory)]\(ImageStore.name(source))",
+        ]
+        do {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { _ = try await self.skopeo(arguments, source) }
+                group.addTask { try await self.watchRoom(source) }
+                defer { group.cancelAll() }
+                _ = try await group.next()
+            }
+        } catch let error as EngineError { throw error } catch { throw .image("the image \(source) was not brought in: \(error)") }
+    }
+
+    /// Ends with an error when the room on the disk does.
+    private func watchRoom(_ source: ImageSource) async throws {
+        while true {
+            try disk.checkRoom("the image \(source)")
+            try await Task.sleep(for: .milliseconds(50))
+        }
     }
 
     /// skopeo, in a mount namespace of its own so that nothing it mounts stays behind. An archive may claim anything, so what
@@ -108,7 +134,9 @@ final class ImageStore: Sendable {
                     "the image \(source) cannot be brought in: it takes more than \(processorSeconds) seconds of the processor, or more disk than is free")
             }
             throw EngineError.image("the image \(source) cannot be brought in: \(ImageStore.sentence(result.standardError))")
-        } catch let error as EngineError { throw error } catch {
+        } catch let error as EngineError { throw error } catch is CancellationError {
+            throw .image("the image \(source) was not brought in: it was called off")
+        } catch {
             throw .host("skopeo cannot be run (\(error)): install it with 'apt-get install skopeo'")
         }
     }
@@ -148,7 +176,7 @@ final class ImageStore: Sendable {
             let images = try JSONDecoder().decode([StoredImage].self, from: Data(imageBytes))
             guard let stored = images.first(where: { $0.names?.contains(ImageStore.name(source)) == true }) else { return nil }
             let layerBytes = try HostFile.bytes("\(directory)/overlay-layers/layers.json", limit: 64 << 20)
-            let layers = Dictionary(uniqueKeysWithValues: try JSONDecoder().decode([StoredLayer].self, from: Data(layerBytes)).map { ($0.id, $0) })
+            let layers = Dictionary(try JSONDecoder().decode([StoredLayer].self, from: Data(layerBytes)).map { ($0.id, $0) }) { first, _ in first }
             var chain: [String] = []
             var next = stored.layer
             while let id = next {
@@ -173,9 +201,16 @@ final class ImageStore: Sendable {
         try HostFile.makeDirectories(directory)
         return try layers.enumerated().map { index, layer in
             let name = String(index, radix: 36)
-            guard symlink("../../overlay/\(layer)/diff", "\(directory)/\(name)") == 0 || errno == EEXIST else {
-                throw HostFile.Failure(path: "\(directory)/\(name)", action: "make", code: errno)
+            let path = "\(directory)/\(name)"
+            let target = "../../overlay/\(layer)/diff"
+            if symlink(target, path) == 0 { return name }
+            // One that is there may be an earlier image's of the same configuration, whose layers were other ones.
+            guard errno == EEXIST, HostFile.link(path) != target else {
+                if errno == EEXIST { return name }
+                throw HostFile.Failure(path: path, action: "make", code: errno)
             }
+            unlink(path)
+            guard symlink(target, path) == 0 else { throw HostFile.Failure(path: path, action: "make", code: errno) }
             return name
         }
     }

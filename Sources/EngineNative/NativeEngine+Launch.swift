@@ -15,8 +15,9 @@ extension NativeEngine {
         let container = run.container
         let image: Image? = if case .image(let source) = container.root { try images.image(source) } else { nil }
         let capabilities = try capabilities(of: container)
-        let filter =
-            container.privileged ? [] : try await filters.filter(capabilities: capabilities, socketcall: container.allowsSocketcall ?? false)
+        var options: SeccompFilters.Options = container.allowsSocketcall ?? false ? [.socketcall] : []
+        if quota.usual != nil { options.insert(.fixedProjects) }
+        let filter = container.privileged ? [] : try await filters.filter(capabilities: capabilities, options)
         let result: Result<Timestamp, EngineError> = await withCheckedContinuation { continuation in
             launches.addOperation { [self] in
                 continuation.resume(returning: Result { () throws(EngineError) in try start(run, image, filter, capabilities) })
@@ -47,19 +48,31 @@ extension NativeEngine {
             let group = try cgroups.make(run.id, limits: run.container.limits, allDevices: run.container.privileged)
             if let group = group.v2 { try spec.add(.cgroupV2, group) }
             for group in group.v1 { try spec.add(.cgroupV1, group) }
-            let volumes = run.container.mounts.compactMap { mount in
-                if case .volume(let name) = mount.source, !mount.readOnly { paths.volume(name, of: run.workload.project) } else { nil }
-            }
-            // Before the run can end: its end takes it out again.
-            disk.add(run.id, workload: run.workload.description, paths: ["\(paths.scratch)/\(run.id)/upper"] + volumes)
+            // Before the run can begin, and before it can end: its end takes it out again.
+            let note = note(run, spec)
+            try directory.keep(note)
+            shared.began(run.id, note.writable)
+            disk.add(run.id, workload: note.workload, paths: note.paths)
             return try startShim(run.id, spec)
         } catch {
-            disk.remove(run.id)
+            forget(run.id)
             HostFile.removeFlat(directory.path)
             rmdir("\(paths.scratch)/\(run.id)")
             _ = cgroups.remove(run.id.description)
             throw error as? EngineError ?? .sandbox("\(error)")
         }
+    }
+
+    /// What is to be known of a run while it lives.
+    private func note(_ run: RunRequest, _ spec: LaunchSpec) -> RunNote {
+        var note = RunNote(workload: run.workload.description)
+        note.paths = ["\(paths.scratch)/\(run.id)/upper", paths.logs(run.workload)]
+        let writable = spec.writable
+        guard !writable.isEmpty else { return note }
+        note.paths += writable.map { HostLocation.name(of: $0.descriptor) }
+        let mounts = MountTable.read()
+        note.writable = writable.flatMap { WritablePlace.places($0.descriptor, mounts) }
+        return note
     }
 
     /// Starts a shim, gives it its spec and the places that it names, and lets it go on once it has made the sandbox.

@@ -24,7 +24,7 @@ extension NativeEngine {
         if let child = watch.isChild { waitpid(child, nil, WNOHANG) }
         let directory = RunDirectory(path: paths.run(run))
         if let status = directory.exitStatus(now: WallClock.now()) {
-            disk.remove(run)
+            forget(run)
             exitSink.yield(EngineExit(run: run, status: status))
             return
         }
@@ -38,7 +38,7 @@ extension NativeEngine {
             }
             if pidfd >= 0 { close(pidfd) }
         }
-        disk.remove(run)
+        forget(run)
         // "Ended" is said only when the control group is empty.
         if !cgroups.remove(run.description) { log.error("a control group cannot be emptied", metadata: ["run": "\(run)"]) }
         exitSink.yield(EngineExit(run: run, status: lost(directory, "its shim ended without a record of how it ended")))
@@ -68,10 +68,17 @@ extension NativeEngine {
         return found
     }
 
-    /// Of a run that an earlier daemon started. One that it froze goes on, and is looked at again.
-    private func guardDisk(_ run: RunID) {
-        disk.add(run, workload: "run \(run)", paths: ["\(paths.scratch)/\(run)/upper"])
-        if cgroups.isFrozen(run) { cgroups.freeze(run, false) }
+    /// Knows a run that an earlier daemon started as if it had been this one.
+    private func takeUp(_ run: RunID, _ directory: RunDirectory) {
+        let note = directory.note
+        shared.began(run, note?.writable ?? [])
+        disk.takeUp(run, workload: note?.workload ?? "run \(run)", paths: note?.paths ?? ["\(paths.scratch)/\(run)/upper"])
+    }
+
+    /// What is known of a run while it lives.
+    func forget(_ run: RunID) {
+        disk.remove(run)
+        shared.ended(run)
     }
 
     /// `nil` when nothing of it is left that tells anything.
@@ -88,7 +95,7 @@ extension NativeEngine {
                 let pidfd = clinux_pidfd_open(facts.shim)
                 if pidfd >= 0, HostProcess.isAlive(facts.shim, start: facts.shimStart) {
                     watch(run, pidfd: pidfd, isShim: true, child: nil)
-                    guardDisk(run)
+                    takeUp(run, directory)
                     return .alive(startedAt: startedAt)
                 }
                 if pidfd >= 0 { close(pidfd) }
@@ -101,7 +108,7 @@ extension NativeEngine {
             let pidfd = clinux_pidfd_open(facts.container)
             if pidfd >= 0, HostProcess.isAlive(facts.container, start: facts.containerStart) {
                 watch(run, pidfd: pidfd, isShim: false, child: nil)
-                guardDisk(run)
+                takeUp(run, directory)
                 return .alive(startedAt: startedAt)
             }
             if pidfd >= 0 { close(pidfd) }

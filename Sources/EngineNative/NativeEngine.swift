@@ -21,8 +21,7 @@ public final class NativeEngine: ContainerEngine {
     let disk: DiskGuard
     let quota: LayerQuota
     let ownFiles: OwnFiles
-    /// Directories of the host that containers can write to, since this engine was made.
-    let writableDirectories = Mutex<Set<String>>([])
+    let shared: SharedDirectories
     /// The capabilities that root has here, as the kernel's bit mask.
     let hostCapabilities: UInt64
     let log: Logger
@@ -71,12 +70,13 @@ public final class NativeEngine: ContainerEngine {
             try HostFile.replace("\(paths.etc)/hosts", with: "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", mode: 0o644, durable: false)
             try HostFile.replace("\(paths.etc)/resolv.conf", with: "", mode: 0o644, durable: false)
         } catch { throw .host("\(error)") }
-        disk = DiskGuard(directory: paths.state, floor: diskFloor, cgroups: cgroups, log: log)
+        disk = DiskGuard(directory: paths.state, runs: paths.runs, floor: diskFloor, cgroups: cgroups, log: log)
         quota = LayerQuota(directory: paths.scratch)
         // The folders in them too: each may be a link to a place elsewhere.
         ownFiles = try OwnFiles([paths.state, paths.runtime, paths.runs, paths.volumes, paths.images, paths.scratch, paths.logs, paths.runQuarantine])
+        shared = SharedDirectories(file: "\(paths.state)/writable.json", log: log)
         hostCapabilities = HostProcess.permittedCapabilities()
-        images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds)
+        images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds, disk: disk)
         filters = SeccompFilters(shimPath: paths.shim)
         launches = OperationQueue()
         launches.maxConcurrentOperationCount = max(2, 2 * ProcessInfo.processInfo.activeProcessorCount)
@@ -92,7 +92,6 @@ public final class NativeEngine: ContainerEngine {
     public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) {
         switch container.root {
         case .image(let source):
-            try disk.check()
             try await images.bring(source, progress: progress)
         case .directory(let path):
             if !HostFile.isDirectory(path) { throw .image("the root file system \(path) is not a directory") }
@@ -103,18 +102,21 @@ public final class NativeEngine: ContainerEngine {
         let binds = container.mounts.filter { if case .bind = $0.source { true } else { false } }
         guard !binds.isEmpty else { return }
         let mounts = MountTable.read()
-        let writable = writableDirectories(mounts)
+        let writable = shared.now(mounts)
         for mount in binds {
             guard case .bind(let path) = mount.source else { continue }
-            _ = try check(try HostPlace.open(path, writable: writable), privileged: container.privileged, mounts)
+            _ = try check(try HostPlace.open(path, writable: writable), container, mounts)
         }
     }
 
-    public func share(_ containers: [ContainerSpec]) async { for container in containers { note(container.writableDirectories) } }
+    public func share(_ containers: [ContainerSpec]) async { shared.note(containers.flatMap(\.writableDirectories)) }
 
     public var notices: [String] { disk.notices }
 
+    public var suspensions: AsyncStream<Set<RunID>> { disk.changes }
+
     public func stop(_ run: RunID) async {
+        disk.letGo(run)
         let directory = RunDirectory(path: paths.run(run))
         if directory.isLocked, directory.tell("stop") { return }
         // No shim is there to carry a stop sequence out, and to kill is all that is left.
@@ -184,6 +186,9 @@ public final class NativeEngine: ContainerEngine {
             }
         }
     }
+
+    /// The daemon goes, and its containers stay: those that it holds up go on.
+    public func leave() { disk.letAllGo() }
 
     /// Removes Berth's own control groups, when nothing is in them; the next start makes them again.
     public func removeGroups() { cgroups.removeOwn() }

@@ -10,19 +10,29 @@ final class SeccompFilters: Sendable {
 
     private struct Key: Hashable {
         let capabilities: UInt64
-        let socketcall: Bool
+        let options: Options
+    }
+
+    struct Options: OptionSet, Hashable {
+        let rawValue: Int
+        /// 32-bit programs have the call that hides a socket's family.
+        static let socketcall = Options(rawValue: 1)
+        /// Files stay in the project whose size is limited.
+        static let fixedProjects = Options(rawValue: 2)
+
+        var words: [String] { (contains(.socketcall) ? ["socketcall"] : []) + (contains(.fixedProjects) ? ["fixed-projects"] : []) }
     }
 
     init(shimPath: String) {
         self.shimPath = shimPath
     }
 
-    func filter(capabilities: UInt64, socketcall: Bool) async throws(EngineError) -> [UInt8] {
-        let key = Key(capabilities: capabilities, socketcall: socketcall)
+    func filter(capabilities: UInt64, _ options: Options) async throws(EngineError) -> [UInt8] {
+        let key = Key(capabilities: capabilities, options: options)
         if let filter = compiled.withLock({ $0[key] }) { return filter }
         do {
             let result = try await run(
-                .path(FilePath(shimPath)), arguments: Arguments(["seccomp", String(capabilities, radix: 16)] + (socketcall ? ["socketcall"] : [])),
+                .path(FilePath(shimPath)), arguments: Arguments(["seccomp", String(capabilities, radix: 16)] + options.words),
                 output: .bytes(limit: 1 << 17),
                 error: .string(limit: 4096))
             guard result.terminationStatus.isSuccess, !result.standardOutput.isEmpty else {

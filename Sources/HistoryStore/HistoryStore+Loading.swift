@@ -6,8 +6,8 @@ internal import WorkloadModel
 
 /// What a start reads back.
 public struct LoadedState: Sendable {
-    /// Recipes as they were stored; reading them is the caller's.
-    public let recipeSources: [(project: String, source: String)]
+    /// Recipes as they were put; reading them is the caller's. `nil` where one cannot be opened.
+    public let recipeSources: [(project: String, source: String?)]
     /// All but the recipes.
     public let state: StoredState
     /// Rows that could not be read, each with a sentence. They stay where they are.
@@ -15,16 +15,16 @@ public struct LoadedState: Sendable {
 }
 
 extension HistoryStore {
-    /// The recipes in force, as they were stored.
+    /// The recipes in force, as they were put; those that cannot be opened are left out.
     ///
     /// - Throws: ``StoreError``
     public func recipeSources() async throws(StoreError) -> [String] {
-        try await read { db in try String.fetchAll(db, sql: "SELECT source FROM recipe_rows ORDER BY project") }
+        try await read { [seal] db in try String.fetchAll(db, sql: "SELECT source FROM recipe_rows ORDER BY project").compactMap { opened($0, seal) } }
     }
 
     /// - Throws: ``StoreError``
     public func load() async throws(StoreError) -> LoadedState {
-        try await read { db in
+        try await read { [seal] db in
             var unreadable: [String] = []
             let recipes = try Row.fetchAll(db, sql: "SELECT project, source FROM recipe_rows ORDER BY project")
             var state = StoredState()
@@ -33,14 +33,24 @@ extension HistoryStore {
                 if let record = ServiceRecord(row) { state.services.append(record) } else { unreadable.append(name("service", row)) }
             }
             for row in try Row.fetchAll(db, sql: "SELECT * FROM job_rows") {
-                if let record = JobRecord(row) { state.jobs.append(record) } else { unreadable.append(name("job", row)) }
+                if let record = JobRecord(row, seal) { state.jobs.append(record) } else { unreadable.append(name("job", row)) }
             }
             for row in try Row.fetchAll(db, sql: "SELECT * FROM run_rows WHERE state <> 'finished'") {
                 if let run = OpenRun(row) { state.openRuns.append(run) } else { unreadable.append(name("run", row)) }
             }
-            return LoadedState(recipeSources: recipes.map { ($0["project"], $0["source"]) }, state: state, unreadable: unreadable)
+            let sources = recipes.map { (project: $0["project"] as String, source: opened($0["source"], seal)) }
+            unreadable += sources.filter { $0.source == nil }.map {
+                "recipe of \($0.project): it is damaged, or was sealed with another key than the one beside the database"
+            }
+            return LoadedState(recipeSources: sources, state: state, unreadable: unreadable)
         }
     }
+}
+
+/// A text that may be sealed; `nil` when it cannot be opened.
+private func opened(_ text: String?, _ seal: Seal?) -> String? {
+    guard let text, let seal else { return text }
+    return try? seal.open(text)
 }
 
 /// Which row it is. Its values stay out of it: a start that waits holds the variables of a run by hand.
@@ -57,8 +67,8 @@ func timestamp(_ row: Row, _ column: String) -> Timestamp? {
     (row[column] as Int64?).map { Timestamp(milliseconds: $0) }
 }
 
-private func decoded<Value: Decodable>(_ row: Row, _ column: String) -> Value? {
-    (row[column] as String?).flatMap { try? JSONDecoder().decode(Value.self, from: Data($0.utf8)) }
+private func decoded<Value: Decodable>(_ row: Row, _ column: String, _ seal: Seal? = nil) -> Value? {
+    opened(row[column] as String?, seal).flatMap { try? JSONDecoder().decode(Value.self, from: Data($0.utf8)) }
 }
 
 extension ServiceRecord {
@@ -71,9 +81,9 @@ extension ServiceRecord {
 }
 
 extension JobRecord {
-    fileprivate init?(_ row: Row) {
+    fileprivate init?(_ row: Row, _ seal: Seal?) {
         guard let id = workloadID(row), let cursor = timestamp(row, "cursor_ms") else { return nil }
-        guard let pending: [PendingStart] = decoded(row, "pending"), let arrivals: [Arrival] = decoded(row, "arrivals") else { return nil }
+        guard let pending: [PendingStart] = decoded(row, "pending", seal), let arrivals: [Arrival] = decoded(row, "arrivals") else { return nil }
         self.init(
             id: id, paused: row["paused"], cursor: cursor, bootID: row["boot_id"],
             lastOutcome: (row["last_outcome"] as String?).flatMap { Outcome(rawValue: $0) }, streak: row["streak"], pending: pending,

@@ -14,17 +14,25 @@ public final class HistoryStore: Sendable {
     /// Where the database is.
     public let path: String
     private let engine: String
+    /// `nil` leaves all that is stored readable, for tests.
+    let seal: Seal?
 
     /// Opens the database, and makes it when there is none.
     ///
-    /// - Parameter engine: what new runs say of their engine
+    /// - Parameters:
+    ///   - engine: what new runs say of their engine
+    ///   - seal: for what holds values of variables; what earlier releases stored in clear is sealed now
     /// - Throws: ``StoreError``
-    public convenience init(path: String, engine: String) throws(StoreError) { try self.init(path: path, engine: engine, through: nil) }
+    public convenience init(path: String, engine: String, seal: Seal? = nil) throws(StoreError) {
+        try self.init(path: path, engine: engine, seal: seal, through: nil)
+        do { try sealWhatIsClear() } catch { throw StoreError(error, path: path) }
+    }
 
     /// As an earlier release left it, for tests: up to a migration.
-    package init(path: String, engine: String, through migration: String?) throws(StoreError) {
+    package init(path: String, engine: String, seal: Seal? = nil, through migration: String?) throws(StoreError) {
         self.path = path
         self.engine = engine
+        self.seal = seal
         do {
             var configuration = Configuration()
             configuration.maximumReaderCount = 3
@@ -66,33 +74,32 @@ public final class HistoryStore: Sendable {
 
     /// A recipe that comes or goes, in the same transaction as what follows from it.
     public enum RecipeChange: Hashable, Sendable {
-        /// `source` is opaque here.
+        /// `source` is opaque here, and sealed.
         case put(ProjectName, source: String, digest: String, at: Timestamp)
         case remove(ProjectName)
     }
 
     /// Makes writes durable, all or none.
     public func commit(_ writes: [Write], recipes: [RecipeChange] = []) async throws(StoreError) {
-        let engine = engine
         do {
-            try await pool.write { db in
-                for change in recipes { try HistoryStore.perform(change, db) }
-                for write in writes { try HistoryStore.perform(write, db, engine: engine) }
+            try await pool.write { [engine, seal] db in
+                for change in recipes { try HistoryStore.perform(change, db, seal) }
+                for write in writes { try HistoryStore.perform(write, db, seal, engine: engine) }
             }
         } catch { throw StoreError(error, path: path) }
     }
 
-    private static func perform(_ change: RecipeChange, _ db: Database) throws {
+    private static func perform(_ change: RecipeChange, _ db: Database, _ seal: Seal?) throws {
         switch change {
         case .put(let project, let source, let digest, let at):
             try db.execute(
                 sql: "INSERT OR REPLACE INTO recipe_rows (project, source, digest, applied_ms) VALUES (?, ?, ?, ?)",
-                arguments: [project.description, source, digest, at.milliseconds])
+                arguments: [project.description, try seal?.close(source) ?? source, digest, at.milliseconds])
         case .remove(let project): try db.execute(sql: "DELETE FROM recipe_rows WHERE project = ?", arguments: [project.description])
         }
     }
 
-    private static func perform(_ write: Write, _ db: Database, engine: String) throws {
+    private static func perform(_ write: Write, _ db: Database, _ seal: Seal?, engine: String) throws {
         switch write {
         case .openRun(let opening): try open(opening, db, engine: engine)
         case .runStarted(let id, let at, let image):
@@ -113,7 +120,7 @@ public final class HistoryStore: Sendable {
             )
             .execute(arguments: [run.description, id.project.description, id.name.description, dueAt.milliseconds])
         case .service(let record): try put(record, db)
-        case .job(let record): try put(record, db)
+        case .job(let record): try put(record, db, seal)
         case .removeWorkload(let id, let kind):
             try db.cachedStatement(sql: "DELETE FROM \(kind == .service ? "service_rows" : "job_rows") WHERE project = ? AND name = ?")
                 .execute(arguments: [id.project.description, id.name.description])
@@ -191,7 +198,9 @@ public final class HistoryStore: Sendable {
         ])
     }
 
-    private static func put(_ record: JobRecord, _ db: Database) throws {
+    private static func put(_ record: JobRecord, _ db: Database, _ seal: Seal?) throws {
+        var pending = try json(record.pending)
+        if let seal, record.pending.contains(where: { $0.changes?.environment.isEmpty == false }) { pending = try seal.close(pending) }
         try db.cachedStatement(
             sql: """
                 INSERT OR REPLACE INTO job_rows (project, name, paused, cursor_ms, boot_id, last_outcome, streak, pending, arrivals, era, seen_ms)
@@ -199,7 +208,7 @@ public final class HistoryStore: Sendable {
                 """
         ).execute(arguments: [
             record.id.project.description, record.id.name.description, record.paused, record.cursor.milliseconds, record.bootID,
-            record.lastOutcome?.rawValue, record.streak, try json(record.pending), try json(record.arrivals), record.era,
+            record.lastOutcome?.rawValue, record.streak, pending, try json(record.arrivals), record.era,
             record.seen?.milliseconds,
         ])
     }

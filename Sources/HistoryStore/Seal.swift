@@ -2,12 +2,13 @@ internal import Crypto
 internal import Foundation
 internal import HostOS
 
-/// Seals stored recipes: they hold values of variables and of env files, and the database is what people copy.
+/// Seals what is stored with values of variables and of env files: recipes, and starts that wait with variables of their own.
+/// The database is what people copy.
 ///
 /// AES-256-GCM with a key that lies beside the database in a file of its own. A copy of the database alone gives no values
 /// away; without the key the recipes in it cannot be read, and are to be applied again.
 public struct Seal: Sendable {
-    private static let mark = "sealed1:"
+    static let mark = "sealed1:"
     private let key: SymmetricKey
 
     struct Broken: Error, CustomStringConvertible {
@@ -33,7 +34,7 @@ public struct Seal: Sendable {
 
     func close(_ text: String) throws -> String {
         let box = try AES.GCM.seal(Data(text.utf8), using: key)
-        guard let combined = box.combined else { throw Broken(description: "the recipe cannot be sealed") }
+        guard let combined = box.combined else { throw Broken(description: "a text cannot be sealed") }
         return Seal.mark + combined.base64EncodedString()
     }
 

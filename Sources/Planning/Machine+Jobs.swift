@@ -75,7 +75,8 @@ extension Machine {
         let isFree = job.active.isEmpty || job.policy.overlap == .allow
         let place = hasPlace(job)
         guard isFree, place, gate == .open else {
-            hold(id, start, reason: isFree && !place ? .poolFull : .overlap, mayWait: isFree && gate == .waits, note: note)
+            let reason: DueReason = isFree && !place ? .poolFull : job.active.contains(where: held.contains) ? .diskFull : .overlap
+            hold(id, start, reason: reason, mayWait: isFree && gate == .waits, note: note)
             return
         }
         guard mayStartAgain(job) else {

@@ -76,6 +76,8 @@ public struct Machine: Sendable {
     var decision = Decision()
     /// Facts are being gathered that starts depend on: no start of a job is decided before all of them are there.
     var gathering = false
+    /// Runs that the engine holds up.
+    var held: Set<RunID> = []
     /// No launch any more: the daemon is leaving.
     var leaving = false
 
@@ -109,6 +111,7 @@ public struct Machine: Sendable {
         case .launchFailed(let run, let sentence):
             ended(run, ExitStatus(ending: .startError(sentence), finishedAt: now), now)
         case .exited(let run, let status): ended(run, status, now)
+        case .held(let runs): held = runs
         case .apply(let recipe, let explicit, let actor): apply(recipe, explicit: explicit, actor: actor, now)
         case .zonesChanged(let recipe): takeZones(recipe, now)
         case .down(let project, let actor): down(project, actor: actor, now)

@@ -61,6 +61,9 @@ public actor Supervisor {
             Task { [weak self, exits = engine.exits] in
                 for await exit in exits { await self?.take(.exited(exit.run, exit.status)) }
             },
+            Task { [weak self, suspensions = engine.suspensions] in
+                for await held in suspensions { await self?.take(.held(held)) }
+            },
             Task { [weak self, ticks = clock.ticks] in
                 for await _ in ticks { await self?.tick() }
             },

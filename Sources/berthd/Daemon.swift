@@ -95,7 +95,9 @@ struct Daemon: AsyncParsableCommand {
         var limits = RecipeLimits(bytes: maxRecipeBytes)
         // A node takes at least some bytes, so the limit on nodes follows the one on bytes.
         limits.nodes = max(limits.nodes, maxRecipeBytes / 10)
-        let (store, loaded) = try await openHistory(state, log)
+        let seal: Seal
+        do { seal = try Seal(keyFile: "\(state)/seal.key") } catch { throw StartError(description: "\(error)", code: 74) }
+        let (store, loaded) = try await openHistory(state, seal, log)
         do { try store.keepReserve() } catch { log.warning("there is no reserve for the history", metadata: ["error": "\(error)"]) }
         let floor = try diskFloor.map { text in
             guard let bytes = ByteSize.parse(text) else { throw StartError(description: "--disk-floor '\(text)' is not a size: write it as 512M", code: 64) }
@@ -111,12 +113,10 @@ struct Daemon: AsyncParsableCommand {
         let machine = Machine(bootID: engine.bootID, seed: .random(in: .min ... .max))
         let supervisor = Supervisor(machine: machine, store: store, engine: engine, clock: clock, log: log)
         let reading = ReadingGuard(state: state)
-        if let key = reading.setAside { log.critical("the daemon died while it read a recipe; it is set aside", metadata: ["recipe": "\(key)"]) }
-        let seal: Seal
-        do { seal = try Seal(keyFile: "\(state)/seal.key") } catch { throw StartError(description: "\(error)", code: 74) }
+        for key in reading.setAside { log.critical("the daemon died while it read a recipe; it is set aside", metadata: ["recipe": "\(key)"]) }
         let own = ProcessInfo.processInfo.environment
         let recipes = RecipeService(
-            supervisor: supervisor, engine: engine, zones: zones, limits: limits, seal: seal, reading: reading,
+            supervisor: supervisor, engine: engine, zones: zones, limits: limits, reading: reading,
             variables: own.filter { passVariable.contains($0.key) })
         try await supervisor.start(readBack(loaded, recipes, state: state, log))
         for file in recipeFiles() { await applyFile(file, recipes, log) }
@@ -149,6 +149,7 @@ struct Daemon: AsyncParsableCommand {
         serving.cancel()
         unlink(socket)
         if takeAlong { await supervisor.waitUntilIdle() }
+        engine.leave()
         engine.removeGroups()
         try? store.close()
         let left = await supervisor.runs.count
@@ -164,11 +165,11 @@ struct Daemon: AsyncParsableCommand {
 
     // MARK: The history
 
-    private func openHistory(_ state: String, _ log: Logger) async throws -> (HistoryStore, LoadedState) {
+    private func openHistory(_ state: String, _ seal: Seal, _ log: Logger) async throws -> (HistoryStore, LoadedState) {
         let path = "\(state)/berth.db"
         let failure: StoreError
         do throws(StoreError) {
-            let store = try HistoryStore(path: path, engine: "native")
+            let store = try HistoryStore(path: path, engine: "native", seal: seal)
             let size = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0
             if size < 256 << 20 { try store.check() }
             return (store, try await store.load())
@@ -180,7 +181,7 @@ struct Daemon: AsyncParsableCommand {
         try? FileManager.default.createDirectory(atPath: "\(state)/quarantine", withIntermediateDirectories: true)
         for ending in ["", "-wal", "-shm"] { rename(path + ending, aside + ending) }
         log.critical("the history is damaged; it was put aside, and a new one begins", metadata: ["reason": "\(sentence)", "aside": "\(aside)"])
-        let store = try HistoryStore(path: path, engine: "native")
+        let store = try HistoryStore(path: path, engine: "native", seal: seal)
         return (store, try await store.load())
     }
 
@@ -188,7 +189,10 @@ struct Daemon: AsyncParsableCommand {
         var stored = loaded.state
         for row in loaded.unreadable { log.error("a row of the history cannot be read; it stays as it is", metadata: ["row": "\(row)"]) }
         for (project, source) in loaded.recipeSources {
-            do { stored.recipes.append(try recipes.restore(source)) } catch {
+            do {
+                guard let source else { throw StoreError.corrupt("it cannot be opened") }
+                stored.recipes.append(try recipes.restore(source))
+            } catch {
                 if let name = try? ProjectName(project) { stored.unreadable.insert(name) }
                 log.critical(
                     "a stored recipe cannot be read now; its containers run on, and nothing of it is started until it is applied again",

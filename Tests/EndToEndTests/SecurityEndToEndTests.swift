@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Schedules
 import TestKit
 import Testing
 
@@ -145,6 +146,7 @@ struct SecurityEndToEndTests {
             name: t
             jobs:
               j: { rootfs: host, command: [sh, -c, 'echo $$PASSWORD $$TOKEN $$INLINE'], env_file: secrets.env, environment: { TOKEN: "${TOKEN}", INLINE: canary-inline } }
+              slow: { rootfs: host, command: [sh, -c, 'sleep 4; test "$$TOKEN" != canary-queued || exit 9'], overlap: queue }
             """)
         let words = "canary-from-a-file canary-from-dot-env canary-inline\n"
         #expect(it.berth("run", "j", "--wait").output == words)
@@ -155,11 +157,17 @@ struct SecurityEndToEndTests {
             }
             .joined()
         }
-        for canary in ["canary-from-a-file", "canary-from-dot-env", "canary-inline", "canary-by-hand"] { #expect(!files().contains(canary), "\(canary)") }
+        // A start that waits, too; it outlives the daemon.
+        #expect(it.berth("run", "slow").code == 0 && it.berth("run", "slow", "--env", "TOKEN=canary-queued").code == 0)
+        #expect(it.sql("select pending != '[]' from job_rows where name = 'slow'") == "1")
+        for canary in ["canary-from-a-file", "canary-from-dot-env", "canary-inline", "canary-by-hand", "canary-queued"] {
+            #expect(!files().contains(canary), "\(canary)")
+        }
         // The next daemon reads it all the same; without the key it says so, and keeps what is there.
         it.kill()
         try it.start()
         #expect(it.berth("run", "j", "--wait").output == words)
+        try it.wait("select group_concat(exit_code) from runs where name = 'slow' and state = 'finished'", is: "0,9")
         it.kill()
         rename("\(it.scratch.path)/state/seal.key", "\(it.scratch.path)/state/seal.key.away")
         try it.start()
@@ -194,7 +202,8 @@ struct SecurityEndToEndTests {
         var info = stat()
         stat(file, &info)
         // What a daemon leaves that dies while it reads the file.
-        it.scratch.write("state/reading", "\(file)\n\(info.st_size) \(info.st_mtim.tv_sec).\(info.st_mtim.tv_nsec) \(info.st_ino)\n")
+        let stamp = "\(info.st_size) \(info.st_mtim.tv_sec).\(info.st_mtim.tv_nsec) \(info.st_ino)"
+        it.scratch.write("state/being-read/1", #"{"key":"\#(file)","stamp":"\#(stamp)","most":1,"deaths":0}"#)
         chmod("\(it.scratch.path)/state", 0o700)
         try it.start()
         #expect(it.sql("select group_concat(project) from recipe_rows") == "u")
@@ -203,6 +212,18 @@ struct SecurityEndToEndTests {
         it.scratch.write("recipes/t.yaml", Self.recipe("t") + "# changed\n")
         it.hangUp()
         try it.wait("select count(*) from recipe_rows", is: "2")
+        // What is in force is not set aside for one death, which may have been anybody's, but for a second one.
+        let text = Self.recipe("u")
+        for deaths in 1...2 {
+            it.kill()
+            it.scratch.write(
+                "state/being-read/1",
+                #"{"key":"the stored recipe of \#(it.scratch.path)/recipes/u.yaml","stamp":"\#(StableHash(text).value)","most":2,"deaths":\#(deaths - 1)}"#)
+            try it.start()
+            #expect(it.log_.contains("a stored recipe cannot be read now") == (deaths == 2), "\(deaths)")
+            // The file of the recipe is whole, and applies it again.
+            #expect(it.sql("select group_concat(project) from recipe_rows") == "t,u")
+        }
     }
 
     @Test func hugeRecipesFullOfMistakesHoldNobodyUp() throws {

@@ -126,7 +126,7 @@ struct LockInTests {
         return text.contains("ext4") && (HostFile.exists("/lib/modules") && run("modprobe quota_v2 && grep -q quota_v2 /proc/modules") == 0)
     }()
 
-    private static func run(_ script: String) -> Int32 {
+    static func run(_ script: String) -> Int32 {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         process.arguments = ["-c", script]
@@ -148,6 +148,11 @@ struct LockInTests {
             let small = try await fixture.run(EngineFixture.shell(fill) { $0.writableLayerBytes = 20 << 20 })
             let size = small.output.split(separator: "\n").last.flatMap { Int64($0) } ?? 0
             #expect(size > 10 << 20 && size <= 20 << 20, "\(small.output)")
+            // Nor by leaving the project that is counted: by its number, or by what new files take over of their directory.
+            let leave =
+                "mkdir /d; chattr -p 0 /d 2>/dev/null && echo LEFT; chattr -P /d 2>/dev/null && echo LEFT; head -c 100000000 /dev/zero > /d/big; stat -c %s /d/big"
+            let out = try await fixture.run(EngineFixture.shell(leave) { $0.writableLayerBytes = 20 << 20 })
+            #expect(!out.output.contains("LEFT") && (out.output.split(separator: "\n").last.flatMap { Int64($0) } ?? .max) <= 20 << 20, "\(out.output)")
             // By default a quarter of the disk, and each run anew.
             for _ in 0..<2 {
                 let usual = try await fixture.run(EngineFixture.shell(fill))

@@ -29,14 +29,15 @@
                 }
             }
 
-            func answer(_ arch: Arch, _ number: UInt32, _ first: UInt64 = .max) -> Answer {
+            func answer(_ arch: Arch, _ number: UInt32, _ first: UInt64 = .max, _ second: UInt64 = .max) -> Answer {
                 func word(_ offset: UInt32) -> UInt32 {
                     switch offset {
                     case 0: number
                     case 4: arch.rawValue
                     case 16: UInt32(truncatingIfNeeded: first)
                     case 20: UInt32(truncatingIfNeeded: first >> 32)
-                    case 24...: .max
+                    case 24: UInt32(truncatingIfNeeded: second)
+                    case 28...: .max
                     default: 0
                     }
                 }
@@ -60,9 +61,9 @@
             }
         }
 
-        static func filter(socketcall: Bool = false, adding: Set<Capability> = []) async throws -> Filter {
+        static func filter(_ options: SeccompFilters.Options = [], adding: Set<Capability> = []) async throws -> Filter {
             let filters = SeccompFilters(shimPath: Requirement.shim)
-            return Filter(try await filters.filter(capabilities: Capability.mask(Capability.defaults.union(adding)), socketcall: socketcall))
+            return Filter(try await filters.filter(capabilities: Capability.mask(Capability.defaults.union(adding)), options))
         }
 
         /// Numbers by name, from the kernel's headers.
@@ -125,9 +126,31 @@
 
         @Test func socketcallIsForThoseWhoAskForIt() async throws {
             #expect(try await Self.filter().answer(.compatible, 102, 1) == .refused(38))
-            let loose = try await Self.filter(socketcall: true)
+            let loose = try await Self.filter(.socketcall)
             #expect(loose.answer(.compatible, 102, 1) == .allowed)
             #expect(loose.answer(.compatible, 359, 38) == .refused(1))
+        }
+
+        /// With a limit on its layer, no file of a container changes its project (FS_IOC_FSSETXATTR, FS_IOC_SETFLAGS), whatever
+        /// stands above the 32 bits that the kernel reads; all other requests pass.
+        @Test(arguments: [SeccompFilters.Options.fixedProjects, [.fixedProjects, .socketcall]]) func filesStayInTheirProject(options: SeccompFilters.Options)
+            async throws
+        {
+            let filter = try await Self.filter(options)
+            let usual = try await Self.filter(options.subtracting(.fixedProjects))
+            for (arch, ioctl) in [(Arch.native, 16), (.compatible, 54)] as [(Arch, UInt32)] {
+                for request in [0x401C_5820, 0x4008_6602, 0x4004_6602] as [UInt64] {
+                    for bits in [request, request | 1 << 40, request | .max << 32] {
+                        #expect(filter.answer(arch, ioctl, 3, bits) == .refused(25))
+                        #expect(usual.answer(arch, ioctl, 3, bits) == .allowed)
+                    }
+                    // The same number as another call's argument means nothing.
+                    for number in 0...470 as ClosedRange<UInt32> where number != ioctl {
+                        #expect(filter.answer(arch, number, 3, request) == usual.answer(arch, number, 3, request), "\(number)")
+                    }
+                }
+                for request in [0x5401, 0x8008_6601, 0x801C_581F] as [UInt64] { #expect(filter.answer(arch, ioctl, 3, request) == .allowed) }
+            }
         }
 
         @Test func aCapabilityBringsItsCalls() async throws {

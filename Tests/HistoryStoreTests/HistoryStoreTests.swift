@@ -228,6 +228,45 @@ import WorkloadModel
         try store.close()
     }
 
+    /// What an earlier release stored in clear is sealed when the database is opened, and is nowhere in its files any more.
+    @Test func whatWasStoredInClearIsSealed() async throws {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("berth-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let path = "\(directory)/berth.db"
+        func bytes() throws -> String {
+            try FileManager.default.contentsOfDirectory(atPath: directory).filter { $0.hasPrefix("berth.db") }
+                .map { String(decoding: try Data(contentsOf: URL(fileURLWithPath: "\(directory)/\($0)")), as: Unicode.ASCII.self) }.joined()
+        }
+        let canary = "canary-" + String(repeating: "x", count: 20_000)
+        let changes = RunChanges(environment: ["A": EnvironmentValue("canary-variable")])
+        let pending = PendingStart(trigger: .manual, dueAt: nil, notBefore: Timestamp(milliseconds: 7), queued: true, changes: changes)
+        let record = JobRecord(id: Make.id("j"), cursor: Timestamp(milliseconds: 5000), bootID: "b", pending: [pending])
+        do {
+            let store = try HistoryStore(path: path, engine: "test")
+            for text in ["\(canary)-1", "\(canary)-2"] {
+                try await store.commit([.job(record)], recipes: [.put(Make.id("j").project, source: text, digest: "d", at: Timestamp(milliseconds: 1))])
+            }
+            try store.close()
+            #expect(try bytes().contains("canary"))
+        }
+        let seal = try Seal(keyFile: "\(directory)/seal.key")
+        for _ in 0..<2 {
+            let store = try HistoryStore(path: path, engine: "test", seal: seal)
+            #expect(!(try bytes().contains("canary")))
+            let loaded = try await store.load()
+            #expect(loaded.recipeSources.map(\.source) == ["\(canary)-2"])
+            #expect(loaded.state.jobs == [record])
+            try await store.commit([.job(record)], recipes: [.put(Make.id("j").project, source: "\(canary)-2", digest: "d", at: Timestamp(milliseconds: 1))])
+            #expect(!(try bytes().contains("canary")))
+            try store.close()
+        }
+        // Without the key it is kept, and said.
+        let other = try HistoryStore(path: path, engine: "test", seal: try Seal(keyFile: "\(directory)/other.key"))
+        let loaded = try await other.load()
+        #expect(loaded.recipeSources.map(\.source) == [nil] && loaded.unreadable.count == 2 && loaded.state.jobs.isEmpty, "\(loaded.unreadable)")
+    }
+
     @Test func chainsChangesAndErasAreReadBack() async throws {
         try await Self.with { store, _ in
             let arrival = Arrival(job: Make.id("a").name, run: RunID(now: Self.now, random: 9), outcome: .succeeded)

@@ -627,7 +627,7 @@ def configurations(corpus):
     case("nul-env", nul, "refused", {"Env": ["A=b\0c", "PATH=/bin"]})
     case("nul-cmd", nul, "refused", {"Cmd": ["/bin/sh", "-c", corpus.probe(), "a\0b"]})
     case("nul-stop-signal", nul, "refused", {"StopSignal": "SIGTERM\0KILL"})
-    case("env-odd", "Entries of the environment have no '=', no name, or a name of two lines.", "either",
+    case("env-odd", "Entries of the environment have no '=', no name, or a name of two lines.", "runs",
          {"Env": ["PLAIN", "=value", "", "=", "A\nB=c", "A B=c", "BERTH_RUN_ID=forged", "HOSTNAME=../../x"]})
     case("env-10-mb", "The environment is larger than the kernel takes.", "refused",
          {"Env": [f"V{number}=" + "x" * 1000 for number in range(10_000)]})
@@ -644,7 +644,7 @@ def configurations(corpus):
          add=[link("data", f"..{UP}{canary}")], after="cat /data/secret")
     case("volumes-proc", "The image's own volume covers /proc.", "either", {"Volumes": {"/proc": {}, "/sys": {}, "/dev": {}}}, kind="CVE-2019-16884")
     for name, signal in (("overflow", "SIGRTMIN+2147483647"), ("minus-one", "-1"), ("long", "99999999999")):
-        case(f"stop-signal-{name}", "The stop signal is no signal, and its number overflows.", "either", {"StopSignal": signal})
+        case(f"stop-signal-{name}", "The stop signal is no signal, and its number overflows.", "runs", {"StopSignal": signal})
     case("healthcheck", "The health check is junk.", "either", {"Healthcheck": {"Test": [None, 7, {"a": []}], "Interval": -1, "Retries": "many"}})
     case(
         "labels-runtime", "Labels and annotations ask a runtime for hooks and another handler.", "runs",

@@ -39,6 +39,19 @@ import WorkloadModel
         #expect(machine.statuses.map(\.state) == ["stopped", "paused", "running"])
     }
 
+    /// A due time that finds the run before it frozen for the disk is not said to be late by its own fault.
+    @Test func aDueTimeThatFindsAFrozenRunSaysSo() {
+        var world = World(at: Self.start)
+        world.script = { _, _ in (.seconds(9000), .exited(code: 0)) }
+        world.take(.apply(Make.recipe(Make.job("j", JobPolicy(schedule: Make.schedule("0 * * * *")))), explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(3700))
+        world.take(.held(Set(world.containers.keys)))
+        world.run(until: Self.start + .seconds(7300))
+        world.take(.held([]))
+        world.run(until: Self.start + .seconds(10_900))
+        #expect(Self.rows(world, "j") == ["2026-01-01T01:00 ran 1", "2026-01-01T02:00 skipped disk full 1", "2026-01-01T03:00 skipped overlap 1"])
+    }
+
     @Test func upDuringAStopStartsTheServiceAgain() {
         var world = World(at: Self.start)
         world.script = { _, _ in (.seconds(100_000), .exited(code: 0)) }

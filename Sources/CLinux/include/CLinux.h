@@ -13,6 +13,9 @@ int clinux_pidfd_open(pid_t pid);
 /* Opens what a name is, not its contents (O_PATH), relative to a directory; `flags` are more of open's. */
 int clinux_open_place(int directory, const char *name, int flags);
 
+/* Whether a path lies on an overlay file system. */
+int clinux_is_overlay(const char *path);
+
 /* A file in memory with these bytes, that nobody can change or grow any more. */
 int clinux_sealed_file(const char *name, const void *bytes, size_t size);
 
