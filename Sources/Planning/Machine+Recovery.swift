@@ -90,6 +90,12 @@ extension Machine {
         case .notStarted:
             if let request = runs[open.id]?.request { launchAgain(open, request, workload, now) }
         case nil:
+            // What an engine had of a run goes only after its end is durable. So one that is starting, and of which nothing is
+            // there in the same boot, never began.
+            if open.bootID == bootID, open.state == .starting, let request = runs[open.id]?.request {
+                launchAgain(open, request, workload, now)
+                return
+            }
             let sentence =
                 open.bootID == bootID
                 ? "nothing was left of it when the daemon came back" : "the host went down while it was \(open.state.rawValue)"

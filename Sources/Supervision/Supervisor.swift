@@ -21,6 +21,8 @@ public actor Supervisor {
     private var endWaiters: [RunID: [CheckedContinuation<Void, Never>]] = [:]
     private var idleWaiters: [CheckedContinuation<Void, Never>] = []
     private var working: Set<RunID> = []
+    /// No launch is begun any more; those that are under way are let finish.
+    private var isLeaving = false
     /// Runs whose end is decided and not durable yet.
     private var closing: Set<RunID> = []
     private var pruning: Task<Void, Never>?
@@ -70,12 +72,14 @@ public actor Supervisor {
         ]
     }
 
-    /// Ends without stopping a container. What was decided is made durable first.
+    /// Ends without stopping a container. What was decided is made durable first, and launches that are under way are let
+    /// finish; what is decided after this was called is not carried out, and is up to the next daemon.
     public func shutDown() async {
         for listener in listeners { listener.cancel() }
         listeners = []
+        isLeaving = true
         // What cannot be written now will not be in time; nothing was done about it, so nothing is lost.
-        while pump != nil, degraded == nil { try? await Task.sleep(for: .milliseconds(20)) }
+        while pump != nil || !working.isEmpty, degraded == nil { try? await Task.sleep(for: .milliseconds(5)) }
     }
 
     /// Stops every run and waits until all have ended.
@@ -189,6 +193,8 @@ public actor Supervisor {
     private func perform(_ effect: Effect) {
         switch effect {
         case .launch(let request):
+            // Its row says `starting`: the next daemon launches it under its id.
+            guard !isLeaving else { return }
             working.insert(request.id)
             Task { await launch(request) }
         case .stop(let run):

@@ -240,6 +240,48 @@ struct EndToEndTests {
         }
     }
 
+    /// 20 jobs are due together, and the daemon ends 2 to 78 ms later, by a kill and by a signal in turn: each due time runs
+    /// once, as a file tells that the jobs append to. BERTH_ENDS is how often it ends; 80 by hand.
+    @Test(.timeLimit(.minutes(15))) func whatIsDueWhenTheDaemonEndsIsNeitherLostNorDoubled() throws {
+        let ends = ProcessInfo.processInfo.environment["BERTH_ENDS"].flatMap { Int($0) } ?? 8
+        try Self.with { it in
+            try FileManager.default.createDirectory(atPath: "\(it.scratch.path)/ledger", withIntermediateDirectories: true)
+            let jobs = (0..<20).map {
+                "  j\($0): { rootfs: host, command: [sh, -c, 'echo $$BERTH_JOB $$BERTH_DUE_AT >> /ledger/lines'], volumes: ['./ledger:/ledger'], schedule: every 2s, missed: all, overlap: allow }"
+            }
+            try it.apply("name: t\njobs:\n\(jobs.joined(separator: "\n"))\n")
+            var hit = 0
+            for number in 0..<ends {
+                let before = it.sql("select max(due_at) from due_times")
+                try it.wait("select max(due_at) > '\(before)' from due_times", is: "1")
+                let last = Int64(it.sql("select strftime('%s', max(due_at)) * 1000 from due_times")) ?? 0
+                var time = timespec()
+                clock_gettime(CLOCK_REALTIME, &time)
+                let left = last + 2000 + Int64(2 + number * 76 / max(1, ends - 1)) - (Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+                usleep(UInt32(max(0, left) * 1000))
+                if number % 2 == 0 { it.kill() } else { #expect(it.terminate() == 0) }
+                hit += Int(it.sql("select count(*) from run_rows where state = 'starting'")) ?? 0
+                try it.start()
+            }
+            for number in 0..<20 { it.berth("pause", "j\(number)") }
+            try it.wait("select count(*) from run_rows where state <> 'finished'", is: "0", seconds: 60)
+            let lines = (it.scratch.text("ledger/lines") ?? "").split(separator: "\n").map(String.init)
+            let rows = it.sql("select name || ' ' || substr(due_at, 1, 19) || 'Z' from due_times where result = 'ran' or run_id is not null").split(
+                separator: "\n"
+            ).map(String.init)
+            let shown = lines.map { $0.replacingOccurrences(of: ".000Z", with: "Z") }
+            print("\(ends) ends of the daemon, \(hit) runs caught while they started, \(lines.count) ran")
+            #expect(Set(shown).count == shown.count, "something ran twice")
+            #expect(Set(rows) == Set(shown), "\(Set(rows).symmetricDifference(shown).sorted().prefix(5))")
+            #expect(it.sql("select group_concat(distinct outcome) from runs") == "succeeded")
+            #expect(it.sql("select count(*) from due_times where result = 'skipped' and reason <> 'paused' or result = 'missed' and run_id is null") == "0")
+            #expect(
+                it.sql(
+                    "select group_concat(distinct n) from (select (max(due_ms) - min(first_due_ms)) / 2000 + 1 - sum(count) as n from due_rows group by name)")
+                    == "0")
+        }
+    }
+
     @Test func everyOverlapPolicyAccountsForEveryDueTime() throws {
         try Self.with { it in
             let policies = ["skip", "queue", "replace", "allow"]

@@ -211,6 +211,10 @@ struct World {
             if runs[id]?.outcome != nil { violations.append("run \(id) was closed twice") }
             if case .lost = status.ending, outcome != .lost { violations.append("a lost run became \(outcome)") }
             runs[id]?.outcome = outcome
+            // What never started is lost with its host only: in the same boot it is started, or called off.
+            if outcome == .lost, let open = runs[id]?.open, open.bootID == bootID, !starts.contains(where: { $0.run == id }) {
+                violations.append("run \(id) never started, and was booked as lost in the same boot")
+            }
         case .due(let record):
             let key = DueKey(era: record.era, at: record.dueAt)
             if let old = due[record.workload]?[key] {
@@ -359,7 +363,10 @@ struct World {
                 observed[id] = .alive(startedAt: container.startedAt)
             }
         }
-        for run in stored.openRuns where observed[run.id] == nil && run.bootID == bootID && run.state == .starting { observed[run.id] = .notStarted }
+        // Of a run that was never launched an engine may find what was made ready for it, or nothing at all.
+        for run in stored.openRuns where observed[run.id] == nil && run.bootID == bootID && run.state == .starting && Bool.random(using: &dice) {
+            observed[run.id] = .notStarted
+        }
         carryOut(machine.restore(stored, observed: observed, at: moment))
     }
 
