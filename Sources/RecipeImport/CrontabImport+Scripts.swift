@@ -2,14 +2,15 @@
 extension CrontabImport {
     /// `cron.daily` and its kin: each script becomes a job of its own, one after another as run-parts runs them.
     mutating func scripts(
-        _ directory: ScriptDirectory, _ entry: CrontabLine.Entry, _ table: Table, _ number: Int, _ text: String, _ environment: CronEnvironment, home: String
+        _ directory: ScriptDirectory, _ entry: CrontabLine.Entry, _ fields: String, _ table: Table, _ number: Int, _ text: String,
+        _ environment: CronEnvironment, home: String
     ) {
         if hasAnacron, entry.command.contains("anacron") {
             tell(table.file, number, text, .comment("anacron runs \(directory.path), as its own table says"))
             comments.append(text.trimmed)
             return
         }
-        let (when, remark) = schedule(entry.schedule, environment)
+        let (when, remark) = schedule(fields, environment)
         if imported.contains(directory.path) {
             let pool = poolName(directory.path)
             for index in jobs.indices where jobs[index].more.contains(where: { $0.key == "pool" && $0.value == pool }) { jobs[index].when.append(when) }

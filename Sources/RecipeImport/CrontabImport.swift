@@ -1,3 +1,5 @@
+internal import Schedules
+
 /// Makes a recipe of crontabs: a user's, the system's, the scripts of cron.daily and its kin, anacron's table.
 ///
 /// Each job keeps what cron gave it: user, home directory, environment, shell, input, the host's network and files, and
@@ -98,13 +100,24 @@ public struct CrontabImport {
         }
         for (index, text) in table.text.linesOfText.enumerated() {
             let number = index + 1
-            switch CrontabLine(text, hasUser: table.kind == .system) {
+            let line = CrontabLine(text, hasUser: table.kind == .system)
+            // Bytes that are no UTF-8 were replaced when the text was read: what stands there now is another name.
+            if text.unicodeScalars.contains("\u{FFFD}") {
+                switch line {
+                case .variable, .entry:
+                    tell(table.file, number, text, .left("it holds bytes that are no UTF-8, and a recipe is UTF-8: write it by hand"))
+                    continue
+                case .blank, .comment, .invalid, .idle: break
+                }
+            }
+            switch line {
             case .blank: break
             case .comment(let comment):
                 comments.append(comment)
                 tell(table.file, number, text, .comment("a comment"))
             case .variable(let name, let value): take(name, value, table.file, number, text, &environment)
             case .invalid(let why): tell(table.file, number, text, .left("cron does not run it: \(why)"))
+            case .idle: tell(table.file, number, text, .comment("it has no command"))
             case .entry(let entry): take(entry, table, number, text, environment)
             }
         }
@@ -118,7 +131,7 @@ public struct CrontabImport {
             case .invalid(let why): return "line \(index + 1): \(why)"
             case .entry(let entry):
                 if let user = entry.user, inputs.home(user) == nil { return "line \(index + 1): there is no user '\(user)' here" }
-            case .blank, .comment, .variable: break
+            case .blank, .comment, .variable, .idle: break
             }
         }
         return nil
@@ -143,6 +156,8 @@ public struct CrontabImport {
             } else {
                 tell(file, number, text, .left("'\(value)' is not a number of minutes"))
             }
+        case _ where name.isEmpty || name.contains("=") || !name.allSatisfy({ $0.isASCII && !$0.isWhitespace }):
+            tell(file, number, text, .left("'\(name)' is no name of a variable that a recipe can give"))
         default:
             environment.set(name, value)
             tell(file, number, text, .carried("a variable of what follows"))
@@ -159,8 +174,20 @@ public struct CrontabImport {
             tell(table.file, number, text, .left("there is no user '\(user)' here"))
             return
         }
+        let why = entry.schedule.flatMap(reasonAgainst)
+        guard let fields = entry.schedule, why == nil else {
+            comments.append(text.trimmed)
+            // People turn lines off so.
+            let isNever = why?.hasPrefix("this never matches") ?? true
+            let remark = entry.remark.map { " (\($0))" } ?? ""
+            tell(
+                table.file, number, text,
+                isNever
+                    ? .comment("kept as a comment: cron takes the line and never runs it\(remark)") : .left("a recipe cannot say its schedule: \(why ?? "")"))
+            return
+        }
         if table.kind == .system, let directory = directories.first(where: { runsOnly(entry.command, $0.path) }) {
-            scripts(directory, entry, table, number, text, environment, home: home)
+            scripts(directory, entry, fields, table, number, text, environment, home: home)
             return
         }
         let isCronD = table.file.hasPrefix("/etc/cron.d/")
@@ -170,14 +197,19 @@ public struct CrontabImport {
             return
         }
         let wish = isCronD ? String(table.file.dropFirst(12)) : JobNames.program(of: entry.command)
-        let (when, remark) = schedule(entry.schedule, environment)
+        let (when, remark) = schedule(fields, environment)
         var job = ImportedJob(name: names.name(wish), command: environment.command(entry.command, entry.input), when: [when])
         job.comments = takeComments()
         describe(&job, user: user, home: home, environment)
         job.more += [("missed", "skip"), ("overlap", "allow")]
         jobs.append(job)
         let odd = environment.oddShell.map { "its shell \($0) may read its input another way" }
-        let words = [remark, entry.input == nil ? nil : odd, inputs.isDirectory(home) ? nil : "its home \(home) is not there: it starts in /"].compactMap { $0 }
+        let remains =
+            BackgroundCommand.isFound(in: entry.command) ? "what it leaves in the background ends with the job: give that a job or service of its own" : nil
+        let words = [
+            entry.remark, remark, remains, entry.input == nil ? nil : odd, inputs.isDirectory(home) ? nil : "its home \(home) is not there: it starts in /",
+        ]
+        .compactMap { $0 }
         tell(table.file, number, text, words.isEmpty ? .carried(job.name) : .changed("\(job.name): \(words.joined(separator: "; "))"))
     }
 
@@ -199,6 +231,13 @@ public struct CrontabImport {
         job.environment = environment.values(user: user, home: home)
         let start = job.environment.first { $0.name == "HOME" }?.value ?? home
         job.workingDirectory = start.hasPrefix("/") && inputs.isDirectory(start) ? start : "/"
+    }
+
+    /// Why our own reader would not take a schedule that cron takes; one line must not cost all the others.
+    private func reasonAgainst(_ text: String) -> String? {
+        guard !text.hasPrefix("@") else { return nil }
+        do throws(ScheduleError) { _ = try CronExpression(schedule(text, CronEnvironment()).0.text, seed: "") } catch { return error.message }
+        return nil
     }
 
     /// A step beyond a field's range matches the range's first value alone; our own reader refuses it as a likely mistake.

@@ -154,19 +154,22 @@ public struct TimerImport {
             }
             text = text.dropFirst()
         }
-        guard let words = UnitWords.split(String(text)), !words.isEmpty else {
+        guard let commands = UnitWords.commands(String(text)) else {
             tell(setting, .left("its quotation has no end"))
             return nil
         }
-        var expanded: [String] = []
-        for word in words {
-            guard let word = UnitSpecifiers.expand(word, unit: service.name) else {
-                tell(setting, .left("'\(word)' has a specifier that only systemd can fill in"))
-                return nil
+        var split: [[String]] = []
+        for words in commands where !words.isEmpty {
+            var expanded: [String] = []
+            for word in words {
+                guard let word = UnitSpecifiers.expand(word, unit: service.name) else {
+                    tell(setting, .left("'\(word)' has a specifier that only systemd can fill in"))
+                    return nil
+                }
+                expanded.append(isLiteral ? word.replacing("$", with: "$$") : word)
             }
-            expanded.append(isLiteral ? word.replacing("$", with: "$$") : word)
+            split.append(expanded)
         }
-        let split = expanded.split(separator: ";", omittingEmptySubsequences: true).map(Array.init)
         guard !split.isEmpty else {
             tell(setting, .left("it has no command"))
             return nil

@@ -68,7 +68,14 @@ public struct UnitFile: Sendable {
 
 /// Words of a command as systemd splits them (systemd.service(5), "Command lines").
 enum UnitWords {
-    static func split(_ text: String) -> [String]? {
+    /// The words of a value that is no command line.
+    static func split(_ text: String) -> [String]? { commands(text, separator: nil)?.first }
+
+    /// The words of each command; `nil` when a quotation has no end.
+    ///
+    /// - Parameter separator: a word that stands between two commands, when it is written without quotes or a backslash
+    static func commands(_ text: String, separator: Character? = ";") -> [[String]]? {
+        var commands: [[String]] = []
         var words: [String] = []
         var word: String?
         var quote: Character?
@@ -88,6 +95,9 @@ enum UnitWords {
                 }
             } else if let open = quote {
                 if character == open { quote = nil } else { word = (word ?? "") + String(character) }
+            } else if character == separator, word == nil, rest.first?.isWhitespace ?? true {
+                commands.append(words)
+                words = []
             } else if character == "\"" || character == "'" {
                 quote = character
                 word = word ?? ""
@@ -100,7 +110,7 @@ enum UnitWords {
         }
         guard quote == nil else { return nil }
         if let word { words.append(word) }
-        return words
+        return commands + [words]
     }
 }
 

@@ -85,11 +85,13 @@ import WorkloadModel
     }
 
     @Test(arguments: [
-        ("* * * * * x", nil), ("0 0 1-5,7 jan,FEB sun x", nil), ("*/5 1-23/2 * * 0-7 x", nil), ("5/15 * * * * x", "minute"), ("22-2 * * * * x", "minute"),
-        ("0 22-2 * * * x", "hour"), ("0 0 L * * x", "day of month"), ("0 0 * * 5#2 x", "day of week"), ("H * * * * x", "minute"),
+        ("* * * * * x", nil), ("0 0 1-5,7 jan,FEB sun x", nil), ("*/5 1-23/2 * * 0-7 x", nil), ("5/15 * * * * x", "minute"),
+        ("22-2 * * * * x", "never runs it (to cron the minute"),
+        ("0 22-2 * * * x", "never runs it (to cron the hour"), ("0 0 L * * x", "day of month"), ("0 0 * * 5#2 x", nil), ("H * * * * x", "minute"),
         ("0 0 ? * * x", "day of month"),
         ("0 0 32 * * x", "day of month"), ("0 0 * 13 * x", "month"), ("0 0 * * 8 x", "day of week"), ("*/0 * * * * x", "minute"), ("1, * * * * x", "minute"),
-        ("@hourly x", nil), ("@every x", "not a macro"), ("@daily", "command is missing"), ("0 0 * * *", "command is missing"),
+        ("@hourly x", nil), ("@every x", "not a macro"), ("@Daily x", "not a macro"), ("@daily", "no command"), ("0 0 * * *", "no command"),
+        ("0 0 * * * * true", "begins with '*'"), ("0 0 30 2 * x", "never runs it"),
     ]) func onlyWhatCronItselfRunsIsCarriedOver(line: String, words: String?) throws {
         let result = Self.user(line + "\n")
         #expect(result.jobs == (words == nil ? 1 : 0), "\(Self.verdicts(result))")
