@@ -16,6 +16,8 @@ struct LaunchSpec {
         static let named = MountFlags(rawValue: 16)
         /// Left out when what is to be mounted is gone by the time.
         static let optional = MountFlags(rawValue: 32)
+        /// A volume that nothing was written to yet.
+        static let fresh = MountFlags(rawValue: 64)
     }
 
     /// What the fields refer to by number, and what is sent after them.

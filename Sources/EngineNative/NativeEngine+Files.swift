@@ -77,6 +77,7 @@ extension NativeEngine {
                     try HostFile.makeDirectories("\(paths.volumes)/\(run.workload.project)")
                     try HostFile.makeDirectory(path, mode: 0o755)
                 } catch { throw .sandbox("\(error)") }
+                if !mount.readOnly, HostFile.names(in: path).isEmpty { flags.insert(.fresh) }
                 try spec.addBind(try .own(path), mount.target, flags)
             case .bind(let path):
                 let place = try HostPlace.open(path, writable: writable)

@@ -37,6 +37,13 @@ extension Machine {
         }
     }
 
+    /// Of a run that ended otherwise.
+    private static func killedBefore(_ status: ExitStatus) -> String {
+        let count = status.usage.oomKills
+        guard count > 0 else { return "" }
+        return "; before that the kernel killed \(count == 1 ? "a process of it" : "\(count) processes of it") for want of memory"
+    }
+
     private static func reason(_ status: ExitStatus, _ outcome: Outcome, stopReason: String?) -> String? {
         if status.leftProcesses { return "stop failed: processes of it could not be killed" }
         return switch (outcome, status.ending) {
@@ -44,8 +51,8 @@ extension Machine {
         case (.timedOut, _): "its timeout ran out" + (status.killed ? "; it did not react to the stop signal and was killed" : "")
         case (.oomKilled, _): "the kernel killed it for want of memory"
         case (.stopped, _): (stopReason ?? "the host shut down") + (status.killed ? "; it did not react to the stop signal and was killed" : "")
-        case (_, .signaled(let number)): "ended by signal \(number)"
-        case (.failed, .exited(let code)): "exit code \(code)"
+        case (_, .signaled(let number)): "ended by signal \(number)" + killedBefore(status)
+        case (.failed, .exited(let code)): "exit code \(code)" + killedBefore(status)
         case (.succeeded, .exited), (.startError, .exited), (.lost, .exited): nil
         }
     }

@@ -106,6 +106,8 @@ public enum EnvironmentFile {
     public static func parse(_ text: String) -> (values: [String: String], wrongLines: [Int]) {
         var values: [String: String] = [:]
         var wrong: [Int] = []
+        // A byte order mark is no part of the first name.
+        let text = text.unicodeScalars.first == "\u{FEFF}" ? String(String.UnicodeScalarView(text.unicodeScalars.dropFirst())) : text
         for (number, rawLine) in zip(1..., text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)) {
             var line = trim(rawLine)
             if line.isEmpty || line.hasPrefix("#") { continue }
@@ -119,7 +121,11 @@ public enum EnvironmentFile {
                 wrong.append(number)
                 continue
             }
-            values[String(key)] = value(trim(line[line.index(after: equals)...]))
+            guard let value = value(trim(line[line.index(after: equals)...])) else {
+                wrong.append(number)
+                continue
+            }
+            values[String(key)] = value
         }
         return (values, wrong)
     }
@@ -131,16 +137,38 @@ public enum EnvironmentFile {
         return text
     }
 
-    private static func value(_ text: Substring) -> String {
-        if let quote = text.first, quote == "\"" || quote == "'", let end = text.dropFirst().firstIndex(of: quote) {
-            let inner = String(text[text.index(after: text.startIndex)..<end])
-            guard quote == "\"" else { return inner }
-            return inner.split(separator: "\\n", omittingEmptySubsequences: false).joined(separator: "\n")
-        }
+    /// `nil` when a quoted value does not end, or something else follows it.
+    private static func value(_ text: Substring) -> String? {
+        if let quote = text.first, quote == "\"" || quote == "'" { return quoted(text.dropFirst(), by: quote) }
         // An unquoted value ends at a comment that stands apart.
         if let comment = text.indices.first(where: { text[$0] == "#" && $0 > text.startIndex && text[text.index(before: $0)].isWhitespace }) {
             return String(trim(text[..<comment]))
         }
         return String(text)
+    }
+
+    /// Quotes inside are escaped by a backslash; between double quotes it also makes line ends, tabs and the like, and between
+    /// single ones it is itself (Compose Specification, "Env_file format").
+    private static func quoted(_ text: Substring, by quote: Character) -> String? {
+        var result = ""
+        var rest = text
+        while let character = rest.popFirst() {
+            if character == quote {
+                let after = trim(rest)
+                return after.isEmpty || after.hasPrefix("#") ? result : nil
+            }
+            guard character == "\\", let next = rest.first else {
+                result.append(character)
+                continue
+            }
+            let known: [Character: String] = quote == "'" ? ["'": "'"] : ["\"": "\"", "\\": "\\", "n": "\n", "r": "\r", "t": "\t", "$": "$"]
+            if let meant = known[next] {
+                result += meant
+                rest.removeFirst()
+            } else {
+                result.append(character)
+            }
+        }
+        return nil
     }
 }

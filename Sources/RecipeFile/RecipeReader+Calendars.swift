@@ -11,7 +11,7 @@ extension RecipeReader {
             error("'calendars' must be a mapping of names; this is \(node.kindName)", node.place)
             return
         }
-        for entry in entries where !entry.key.hasPrefix("x-") {
+        for entry in entries {
             do { _ = try WorkloadName(entry.key) } catch {
                 self.error("a calendar's name is a name: \(error.description)", entry.keyPlace)
                 continue

@@ -9,7 +9,7 @@ extension RecipeReader {
             error("'pools' must be a mapping of names to numbers, such as heavy: 2; this is \(node.kindName)", node.place)
             return
         }
-        for entry in entries where !entry.key.hasPrefix("x-") {
+        for entry in entries {
             do {
                 let name = try WorkloadName(entry.key)
                 pools[name] = integer(entry.value, 1...100_000, "the number of jobs of pool '\(name)' that may run at once").map { Int($0) } ?? 1

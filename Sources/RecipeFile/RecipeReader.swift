@@ -94,7 +94,6 @@ public struct RecipeReader {
                 continue
             }
             while let entry = entries.popLast() {
-                if entry.key.hasPrefix("x-") { continue }
                 guard let name = workloadName(entry) else { continue }
                 if let line = places[name] {
                     error("'\(name)' is already a service, on line \(line); names are shared by services and jobs", entry.keyPlace)
@@ -146,7 +145,7 @@ public struct RecipeReader {
             error("'volumes' must be a mapping of names; this is \(node.kindName)", node.place)
             return
         }
-        for entry in entries where !entry.key.hasPrefix("x-") {
+        for entry in entries {
             do { _ = try WorkloadName(entry.key) } catch {
                 self.error("a volume's name is a name: \(error.description)", entry.keyPlace)
                 continue

@@ -17,7 +17,9 @@ struct YAMLReader {
     ///
     /// - Returns: `nil` when the text holds no value.
     static func read(_ text: String, limits: RecipeLimits) throws(Diagnostic) -> YAMLNode? {
-        let bytes = Array(text.utf8)
+        var bytes = Array(text.utf8)
+        // A byte order mark is no part of the text (YAML 1.2, 5.2).
+        if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
         guard bytes.count <= limits.bytes else {
             throw Diagnostic(.error, "the recipe is \(bytes.count) bytes, and at most \(limits.bytes) are read", at: Place(line: 1, column: 1))
         }
@@ -206,12 +208,33 @@ struct YAMLEvents {
 
     private func text(_ pointer: UnsafeMutablePointer<UInt8>?) -> String? { pointer.map { String(cString: $0) } }
 
+    /// Where a problem was met: a value that begins with what YAML keeps for itself, as schedules do that nobody quoted.
+    private func unquotedStart(line: Int, column: Int) -> (value: String, column: Int)? {
+        let lines = bytes.split(separator: 10, omittingEmptySubsequences: false)
+        guard lines.indices.contains(line - 1) else { return nil }
+        let text = Array(String(decoding: lines[line - 1], as: UTF8.self).unicodeScalars)
+        // The scanner stops at '@', '`' and '%', and one further at an alias.
+        for at in [column, column - 1] where text.indices.contains(at) && "*@`%".unicodeScalars.contains(text[at]) {
+            var rest = String(String.UnicodeScalarView(text[at...]))
+            if let comment = rest.firstRange(of: " #") { rest = String(rest[..<comment.lowerBound]) }
+            while let last = rest.last, last.isWhitespace { rest.removeLast() }
+            return (rest, at + 1)
+        }
+        return nil
+    }
+
     private func problem() -> Diagnostic {
         let message = parser.pointee.problem.map { String(cString: $0) } ?? "it cannot be read"
         let mark = parser.pointee.problem_mark
         var line = mark.line + 1
         if parser.pointee.error == YAML_READER_ERROR {
             line = bytes.prefix(parser.pointee.problem_offset).count { $0 == 10 } + 1
+        }
+        if let start = unquotedStart(line: line, column: mark.column) {
+            let value = start.value.count > 40 ? String(start.value.prefix(40)) + "..." : start.value
+            return Diagnostic(
+                .error, "a value that begins with '\(start.value.prefix(1))' must stand in quotes: \"\(value)\"",
+                at: Place(line: line, column: start.column, length: start.value.count))
         }
         var sentence = "this is not YAML: \(message)"
         if let context = parser.pointee.context, parser.pointee.context_mark.line > 0 || mark.line > 0 {

@@ -38,12 +38,14 @@ public struct ExitStatus: Hashable, Sendable {
         case .exited(let code):
             if timedOut { return .timedOut }
             if stopRequested { return .stopped }
+            // A shell whose command was killed ends with 137 (128 and the signal): that is how it ended. With any other code it
+            // chose its end itself, whatever became of a process of it before.
             if successCodes.contains(code) { return .succeeded }
-            return usage.oomKills > 0 ? .oomKilled : .failed
-        case .signaled:
+            return usage.oomKills > 0 && code == 137 ? .oomKilled : .failed
+        case .signaled(let number):
             if timedOut { return .timedOut }
             if stopRequested { return .stopped }
-            return usage.oomKills > 0 ? .oomKilled : .failed
+            return usage.oomKills > 0 && number == 9 ? .oomKilled : .failed
         }
     }
 }

@@ -145,11 +145,48 @@ static int new_tmpfs(const struct mount_entry *entry, struct error *err)
     return mounts_new("tmpfs", options, (unsigned)attributes_of(entry), err);
 }
 
-static int add(const struct spec *spec, size_t index, int root, int proc, int dev, int tree, struct error *err)
+/* A fresh volume takes over the owner and mode of the image's directory at its place, as Docker has it. Where the image has
+ * none, it waits for the container's user to be known. */
+static int own_fresh(const struct mount_entry *entry, int root, int tree, struct fresh *fresh, struct error *err)
+{
+    struct stat st, now;
+    int volume = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (volume < 0 || fstat(volume, &now) < 0) return fail(err, errno, "cannot open the volume for %.200s", entry->target);
+    /* One that has an owner keeps it: another container may use it, and have nothing in it at present. */
+    if (now.st_uid != 0 || now.st_gid != 0) {
+        close(volume);
+        return 0;
+    }
+    int before = inside_open(root, entry->target);
+    bool was_there = before >= 0 && fstat(before, &st) == 0 && S_ISDIR(st.st_mode);
+    if (before >= 0) close(before);
+    if (was_there) {
+        int result = fchown(volume, st.st_uid, st.st_gid) < 0 || fchmod(volume, st.st_mode & 07777) < 0 ? fail(err, errno, "cannot give the volume for %.200s its owner", entry->target) : 0;
+        close(volume);
+        return result;
+    }
+    if (fresh->count == sizeof fresh->volumes / sizeof *fresh->volumes) close(volume);
+    else fresh->volumes[fresh->count++] = volume;
+    return 0;
+}
+
+int mounts_give(struct fresh *fresh, uid_t uid, gid_t gid, struct error *err)
+{
+    int result = 0;
+    for (size_t i = 0; i < fresh->count; i++) {
+        if (result == 0 && fchown(fresh->volumes[i], uid, gid) < 0) result = fail(err, errno, "cannot give a volume to user %u", uid);
+        close(fresh->volumes[i]);
+    }
+    fresh->count = 0;
+    return result;
+}
+
+static int add(const struct spec *spec, size_t index, int root, int proc, int dev, int tree, struct fresh *fresh, struct error *err)
 {
     const struct mount_entry *entry = &spec->mounts[index];
     if (tree < 0 && entry->flags & MOUNT_OPTIONAL) return 0;
     hook("target");
+    if (entry->flags & MOUNT_FRESH && tree >= 0 && own_fresh(entry, root, tree, fresh, err) < 0) return -1;
     int target = inside_make(root, entry->target, entry->kind == MOUNT_BIND && (entry->flags & MOUNT_FILE), err);
     if (target < 0) return -1;
     int own = entry->kind == MOUNT_TMPFS ? -1 : tree;
@@ -164,9 +201,9 @@ static int add(const struct spec *spec, size_t index, int root, int proc, int de
     return result;
 }
 
-int mounts_add(const struct spec *spec, int root, int proc, int dev, const int *trees, struct error *err)
+int mounts_add(const struct spec *spec, int root, int proc, int dev, const int *trees, struct fresh *fresh, struct error *err)
 {
     for (size_t i = 0; i < spec->mount_count; i++)
-        if (add(spec, i, root, proc, dev, trees[i], err) < 0) return -1;
+        if (add(spec, i, root, proc, dev, trees[i], fresh, err) < 0) return -1;
     return 0;
 }

@@ -127,7 +127,7 @@ static int pivot(int root, struct error *err)
     return 0;
 }
 
-static int fill(const struct spec *spec, int root, const int devices[DEVICES], const int *trees, int *null, struct error *err)
+static int fill(const struct spec *spec, int root, const int devices[DEVICES], const int *trees, int *null, struct fresh *fresh, struct error *err)
 {
     int proc = -1, dev = -1;
     int result = system_mount_dev(spec, root, devices, &dev, err);
@@ -136,7 +136,7 @@ static int fill(const struct spec *spec, int root, const int devices[DEVICES], c
     if (result == 0) result = system_mount_sys(spec, root, dev, err);
     if (result == 0 && (*null = openat(dev, "null", O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) < 0)
         result = fail(err, errno, "cannot open /dev/null for the container's input");
-    if (result == 0) result = mounts_add(spec, root, proc, dev, trees, err);
+    if (result == 0) result = mounts_add(spec, root, proc, dev, trees, fresh, err);
     if (result == 0 && spec->read_only && mounts_set(root, 0, MOUNT_ATTR_RDONLY) < 0)
         result = fail(err, errno, "cannot make the root file system read-only");
     shut(proc);
@@ -144,7 +144,7 @@ static int fill(const struct spec *spec, int root, const int devices[DEVICES], c
     return result;
 }
 
-int root_enter(const struct spec *spec, const int *trees, int *null, struct error *err)
+int root_enter(const struct spec *spec, const int *trees, int *null, struct fresh *fresh, struct error *err)
 {
     if (mount(NULL, "/", NULL, MS_REC_FLAG | MS_PRIVATE_FLAG, NULL) < 0) return fail(err, errno, "cannot make the mounts private");
     char staging[4096];
@@ -154,7 +154,7 @@ int root_enter(const struct spec *spec, const int *trees, int *null, struct erro
     if (root < 0) return fail(err, errno, "cannot open %s", staging);
     int result = system_open_devices(devices, err);
     if (result == 0) result = pivot(root, err);
-    if (result == 0) result = fill(spec, root, devices, trees, null, err);
+    if (result == 0) result = fill(spec, root, devices, trees, null, fresh, err);
     for (size_t i = 0; i < DEVICES; i++) shut(devices[i]);
     for (size_t i = 0; i < spec->mount_count; i++) shut(trees[i]);
     close(root);

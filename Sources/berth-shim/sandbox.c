@@ -217,6 +217,7 @@ static void start_command(void *context)
 static int set_up(const struct spec *spec, const int *trees, struct entry *entry, struct error *err)
 {
     struct user user;
+    struct fresh fresh = { 0 };
     int null = -1;
     if (let_go(spec, &entry->pipes, trees, err) < 0) return -1;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return fail(err, errno, "cannot tie the container's life to the shim's");
@@ -228,10 +229,11 @@ static int set_up(const struct spec *spec, const int *trees, struct entry *entry
     if (cgroup_join_v1(spec, err) < 0) return -1;
     if (unshare(CLONE_NEWCGROUP) < 0) return fail(err, errno, "cannot make a cgroup namespace");
     if (!spec->host_network && loopback_up(err) < 0) return -1;
-    if (root_enter(spec, trees, &null, err) < 0) return -1;
+    if (root_enter(spec, trees, &null, &fresh, err) < 0) return -1;
     if (set_input(null, err) < 0) return -1;
     if (spec->hostname && sethostname(spec->hostname, strlen(spec->hostname)) < 0) return fail(err, errno, "cannot set the host name %s", spec->hostname);
     if (user_resolve(spec->user, &user, err) < 0) return -1;
+    if (mounts_give(&fresh, user.uid, user.gid, err) < 0) return -1;
     if (limit_resources(spec, err) < 0) return -1;
     umask(022);
     setsid();

@@ -64,6 +64,7 @@ enum mount_kind { MOUNT_BIND = 1, MOUNT_TMPFS = 2 };
 #define MOUNT_RECURSIVE 8u /* a bind takes the mounts below its source along */
 #define MOUNT_NAMED 16u    /* a target below /dev that the recipe names on purpose, such as /dev/shm */
 #define MOUNT_OPTIONAL 32u /* left out when its source is not mounted any more */
+#define MOUNT_FRESH 64u    /* a volume that nothing was written to yet: it gets the owner that its user expects */
 
 /* Descriptors that come with the spec, at most. */
 #define DESCRIPTORS_MAX 4096u
@@ -78,6 +79,9 @@ struct mount_entry {
 };
 
 /* A path to cover, relative to a mount of the spec, or to the root file system. */
+/* Volumes, open, that are the container's user's as soon as that is known. More of them than this keep their owner. */
+struct fresh { int volumes[64]; size_t count; };
+
 struct hidden_entry {
     size_t mount; /* 0 = the root file system, n = mounts[n - 1] */
     const char *path;
@@ -150,7 +154,7 @@ void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, c
 int mounts_detach(const struct spec *spec, const int *descriptors, int *trees, struct error *err);
 /* Makes the root file system and all that is mounted in it, and makes it the process's root. Closes `trees`. On success
  * *null is the container's own /dev/null, open for reading. */
-int root_enter(const struct spec *spec, const int *trees, int *null, struct error *err);
+int root_enter(const struct spec *spec, const int *trees, int *null, struct fresh *fresh, struct error *err);
 
 /* The sandbox's own mounts. `devices` are detached mounts of the host's device nodes. */
 #define DEVICES 6
@@ -175,7 +179,10 @@ int mounts_clone(int dir, const char *path, unsigned flags);
 /* Covers what is at `path` below `dir`: a file by the null device of `dev`, a directory by an empty read-only tmpfs. */
 int mounts_mask(int dir, const char *path, int dev, struct error *err);
 /* The recipe's mounts, into a root file system whose own places are mounted. */
-int mounts_add(const struct spec *spec, int root, int proc, int dev, const int *trees, struct error *err);
+int mounts_add(const struct spec *spec, int root, int proc, int dev, const int *trees, struct fresh *fresh, struct error *err);
+
+/* Gives the volumes that wait for it to the container's user. */
+int mounts_give(struct fresh *fresh, uid_t uid, gid_t gid, struct error *err);
 
 /* Paths inside the root file system (inside.c): attacker data, resolved by openat2 only. */
 int inside_openat2(int dir, const char *path, uint64_t flags, uint64_t resolve);

@@ -8,7 +8,7 @@ import WorkloadModel
 /// Which recipe a verb is about.
 struct RecipeOptions: ParsableArguments {
     @Option(
-        name: [.short, .long], help: "The recipe; by default berth.yaml, compose.yaml or docker-compose.yml here.",
+        name: [.short, .long], help: "The recipe, - for the standard input; by default berth.yaml, compose.yaml or docker-compose.yml here.",
         completion: .file(extensions: ["yaml", "yml"]))
     var file: String?
     @Option(help: "The most bytes that a recipe may have.") var maxRecipeBytes = 1 << 20
@@ -21,18 +21,31 @@ struct RecipeOptions: ParsableArguments {
         throw CommandFailure(description: "there is no berth.yaml here: name a recipe with -f")
     }
 
+    private func isPipe(_ path: String) -> Bool {
+        var info = stat()
+        return path == "-" || path.hasPrefix("/dev/") || path.hasPrefix("/proc/") || stat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFIFO
+    }
+
     /// Reads it; what is doubtful is told, what is wrong ends the command.
     func read(quiet: Bool = false) throws -> (RecipeSource, Recipe) {
         let path = try path()
         let data: [UInt8]
-        do { data = try HostFile.content(path, limit: maxRecipeBytes) } catch {
+        do {
+            data = path == "-" ? try HostFile.read(STDIN_FILENO, "standard input", limit: maxRecipeBytes) : try HostFile.content(path, limit: maxRecipeBytes)
+        } catch {
             let remedy = error.code == EFBIG ? "; --max-recipe-bytes allows more" : ""
             throw CommandFailure(description: "the recipe cannot be read: \(error)\(remedy)")
         }
-        let base = URL(fileURLWithPath: path).standardizedFileURL.deletingLastPathComponent().path
+        // A recipe from a pipe has no folder: it stands for one here, as 'docker compose -f -' has it.
+        let base =
+            isPipe(path) ? FileManager.default.currentDirectoryPath : URL(fileURLWithPath: path).standardizedFileURL.deletingLastPathComponent().path
         let source = RecipeSource(file: path, baseDirectory: base, text: String(decoding: data, as: UTF8.self))
         var variables: [String: String] = [:]
-        do { variables = EnvironmentFile.parse(try HostFile.contentText(base + "/.env", limit: 1 << 20)).values } catch {
+        do {
+            let (found, wrongLines) = EnvironmentFile.parse(try HostFile.contentText(base + "/.env", limit: 1 << 20))
+            variables = found
+            for line in wrongLines { Terminal.warn("\(base)/.env:\(line): warning: this is not NAME=value; it is passed over") }
+        } catch {
             guard error.isMissing else { throw CommandFailure(description: "the variables beside the recipe cannot be read: \(error)") }
         }
         variables.merge(ProcessInfo.processInfo.environment) { _, own in own }

@@ -41,8 +41,10 @@ enum Terminal {
     }
 
     /// Writes to a stream. When nobody reads any more, as behind `head`, there is nothing left to do.
-    static func write(_ text: String, to stream: Int32 = STDOUT_FILENO) {
-        var rest = Array(text.utf8)[...]
+    static func write(_ text: String, to stream: Int32 = STDOUT_FILENO) { write(Array(text.utf8), to: stream) }
+
+    static func write(_ bytes: [UInt8], to stream: Int32 = STDOUT_FILENO) {
+        var rest = bytes[...]
         while !rest.isEmpty {
             let written = rest.withUnsafeBytes { Foundation.write(stream, $0.baseAddress, $0.count) }
             if written < 0, errno == EINTR { continue }

@@ -77,6 +77,27 @@ struct Daemon: AsyncParsableCommand {
         } catch { throw StartError(description: "\(error)", code: 73) }
     }
 
+    /// Sees that the control socket can be made, before anything is started: without it nobody could ask or stop what was.
+    private static func checkSocket(_ path: String) throws {
+        func refused(_ why: String) -> StartError { StartError(description: "the control socket \(path) cannot be made: \(why)", code: 69) }
+        // sun_path of unix(7), with its end.
+        guard path.utf8.count < 108 else { throw refused("its path has \(path.utf8.count) bytes, and the kernel takes 107: choose a shorter --runtime-dir") }
+        var info = stat()
+        if lstat(path, &info) == 0, info.st_mode & S_IFMT != S_IFSOCK { throw refused("something else is in its place; move it away") }
+        unlink(path)
+        let fd = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard fd >= 0 else { throw refused(String(cString: strerror(errno))) }
+        defer { close(fd) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let bound = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(fd, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+        }
+        guard bound == 0 else { throw refused(String(cString: strerror(errno))) }
+        unlink(path)
+    }
+
     private func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
 
     private func serve(_ log: Logger) async throws {
@@ -91,6 +112,8 @@ struct Daemon: AsyncParsableCommand {
         // Another daemon's containers would look like orphans to this one.
         let runtimeLock = try Self.lock(runtime, mode: 0o755)
         defer { runtimeLock.release() }
+        let socket = "\(runtime)/berth.sock"
+        try Self.checkSocket(socket)
         let zones = SystemZones(directory: zoneinfoDir)
         var limits = RecipeLimits(bytes: maxRecipeBytes)
         // A node takes at least some bytes, so the limit on nodes follows the one on bytes.
@@ -119,21 +142,24 @@ struct Daemon: AsyncParsableCommand {
             supervisor: supervisor, engine: engine, zones: zones, limits: limits, reading: reading,
             variables: own.filter { passVariable.contains($0.key) })
         try await supervisor.start(readBack(loaded, recipes, state: state, log))
-        for file in recipeFiles() { await applyFile(file, recipes, log) }
+        await applyFiles(recipes, log)
         clinux_give_memory_back()
 
         let group = getgrnam("berth").map { $0.pointee.gr_gid }
         let version = VersionInfo(version: BerthVersion.current, pid: getpid(), stateDirectory: state, engine: engine.name)
         let server = ControlServer(
             supervisor: supervisor, store: store, engine: engine, recipes: recipes, version: version, group: group, log: Self.quiet(log))
-        let socket = "\(runtime)/berth.sock"
         let serving = Task {
             let application = server.application(socket: socket) {
                 chmod(socket, 0o660)
                 chown(socket, 0, group ?? 0)
                 log.notice("ready", metadata: ["socket": "\(socket)", "state": "\(state)", "version": "\(BerthVersion.current)"])
             }
-            try await application.run()
+            do { try await application.run() } catch is CancellationError {} catch {
+                log.critical("the control socket is gone, and with it the daemon", metadata: ["socket": "\(socket)", "error": "\(error)"])
+                kill(getpid(), SIGTERM)
+                throw error
+            }
         }
         let zoneWatch = Task {
             while !Task.isCancelled {
@@ -147,6 +173,7 @@ struct Daemon: AsyncParsableCommand {
         if takeAlong { await supervisor.stopAll() }
         await supervisor.shutDown()
         serving.cancel()
+        let served = await serving.result
         unlink(socket)
         if takeAlong { await supervisor.waitUntilIdle() }
         engine.leave()
@@ -154,6 +181,7 @@ struct Daemon: AsyncParsableCommand {
         try? store.close()
         let left = await supervisor.runs.count
         log.notice("ended", metadata: ["left running": "\(left)"])
+        if case .failure = served { throw StartError(description: "the control socket \(socket) could not be kept", code: 69) }
     }
 
     /// The server's own lines, such as that a client left, are of no interest; failures are answered to whoever asked.
@@ -209,14 +237,30 @@ struct Daemon: AsyncParsableCommand {
         return names.filter { ($0.hasSuffix(".yaml") || $0.hasSuffix(".yml")) && !$0.hasPrefix(".") }.sorted().map { "\(recipeDir)/\($0)" } + recipe
     }
 
-    private func applyFile(_ file: String, _ recipes: RecipeService, _ log: Logger) async {
-        do {
-            let (source, recipe) = try await recipes.load(path: absolute(file))
-            try await recipes.apply(source, recipe, explicit: false, actor: "berthd", at: SystemClock.now()) { log.info("\($0)") }
-            log.notice("recipe applied", metadata: ["file": "\(file)", "project": "\(recipe.project)"])
-        } catch {
+    /// Applies the recipe files. Two of one project are none: the second would take the first one's place.
+    private func applyFiles(_ recipes: RecipeService, _ log: Logger) async {
+        func refuse(_ file: String, _ error: any Error) {
             log.error("a recipe was not applied; what was in force stays in force", metadata: ["file": "\(file)"])
             FileHandle.standardError.write(Data((PlainText.lines("\(error)") + "\n").utf8))
+        }
+        var read: [(file: String, source: RecipeSource, recipe: Recipe)] = []
+        for file in recipeFiles() {
+            do {
+                let (source, recipe) = try await recipes.load(path: absolute(file))
+                read.append((file, source, recipe))
+            } catch { refuse(file, error) }
+        }
+        let files = Dictionary(grouping: read, by: \.recipe.project).mapValues { $0.map(\.file) }
+        for (file, source, recipe) in read {
+            do {
+                if let same = files[recipe.project], same.count > 1 {
+                    throw StartError(
+                        description: "\(same.joined(separator: " and ")) are recipes of one project, '\(recipe.project)': give each a 'name:' of its own",
+                        code: 65)
+                }
+                try await recipes.apply(source, recipe, explicit: false, actor: "berthd", at: SystemClock.now()) { log.info("\($0)") }
+                log.notice("recipe applied", metadata: ["file": "\(file)", "project": "\(recipe.project)"])
+            } catch { refuse(file, error) }
         }
     }
 
@@ -251,7 +295,7 @@ struct Daemon: AsyncParsableCommand {
             guard number == SIGHUP else { break }
             log.notice("reading recipes again")
             await readZonesAgain(store, supervisor, recipes, zones, log)
-            for file in recipeFiles() { await applyFile(file, recipes, log) }
+            await applyFiles(recipes, log)
         }
         for source in sources { source.cancel() }
     }

@@ -66,6 +66,20 @@ final class Instance {
         Instance.run("\(Requirement.programs)/berth", arguments, environment: ["BERTH_SOCKET": socket, "PATH": "/usr/bin:/bin", "TZ": "UTC"])
     }
 
+    /// What berth writes to its standard output, which need not be text.
+    func bytes(_ arguments: String...) -> [UInt8] {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "\(Requirement.programs)/berth")
+        process.arguments = arguments
+        process.environment = ["BERTH_SOCKET": socket, "PATH": "/usr/bin:/bin", "TZ": "UTC"]
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        guard (try? process.run()) != nil else { return [] }
+        let data = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return Array(data)
+    }
+
     static func run(_ program: String, _ arguments: [String], environment: [String: String]) -> (code: Int32, output: String, errors: String) {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: program)

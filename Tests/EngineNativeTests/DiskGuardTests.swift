@@ -91,7 +91,10 @@ struct DiskGuardTests {
 
     /// What is frozen still ends as it likes when it is stopped or its time is over.
     @Test func whatIsFrozenEndsAsItLikes() async throws {
-        try await Self.with { fixture, _ in
+        try await Self.with { fixture, disk in
+            // So that little is to be written, also where that is slow.
+            let space = try #require(DiskGuard.space(of: disk))
+            try #require(LockInTests.run("fallocate -l \(space.free - DiskGuard.floor(total: space.total) - (12 << 20)) \(disk)/others") == 0)
             let script = "trap 'rm /big; exit 3' TERM; while :; do head -c 1000000 /dev/zero >> /big; done"
             let stopped = try await Self.launch(fixture, script)
             try await Self.waitUntilFrozen(fixture, stopped)
@@ -99,7 +102,7 @@ struct DiskGuardTests {
             let status = try await fixture.end(of: stopped)
             #expect(status.ending == .exited(code: 3) && !status.killed, "\(status)")
             await fixture.engine.settle(stopped)
-            let late = try await Self.launch(fixture, script, timeout: .seconds(8))
+            let late = try await Self.launch(fixture, script, timeout: .seconds(10))
             try await Self.waitUntilFrozen(fixture, late)
             let end = try await fixture.end(of: late)
             #expect(end.ending == .exited(code: 3) && end.timedOut && !end.killed, "\(end)")

@@ -281,6 +281,31 @@ struct MountSourceTests {
         }
     }
 
+    /// A plain user can write to a volume that is new: it has the owner of the image's directory at its place, or is the user's.
+    @Test func aNewVolumeIsItsUsersToWrite() async throws {
+        try await EngineFixture.with { fixture in
+            let root = "\(fixture.scratch.path)/image"
+            try #require(
+                LockInTests.run(
+                    "mkdir -p \(root)/bin \(root)/lib/state \(root)/plain && cp $(command -v busybox) \(root)/bin/sh && chown 33:34 \(root)/lib/state && chmod 2770 \(root)/lib/state"
+                ) == 0)
+            func look(_ volume: String, _ target: String, user: String) async throws -> String {
+                var container = ContainerSpec(root: .directory(root))
+                container.command = ["/bin/sh", "-c", "stat -c '%u:%g %a' \(target); touch \(target)/file && echo wrote && rm \(target)/file"]
+                container.environment = [:]
+                container.user = user
+                container.mounts = [VolumeMount(source: .volume(volume), target: target, readOnly: false)]
+                return try await fixture.run(container).output
+            }
+            #expect(try await look("a", "/srv/data", user: "1000:1000") == "1000:1000 755\nwrote")
+            // Whose it is, it stays, although it is empty again.
+            #expect(try await look("a", "/srv/data", user: "1001:1001").hasPrefix("1000:1000 755"))
+            #expect(try await look("b", "/lib/state", user: "33:34") == "33:34 2770\nwrote")
+            #expect(try await look("c", "/plain", user: "1000").hasPrefix("0:0 755"))
+            #expect(try await look("d", "/srv/data", user: "0") == "0:0 755\nwrote")
+        }
+    }
+
     /// More mounts than the shim takes are an error, and end nothing.
     @Test func thousandsOfMountsAreRefused() async throws {
         try await EngineFixture.with { fixture in

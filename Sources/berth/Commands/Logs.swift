@@ -21,7 +21,7 @@ struct Logs: AsyncParsableCommand {
 
     func run() async throws {
         try await report(connection) {
-            let bound = try Clock.since(since)
+            let bound = try Clock.since(since).flatMap { Timestamp(rfc3339: $0) }
             try await ControlClient.use(connection) { client in
                 let id: String
                 if let run {
@@ -38,29 +38,31 @@ struct Logs: AsyncParsableCommand {
                     id = last.run_id
                 }
                 var lines = LineSplitter()
+                var joiner = LogJoiner()
                 try await client.stream(.GET, "\(ControlPaths.runs)/\(id)/log", [("follow", follow ? "1" : nil)]) { bytes in
-                    for line in lines.take(bytes) { try show(line, since: bound) }
+                    for line in lines.take(bytes) {
+                        if let record = LogRecord(line), let whole = joiner.take(record) { try show(whole, since: bound) }
+                    }
                 }
+                for rest in joiner.finish() { try show(rest, since: bound) }
             }
         }
     }
 
-    private func show(_ line: String, since: String?) throws {
-        let parts = line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
-        guard parts.count == 4 else { return }
-        // Times of one form compare as texts.
-        if let since, parts[1] != "berth", parts[0] < since { return }
+    private func show(_ record: LogRecord, since: Timestamp?) throws {
+        // To the millisecond, as times are shown and given.
+        if let since, record.stream != .berth, let time = Timestamp(rfc3339: record.time), time < since { return }
         if connection.json {
-            try Terminal.print(json: Line(time: parts[0], stream: parts[1], text: parts[3]))
-        } else if parts[1] == "berth" {
-            Terminal.warn(Terminal.paint("... \(parts[3])", .yellow))
+            try Terminal.print(json: Line(time: record.time, stream: record.stream.rawValue, text: String(decoding: record.text, as: UTF8.self)))
+        } else if record.stream == .berth {
+            Terminal.warn(Terminal.paint("... \(String(decoding: record.text, as: UTF8.self))", .yellow))
         } else {
-            if timestamps { Terminal.put(Terminal.paint(String(parts[0].prefix(23)) + "Z ", .grey)) }
-            let end = parts[2] == "P" ? "" : "\n"
+            if timestamps { Terminal.put(Terminal.paint(String(record.time.prefix(23)) + "Z ", .grey)) }
+            let end = record.isPartial ? "" : "\n"
             if raw || !Terminal.isTerminal {
-                Terminal.write(parts[3] + end)
+                Terminal.write(record.text + end.utf8)
             } else {
-                Terminal.put(Terminal.paint(parts[3], parts[1] == "stderr" ? .red : nil) + end)
+                Terminal.put(Terminal.paint(String(decoding: record.text, as: UTF8.self), record.stream == .stderr ? .red : nil) + end)
             }
         }
     }

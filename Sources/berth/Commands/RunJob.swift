@@ -46,7 +46,8 @@ struct RunJob: AsyncParsableCommand {
                 } else if run.outcome != "succeeded" {
                     Terminal.warn(Terminal.paint("\(workload.name): \(run.outcome ?? "?")\(run.reason.map { ": \(Terminal.harmless($0))" } ?? "")", .red))
                 }
-                throw ExitCode(RunJob.exitCode(run))
+                let code = RunJob.exitCode(run)
+                if code != 0 { throw ExitCode(code) }
             }
         }
     }
@@ -74,17 +75,19 @@ struct RunJob: AsyncParsableCommand {
             var lines = LineSplitter()
             try await client.stream(.GET, "\(ControlPaths.runs)/\(id)/log", [("follow", "1")]) { bytes in
                 for line in lines.take(bytes) {
-                    let parts = line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
-                    guard parts.count == 4 else { continue }
-                    let text = (Terminal.isTerminal ? Terminal.harmless(parts[3]) : parts[3]) + (parts[2] == "P" ? "" : "\n")
-                    Terminal.write(text, to: parts[1] == "stdout" ? STDOUT_FILENO : STDERR_FILENO)
+                    guard let record = LogRecord(line) else { continue }
+                    let stream = record.stream == .stdout ? STDOUT_FILENO : STDERR_FILENO
+                    let end: [UInt8] = record.isPartial ? [] : [0x0A]
+                    // A character that lies across two records of a long line is shown as two halves, on a terminal only.
+                    let text = isatty(stream) == 1 ? Array(Terminal.harmless(String(decoding: record.text, as: UTF8.self)).utf8) : record.text
+                    Terminal.write(text + end, to: stream)
                 }
             }
         }
         return try await client.get("\(ControlPaths.runs)/\(id)/wait")
     }
 
-    /// The job's own code; 128 and the signal as shells say it; 125 when it could not be started, 124 when its time ran
+    /// The job's own code, and 1 for a 0 that is no success; 128 and the signal as shells say it; 125 when it could not be started, 124 when its time ran
     /// out, as timeout(1) has it.
     static func exitCode(_ run: RunInfo) -> Int32 {
         switch run.outcome {
@@ -92,7 +95,8 @@ struct RunJob: AsyncParsableCommand {
         case "start-error": 125
         case "timed-out": 124
         case "lost": 125
-        default: run.exit_code.map { Int32($0) } ?? run.signal.map { Int32(128 + $0) } ?? 125
+        // Its own code, but for the one that would say that all went well.
+        default: run.exit_code.map { $0 == 0 ? 1 : Int32($0) } ?? run.signal.map { Int32(128 + $0) } ?? 125
         }
     }
 }

@@ -15,7 +15,7 @@ struct Up: AsyncParsableCommand {
                 var plan: PlanInfo?
                 try await client.stream(.POST, ControlPaths.recipes, body: RecipeUpload(source: source)) { bytes in
                     for line in lines.take(bytes) {
-                        let answer = try JSONDecoder().decode(ProgressLine.self, from: Data(line.utf8))
+                        let answer = try JSONDecoder().decode(ProgressLine.self, from: Data(line))
                         if let error = answer.error { throw CommandFailure(description: error.error, diagnostics: error.diagnostics) }
                         if let progress = answer.progress { Terminal.warn(Terminal.paint(progress, .grey)) }
                         if let result = answer.plan { plan = result }
@@ -25,21 +25,6 @@ struct Up: AsyncParsableCommand {
                 if connection.json { try Terminal.print(json: plan) } else { PlanView.print(plan, done: true) }
             }
         }
-    }
-}
-
-/// Cuts bytes that come in pieces into lines.
-struct LineSplitter {
-    private var rest: [UInt8] = []
-
-    mutating func take(_ bytes: [UInt8]) -> [String] {
-        rest += bytes
-        var lines: [String] = []
-        while let end = rest.firstIndex(of: 0x0A) {
-            lines.append(String(decoding: rest[..<end], as: UTF8.self))
-            rest.removeSubrange(...end)
-        }
-        return lines
     }
 }
 

@@ -21,7 +21,9 @@ struct Validate: AsyncParsableCommand {
             if json {
                 try Terminal.print(json: answer)
             } else {
-                Terminal.say("\(try recipe.path()): good: project \(answer.project), \(answer.services) services, \(answer.jobs) jobs")
+                Terminal.say(
+                    "\(try recipe.path()): good: project \(answer.project), \(answer.services) service\(answer.services == 1 ? "" : "s"), \(answer.jobs) job\(answer.jobs == 1 ? "" : "s")"
+                )
             }
         }
     }
