@@ -25,12 +25,14 @@ final class DiskGuard: Sendable {
     private struct Look {
         let free: Int64
         let at: ContinuousClock.Instant
-        let uses: [RunID: DiskUse]
+        let use: DiskUse
     }
 
     private struct State {
         var runs: [RunID: Entry] = [:]
         var frozen: [RunID: Frozen] = [:]
+        /// Runs whose processes this guard holds, those among them that are only looked at.
+        var halted: Set<RunID> = []
         /// Runs that are to end, and are not frozen until then.
         var leaving: [RunID: ContinuousClock.Instant] = [:]
         /// What is compared with; the earlier of two, and `nil` while there is space enough.
@@ -110,6 +112,7 @@ final class DiskGuard: Sendable {
         let frozen = state.withLock { state in
             state.runs[run] = nil
             state.leaving[run] = nil
+            state.halted.remove(run)
             return state.frozen.removeValue(forKey: run) != nil
         }
         if frozen { tell() }
@@ -207,15 +210,16 @@ final class DiskGuard: Sendable {
     private func remember(_ free: Int64) {
         let (earlier, later) = state.withLock { ($0.earlier, $0.later) }
         if let last = later ?? earlier, .now - last.at < .seconds(60) { return }
-        let look = Look(free: free, at: .now, uses: uses(state.withLock { $0.runs }))
+        guard let use = use(state.withLock { $0.runs }) else { return }
+        let look = Look(free: free, at: .now, use: use)
         state.withLock { state in
             if state.earlier == nil { state.earlier = look } else { (state.earlier, state.later) = (state.later ?? state.earlier, look) }
         }
     }
 
-    private func uses(_ runs: [RunID: Entry]) -> [RunID: DiskUse] {
-        guard let device = FileIdentity(path: directory)?.device else { return [:] }
-        return runs.reduce(into: [:]) { $0[$1.key] = DiskUse.of($1.value.paths, on: device, processes: cgroups.processes(of: $1.key)) }
+    private func use(_ runs: [RunID: Entry]) -> DiskUse? {
+        guard let device = FileIdentity(path: directory)?.device else { return nil }
+        return DiskUse(runs.mapValues(\.paths), on: device) { cgroups.processes(of: $0) }
     }
 
     /// Freezes who took the space.
@@ -229,8 +233,7 @@ final class DiskGuard: Sendable {
         // With little left there is no time: all wait until it is known who it is.
         let isPressing = free < floor / 2
         if isPressing { for run in runs.keys { freeze(run) } }
-        let now = uses(runs)
-        let growth = now.reduce(into: [RunID: Int64]()) { $0[$1.key] = $1.value.growth(since: base.uses[$1.key] ?? DiskUse()) }
+        let growth = use(runs)?.growth(since: base.use) ?? [:]
         let guilty = DiskGuard.guilty(growth)
         for run in runs.keys where !guilty.contains(run) && isPressing { thaw(run) }
         let held = state.withLock { state in
@@ -315,11 +318,13 @@ final class DiskGuard: Sendable {
             if cgroups.isFrozen(run) { return }
             try? HostFile.replace(mark(run), with: "", durable: false)
         }
+        state.withLock { _ = $0.halted.insert(run) }
         cgroups.freeze(run, true)
     }
 
     private func thaw(_ run: RunID) {
-        guard HostFile.exists(mark(run)) else { return }
+        let isHeld = state.withLock { $0.halted.remove(run) != nil }
+        guard isHeld || HostFile.exists(mark(run)) else { return }
         cgroups.freeze(run, false)
         unlink(mark(run))
     }

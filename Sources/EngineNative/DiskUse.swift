@@ -1,41 +1,82 @@
 internal import CLinux
 internal import Glibc
 internal import HostOS
+internal import WorkloadModel
 
-/// How much of the disk a run takes, by what can be seen from outside.
-struct DiskUse: Hashable, Sendable {
-    /// Bytes of its files, those without a name among them.
-    var held: Int64 = 0
-    /// Bytes that its processes ever wrote (`write_bytes` of `/proc/PID/io`), whether they are still there or not.
-    var written: Int64 = 0
-    /// Whether all of its files were looked at; of very many only some are.
-    var isWhole = true
-
-    /// How much more it takes than at an earlier look. Where not all files were counted, what was written stands for it.
-    func growth(since earlier: DiskUse) -> Int64 { isWhole && earlier.isWhole ? held - earlier.held : written - earlier.written }
-
-    /// The most entries of directories that are counted for one run.
-    private static let most = 200_000
-
-    /// - Parameters:
-    ///   - paths: directories and files; links are not followed
-    ///   - device: the disk's; what lies on others does not count
-    ///   - processes: the run's
-    static func of(_ paths: [String], on device: UInt, processes: [pid_t]) -> DiskUse {
-        var use = DiskUse()
-        var left = most
-        for path in paths { use.add(path, device, &left) }
-        use.isWhole = left > 0
-        var seen: Set<FileIdentity> = []
-        for process in processes { use.add(process, device, &seen) }
-        return use
+/// How much of a disk runs take, by what can be seen from outside.
+struct DiskUse {
+    /// What lies below a path.
+    struct Tree {
+        var bytes: Int64 = 0
+        /// Whether all of its files were looked at; of very many only some are.
+        var isWhole = true
     }
 
-    private mutating func add(_ path: String, _ device: UInt, _ left: inout Int) {
+    /// What a run's processes do.
+    struct Activity {
+        /// Bytes of files that they hold open and that have no name any more.
+        var unnamed: Int64 = 0
+        /// Bytes that they ever wrote (`write_bytes` of `/proc/PID/io`), whether they are still there or not.
+        var written: Int64 = 0
+    }
+
+    private let paths: [RunID: [String]]
+    private let trees: [String: Tree]
+    private let activities: [RunID: Activity]
+
+    /// Entries of directories that are counted for one path, and for all of them.
+    private static let most = (path: 200_000, all: 1_000_000)
+
+    /// Looks at runs.
+    ///
+    /// - Parameters:
+    ///   - paths: where each run can write: its layer first, then other directories and files; links in them are not followed
+    ///   - device: the disk's; what lies on others does not count
+    ///   - processes: a run's
+    init(_ paths: [RunID: [String]], on device: UInt, processes: (RunID) -> [pid_t]) {
+        self.paths = paths
+        var left = DiskUse.most.all
+        // What several can write to is looked at once.
+        trees = Set(paths.values.joined()).sorted().reduce(into: [:]) { $0[$1] = DiskUse.tree($1, device, &left) }
+        activities = paths.keys.reduce(into: [:]) { $0[$1] = DiskUse.activity(processes($1), device) }
+    }
+
+    /// How much more each run takes than at an earlier look.
+    ///
+    /// What a place grew that several can write to, those took that wrote meanwhile, in the measure of what they wrote.
+    func growth(since earlier: DiskUse) -> [RunID: Int64] {
+        let written = activities.mapValues(\.written).merging(earlier.activities.mapValues { -$0.written }) { $0 + $1 }
+        var growth = activities.mapValues(\.unnamed).merging(earlier.activities.mapValues { -$0.unnamed }) { $0 + $1 }
+        var sharers: [String: [RunID]] = [:]
+        for (run, list) in paths { for path in Set(list) { sharers[path, default: []].append(run) } }
+        for (path, runs) in sharers {
+            let now = trees[path] ?? Tree()
+            // A run's own layer begins empty; of other places that nobody looked at before it is not known what was there.
+            let isLayer = runs.count == 1 && paths[runs[0]]?.first == path
+            guard let before = earlier.trees[path] ?? (isLayer ? Tree() : nil), now.isWhole, before.isWhole else {
+                // It is not known what it grew. What a run wrote stands for it.
+                for run in runs { growth[run] = max(growth[run] ?? 0, written[run] ?? 0) }
+                continue
+            }
+            let grown = now.bytes - before.bytes
+            let all = runs.reduce(0) { $0 + max(0, written[$1] ?? 0) }
+            for run in runs {
+                let share = runs.count == 1 ? 1 : all > 0 ? Double(max(0, written[run] ?? 0)) / Double(all) : 1 / Double(runs.count)
+                growth[run, default: 0] += Int64(Double(grown) * share)
+            }
+        }
+        return growth.filter { paths[$0.key] != nil }
+    }
+
+    static func tree(_ path: String, _ device: UInt, _ leftOfAll: inout Int) -> Tree {
+        var tree = Tree()
         var info = stat()
-        guard lstat(path, &info) == 0, UInt(info.st_dev) == device else { return }
-        held += Int64(info.st_blocks) * 512
-        guard info.st_mode & S_IFMT == S_IFDIR else { return }
+        guard lstat(path, &info) == 0, UInt(info.st_dev) == device else { return tree }
+        tree.bytes += Int64(info.st_blocks) * 512
+        guard info.st_mode & S_IFMT == S_IFDIR else { return tree }
+        let allowed = min(most.path, leftOfAll)
+        var left = allowed
+        defer { leftOfAll -= allowed - max(0, left) }
         var pending = [open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)]
         while let fd = pending.popLast() {
             guard fd >= 0 else { continue }
@@ -49,7 +90,7 @@ struct DiskUse: Hashable, Sendable {
                 if name == "." || name == ".." { continue }
                 left -= 1
                 guard fstatat(dirfd(stream), name, &info, AT_SYMLINK_NOFOLLOW) == 0, UInt(info.st_dev) == device else { continue }
-                held += Int64(info.st_blocks) * 512
+                tree.bytes += Int64(info.st_blocks) * 512
                 guard info.st_mode & S_IFMT == S_IFDIR else { continue }
                 // Directories wait open; with very many of them at once, not all are counted.
                 guard pending.count < 256 else {
@@ -59,20 +100,26 @@ struct DiskUse: Hashable, Sendable {
                 pending.append(openat(dirfd(stream), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
             }
         }
+        tree.isWhole = left > 0
+        return tree
     }
 
-    /// What a process wrote, and the files that it holds open and that have no name any more.
-    private mutating func add(_ process: pid_t, _ device: UInt, _ seen: inout Set<FileIdentity>) {
-        if let text = try? HostFile.text("/proc/\(process)/io", limit: 4096) {
-            for line in text.split(separator: "\n") where line.hasPrefix("write_bytes: ") { written += Int64(line.dropFirst(13)) ?? 0 }
+    private static func activity(_ processes: [pid_t], _ device: UInt) -> Activity {
+        var activity = Activity()
+        var seen: Set<FileIdentity> = []
+        for process in processes {
+            if let text = try? HostFile.text("/proc/\(process)/io", limit: 4096) {
+                for line in text.split(separator: "\n") where line.hasPrefix("write_bytes: ") { activity.written += Int64(line.dropFirst(13)) ?? 0 }
+            }
+            for name in HostFile.names(in: "/proc/\(process)/fd") {
+                let path = "/proc/\(process)/fd/\(name)"
+                var info = stat()
+                guard stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFREG, info.st_nlink == 0 else { continue }
+                // Of a container's own layer the kernel does not say on which disk it is.
+                guard seen.insert(FileIdentity(info)).inserted, UInt(info.st_dev) == device || clinux_is_overlay(path) != 0 else { continue }
+                activity.unnamed += Int64(info.st_blocks) * 512
+            }
         }
-        for name in HostFile.names(in: "/proc/\(process)/fd") {
-            let path = "/proc/\(process)/fd/\(name)"
-            var info = stat()
-            guard stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFREG, info.st_nlink == 0, seen.insert(FileIdentity(info)).inserted else { continue }
-            // Of a container's own layer the kernel does not say on which disk it is.
-            guard UInt(info.st_dev) == device || clinux_is_overlay(path) != 0 else { continue }
-            held += Int64(info.st_blocks) * 512
-        }
+        return activity
     }
 }

@@ -71,21 +71,23 @@ struct DiskGuardTests {
             let large = try await Self.launch(fixture, "head -c 90000000 /dev/zero > /old; echo ready; sleep 1000")
             let busy = try await Self.launch(fixture, "while :; do date > /now; sleep 0.1; done")
             for _ in 0..<400 {
-                if DiskUse.of(["\(disk)/state/scratch/\(large)/upper"], on: FileIdentity(path: disk)!.device, processes: []).held >= 90_000_000 { break }
+                var left = 1000
+                if DiskUse.tree("\(disk)/state/scratch/\(large)/upper", FileIdentity(path: disk)!.device, &left).bytes >= 90_000_000 { break }
                 try await Task.sleep(for: .milliseconds(50))
             }
-            let filler = try await Self.launch(fixture, script) {
-                $0.mounts = [
-                    VolumeMount(source: .bind("\(disk)/data"), target: "/m", readOnly: false),
-                    VolumeMount(source: .volume("v"), target: "/v", readOnly: false),
-                ]
-            }
+            let mounts = [
+                VolumeMount(source: .bind("\(disk)/data"), target: "/m", readOnly: false), VolumeMount(source: .volume("v"), target: "/v", readOnly: false),
+            ]
+            // One that can write to the same places, and does, a little.
+            let neighbour = try await Self.launch(fixture, "while :; do date > /m/now; date > /v/now; sleep 0.1; done") { $0.mounts = mounts }
+            let filler = try await Self.launch(fixture, script) { $0.mounts = mounts }
             try await Self.waitUntilFrozen(fixture, filler)
-            #expect(!Self.isFrozen(fixture, large) && !Self.isFrozen(fixture, busy), "\(fixture.engine.notices)")
-            #expect(!fixture.engine.cgroups.isFrozen(large) && !fixture.engine.cgroups.isFrozen(busy))
+            for innocent in [large, busy, neighbour] {
+                #expect(!Self.isFrozen(fixture, innocent) && !fixture.engine.cgroups.isFrozen(innocent), "\(fixture.engine.notices)")
+            }
             #expect(fixture.engine.cgroups.isFrozen(filler))
             #expect(DiskGuard.space(of: disk)!.free > 32 << 20)
-            try await Self.end(fixture, filler, busy, large)
+            try await Self.end(fixture, filler, busy, large, neighbour)
         }
     }
 
