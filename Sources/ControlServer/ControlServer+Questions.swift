@@ -38,7 +38,7 @@ extension ControlServer {
             let query = request.uri.queryParameters
             let count = min(10_000, max(1, Int(query["count"] ?? "") ?? 20))
             // A due time exactly at the given instant is one of those that are asked for.
-            let from = try since(query["from"]).map { $0 - .milliseconds(1000) } ?? SystemClock.now()
+            let from = try since(query["from"]).map { $0 - .milliseconds(1) } ?? SystemClock.now()
             return try json(await next(project: query["project"].map(String.init), name: query["name"].map(String.init), from: from, count: count))
         }
         router.get("v1/month") { request, _ in

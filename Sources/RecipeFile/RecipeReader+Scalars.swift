@@ -16,7 +16,8 @@ extension RecipeReader {
         do {
             let expanded = try interpolation.expand(raw)
             for name in interpolation.missing {
-                warning("the variable \(name) is not set: an empty text stands in its place", node.place)
+                let meant = name.hasPrefix("BERTH_") ? "; for the one that the container has, write '$$\(name)'" : ""
+                warning("the variable \(name) is not set: an empty text stands in its place\(meant)", node.place)
             }
             return expanded
         } catch {

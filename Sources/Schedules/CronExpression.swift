@@ -15,6 +15,7 @@ public struct CronExpression: Sendable, Hashable {
     /// - Throws: ``ScheduleError`` that points at the wrong field, also for an expression that can never match
     public init(_ text: some StringProtocol, seed: String) throws(ScheduleError) {
         let words = CronToken.words(of: Substring(text))
+        try CronExpression.checkHabits(words)
         guard words.count == 5 || words.count == 6 else {
             throw ScheduleError(
                 "a cron expression has 5 fields (minute, hour, day of month, month, day of week), or 6 with leading seconds; this has \(words.count)",
@@ -45,6 +46,21 @@ public struct CronExpression: Sendable, Hashable {
         }
     }
 
+    /// What other crons take and this one says elsewhere.
+    private static func checkHabits(_ words: [CronToken]) throws(ScheduleError) {
+        guard let first = words.first, let last = words.last else { return }
+        for prefix in ["TZ=", "CRON_TZ="] where first.text.uppercased().hasPrefix(prefix) {
+            let zone = first.text.dropFirst(prefix.count)
+            throw first.error("the zone does not stand in the schedule: write 'timezone: \(zone)' beside it, as in { cron: \"...\", timezone: \(zone) }")
+        }
+        let years = last.text.split(separator: ",").flatMap { $0.split(separator: "-") }
+        guard words.count > 5, !years.isEmpty, years.allSatisfy({ $0.count == 4 && $0.allSatisfy(\.isNumber) }) else { return }
+        throw last.error("there is no field for the year: 'calendar' has one, as in \"calendar \(years[0])-12-24 18:00\", and 'at' is for a single time")
+    }
+
+    /// A number without a sign.
+    private static func number(_ text: Substring) -> Int? { text.allSatisfy { $0.isASCII && $0.isNumber } ? Int(text) : nil }
+
     // MARK: Fields
 
     /// The values of a field as bits.
@@ -62,12 +78,15 @@ public struct CronExpression: Sendable, Hashable {
         guard parts.count <= 2 else { throw item.error("'\(item.text)' has more than one '/'") }
         var step = 1
         if parts.count == 2 {
-            guard let number = Int(parts[1].text), number >= 1, number <= field.range.upperBound else {
+            guard let number = number(parts[1].text), number >= 1, number <= field.range.upperBound else {
                 throw parts[1].error("the step '\(parts[1].text)' of the \(field.name) field is not a number from 1 to \(field.range.upperBound)")
             }
             step = number
         }
         let base = parts[0]
+        if base.text == "?", field.range.upperBound != 31, field.range.upperBound != 7 {
+            throw base.error("'?' is for the day fields: write '*' in the \(field.name) field")
+        }
         if base.text == "*" || base.text == "?" { return bits(from: field.range.lowerBound, to: last(field), step: step, field) }
         if base.text.uppercased().hasPrefix("H") { return try hashed(base, step: parts.count == 2 ? step : nil, field, hash) }
         let ends = base.split(at: "-")
@@ -92,7 +111,7 @@ public struct CronExpression: Sendable, Hashable {
     }
 
     private static func value(_ token: CronToken, _ field: CronField) throws(ScheduleError) -> Int {
-        if let number = Int(token.text), token.text.first?.isNumber == true {
+        if let number = number(token.text) {
             if field.range.contains(number) { return number }
         } else if let index = field.names.firstIndex(of: token.text.uppercased()) {
             return index + field.range.lowerBound
@@ -131,7 +150,7 @@ public struct CronExpression: Sendable, Hashable {
             } else if text == "L" {
                 days.fromEnd |= 1
             } else if text.hasPrefix("L-") {
-                guard let back = Int(text.dropFirst(2)), (0...30).contains(back) else {
+                guard let back = number(item.text.dropFirst(2)), (0...30).contains(back) else {
                     throw item.error("'\(item.text)' is not L-n with n from 0 to 30")
                 }
                 days.fromEnd |= 1 << UInt32(back)
@@ -149,7 +168,7 @@ public struct CronExpression: Sendable, Hashable {
             let text = item.text.uppercased()
             if text.contains("#") {
                 let parts = item.split(at: "#")
-                guard parts.count == 2, let nth = Int(parts[1].text), (1...5).contains(nth) else {
+                guard parts.count == 2, let nth = number(parts[1].text), (1...5).contains(nth) else {
                     throw item.error("'\(item.text)' is not weekday#n with n from 1 to 5")
                 }
                 let weekday = try value(parts[0], field) % 7

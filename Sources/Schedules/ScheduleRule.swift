@@ -24,6 +24,10 @@ public enum ScheduleRule: Sendable, Hashable {
         guard let first = words.first else { throw ScheduleError("the schedule is empty") }
         let keyword = first.text.lowercased()
         if first.text.hasPrefix("@") {
+            if keyword == "@every" {
+                let span = words.dropFirst().map { String($0.text) }.joined(separator: " ")
+                throw first.error("'@every' is written 'every' here: \"every \(span.isEmpty ? "5m" : span)\"")
+            }
             guard words.count == 1 else { throw words[1].error("nothing may stand after \(first.text)") }
             if keyword == "@reboot" {
                 self = .reboot

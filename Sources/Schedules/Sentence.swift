@@ -55,7 +55,7 @@ public enum Sentence {
         case (nil, nil): text = ", every day"
         case (let day?, nil): text = ", on \(day)"
         case (nil, let weekday?): text = ", on \(weekday)"
-        case (let day?, let weekday?): text = rule.needsBoth ? ", on \(day) if it is \(weekday)" : ", on \(day) and on \(weekday)"
+        case (let day?, let weekday?): text = rule.needsBoth ? ", on \(day) if it is \(weekday)" : ", on \(day) or on \(weekday)"
         }
         let months = values(UInt64(pattern.months))
         if months.count < 12 { text += ", in " + list(months.map { monthNames[$0 - 1] }) }

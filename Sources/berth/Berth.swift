@@ -18,4 +18,28 @@ struct Berth: AsyncParsableCommand {
             CommandGroup(name: "Acting", subcommands: [RunJob.self, Stop.self, Start.self, Restart.self, Pause.self, Resume.self]),
             CommandGroup(name: "Berth itself", subcommands: [Doctor.self, Version.self]),
         ])
+
+    static func main() async { await main(GlobalOptions.moved(Array(CommandLine.arguments.dropFirst()))) }
+}
+
+/// Options that most verbs have may stand before the verb, as with docker.
+enum GlobalOptions {
+    /// The arguments with such options behind the verb's own, and before a `--`.
+    static func moved(_ arguments: [String]) -> [String] {
+        var rest = arguments[...]
+        var moved: [String] = []
+        while let first = rest.first {
+            if first == "--json" || first.hasPrefix("--socket=") {
+                moved.append(String(rest.removeFirst()))
+            } else if first == "--socket", rest.count > 1 {
+                moved += rest.prefix(2)
+                rest = rest.dropFirst(2)
+            } else {
+                break
+            }
+        }
+        guard !moved.isEmpty, !rest.isEmpty else { return arguments }
+        let end = rest.firstIndex(of: "--") ?? rest.endIndex
+        return rest[..<end] + moved + rest[end...]
+    }
 }

@@ -28,6 +28,7 @@ struct ControlClient {
 
     /// Opens a client for the time of a body.
     static func use<Value>(_ options: ConnectionOptions, _ body: (ControlClient) async throws -> Value) async throws -> Value {
+        try checkSocket(options.path)
         var configuration = HTTPClient.Configuration()
         configuration.timeout = .init(connect: .seconds(5))
         // One connection, one thread: this process lives for milliseconds.
@@ -91,14 +92,31 @@ struct ControlClient {
         return try JSONDecoder().decode(Value.self, from: Data(bytes.readableBytesView))
     }
 
+    /// Whether somebody listens, at once: the HTTP client would try again for seconds.
+    private static func checkSocket(_ path: String) throws {
+        var address = sockaddr_un()
+        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else {
+            throw CommandFailure(description: "the socket's path has \(path.utf8.count) bytes, and the kernel takes 107: \(path)")
+        }
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let fd = Foundation.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        guard fd >= 0 else { throw CommandFailure(description: "there is no socket to be had: \(String(cString: strerror(errno)))") }
+        defer { close(fd) }
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(fd, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+        }
+        guard result != 0 else { return }
+        switch errno {
+        case EACCES, EPERM: throw CommandFailure(description: "\(path) is not yours to use: run berth as root, or as a member of the group 'berth'")
+        case ENOENT, ENOTDIR, ECONNREFUSED:
+            throw CommandFailure(description: "no daemon listens at \(path): start berthd, or name another socket with --socket or BERTH_SOCKET")
+        default: throw CommandFailure(description: "the daemon at \(path) cannot be reached: \(String(cString: strerror(errno)))")
+        }
+    }
+
     private func failure(_ error: any Error) -> CommandFailure {
-        if access(socket, F_OK) != 0 {
-            return CommandFailure(description: "no daemon listens at \(socket): start berthd, or name another socket with --socket or BERTH_SOCKET")
-        }
-        if access(socket, W_OK) != 0 {
-            return CommandFailure(description: "\(socket) is not yours to use: run berth as root, or as a member of the group 'berth'")
-        }
-        return CommandFailure(description: "the daemon at \(socket) does not answer (\(error)); is berthd running?")
+        CommandFailure(description: "the daemon at \(socket) does not answer (\(error)); is berthd running?")
     }
 
     /// Finds a workload by `NAME` or `PROJECT/NAME`.

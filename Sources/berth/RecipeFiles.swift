@@ -5,6 +5,23 @@ import Schedules
 import HostOS
 import WorkloadModel
 
+/// Which recipe a verb is about, where nothing else is named without a flag.
+struct RecipeArguments: ParsableArguments {
+    @Argument(help: "The recipe, as with -f.", completion: .file(extensions: ["yaml", "yml"])) var recipe: String?
+    @OptionGroup var options: RecipeOptions
+
+    private func named() throws -> RecipeOptions {
+        guard let recipe else { return options }
+        guard options.file == nil else { throw CommandFailure(description: "two recipes are named, '\(recipe)' and '\(options.file ?? "")': one is read") }
+        var options = options
+        options.file = recipe
+        return options
+    }
+
+    func path() throws -> String { try named().path() }
+    func read() throws -> (RecipeSource, Recipe) { try named().read() }
+}
+
 /// Which recipe a verb is about.
 struct RecipeOptions: ParsableArguments {
     @Option(

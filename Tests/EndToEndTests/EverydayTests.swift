@@ -100,6 +100,50 @@ struct EverydayTests {
         }
     }
 
+    // MARK: The command line
+
+    @Test func optionsAndRecipesStandWherePeoplePutThem() throws {
+        try EndToEndTests.with { it in
+            it.scratch.write("r.yaml", "name: t\njobs: { j: { rootfs: host, command: [echo, hi] } }\n")
+            let file = "\(it.scratch.path)/r.yaml"
+            #expect(it.berth("validate", file).code == 0 && it.berth("plan", file).code == 0 && it.berth("up", file).code == 0)
+            let both = it.berth("validate", file, "-f", file)
+            #expect(both.code == 1 && both.errors.contains("two recipes are named"))
+            func bare(_ arguments: String...) -> (code: Int32, output: String, errors: String) {
+                Instance.run("\(Requirement.programs)/berth", arguments, environment: ["PATH": "/usr/bin:/bin"])
+            }
+            #expect(bare("--socket", it.socket, "ps").output.contains("j"))
+            #expect(bare("--json", "--socket=\(it.socket)", "ps").output.hasPrefix("[{"))
+            #expect(bare("--socket", it.socket, "run", "j", "--wait", "--", "echo", "--json").output == "--json\n")
+        }
+    }
+
+    /// Where nobody listens, that is said at once: the HTTP client alone would try for five seconds.
+    @Test(.timeLimit(.minutes(1))) func nobodyListensIsSaidAtOnce() throws {
+        let scratch = Scratch("nobody")
+        let dead = "\(scratch.path)/dead.sock"
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: dead.utf8) }
+        let fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        let bound = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(fd, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+        }
+        close(fd)
+        try #require(bound == 0)
+        // Twenty of them, each five seconds late, would be past the test's limit.
+        for _ in 0..<10 {
+            for path in [dead, "\(scratch.path)/none"] {
+                let result = Instance.run("\(Requirement.programs)/berth", ["ps"], environment: ["BERTH_SOCKET": path])
+                #expect(
+                    result.code == 1
+                        && result.errors == "berth: no daemon listens at \(path): start berthd, or name another socket with --socket or BERTH_SOCKET\n")
+            }
+        }
+        let json = Instance.run("\(Requirement.programs)/berth", ["ps", "--json"], environment: ["BERTH_SOCKET": dead])
+        #expect(json.code == 1 && json.output.contains(#""error":"no daemon listens"#))
+    }
+
     // MARK: Recipes as they come
 
     @Test func aRecipeComesFromAPipe() throws {

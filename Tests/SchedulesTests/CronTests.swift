@@ -66,7 +66,10 @@ import Testing
         ("0 0 * * FUNDAY", 8, "day of week"),
         ("0 0 30 2 *", 4, "never matches"),
         ("0 0 31 4,6,9,11 *", 4, "never matches"),
-        ("*/0 * * * *", 2, "step '0'"),
+        ("*/0 * * * *", 2, "step '0'"), ("*/+5 * * * *", 2, "step '+5'"), ("0 0 L-+3 * *", 4, "'L-+3' is not"), ("0 0 * * 5#+2", 8, "weekday#n"),
+        ("? 0 * * *", 0, "write '*' in the minute field"), ("0 ? * * *", 2, "write '*' in the hour field"), ("TZ=UTC 0 0 * * *", 0, "timezone: UTC"),
+        ("CRON_TZ=Asia/Tokyo 0 0 * * *", 0, "timezone: Asia/Tokyo"), ("0 0 1 1 * 2027", 10, "no field for the year"),
+        ("0 0 0 1 1 ? 2027-2029", 12, "no field for the year"),
         ("1,,2 * * * *", 2, "missing"),
         ("0 0 1#2 * *", 4, "not a valid day of month"),
         ("0 0 * * 5#6", 8, "n from 1 to 5"),
@@ -99,7 +102,7 @@ import Testing
         ("30 2 * * *", "at 02:30, every day"),
         ("*/15 8-18 * * MON-FRI", "every 15 minutes of every hour from 8 to 18, on Monday, Tuesday, Wednesday, Thursday and Friday"),
         ("0 0 L * *", "at 00:00, on the last day of the month"),
-        ("0 0 13 * 5", "at 00:00, on day 13 of the month and on Friday"),
+        ("0 0 13 * 5", "at 00:00, on day 13 of the month or on Friday"),
         ("every 90m", "every 1h30m, counted from midnight UTC of 1970-01-01"),
     ])
     func explainsItselfInWords(_ text: String, _ sentence: String) throws {

@@ -8,21 +8,33 @@ struct Explain: AsyncParsableCommand {
     @Argument(help: "The schedule, as in a recipe: '30 2 * * *', 'every 15m', 'calendar Mon..Fri 09:00'.") var schedule: String
     @Option(help: "The zone; by default the host's.") var zone: String?
     @Option(name: .customShort("n"), help: "How many due times.") var count = 5
+    @Flag(name: .long, help: "Print JSON.") var json = false
+
+    struct Answer: Encodable {
+        let meaning: String
+        let due: [String]
+    }
 
     func run() async throws {
-        try await report(nil) {
+        try await report(json: json) {
             let zones = SystemZones()
             let place: Zone
             do { place = try zone.map { try zones.zone($0) } ?? zones.local() } catch { throw CommandFailure(description: "\(error)") }
             do {
                 let rule = try ScheduleRule(schedule, seed: "example/job")
-                Terminal.say(Sentence.of(rule))
                 let entry = Schedule([ScheduleEntry(text: schedule, rule: rule, zone: place, seed: "example/job")])
                 var after = Clock.now()
+                var due: [Timestamp] = []
                 for _ in 0..<count {
-                    guard let due = entry.next(after: after) else { break }
-                    Terminal.say("  \(due.at.description(in: place))")
-                    after = due.at
+                    guard let next = entry.next(after: after) else { break }
+                    due.append(next.at)
+                    after = next.at
+                }
+                if json {
+                    try Terminal.print(json: Answer(meaning: Sentence.of(rule), due: due.map(\.description)))
+                } else {
+                    Terminal.say(Sentence.of(rule))
+                    for time in due { Terminal.say("  \(time.description(in: place))") }
                 }
             } catch let error as ScheduleError {
                 let caret = String(repeating: " ", count: error.offset) + "^" + String(repeating: "~", count: error.length - 1)

@@ -31,7 +31,7 @@ struct Next: AsyncParsableCommand {
                 let recipe = try read(file)
                 let time = start.flatMap { Timestamp(rfc3339: $0) } ?? Clock.now()
                 // A due time exactly at the given instant is one of those that are asked for.
-                found = Preview.next([recipe], name: parts.last, from: time - .milliseconds(start == nil ? 0 : 1000), count: count).map { preview in
+                found = Preview.next([recipe], name: parts.last, from: time - .milliseconds(start == nil ? 0 : 1), count: count).map { preview in
                     NextInfo(
                         job: preview.job.description, due_at: preview.due.at.description, local: preview.due.at.description(in: preview.zone),
                         zone: preview.zone.name, note: preview.note)

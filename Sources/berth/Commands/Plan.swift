@@ -6,7 +6,7 @@ import WorkloadModel
 
 struct Plan: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show what a recipe would change, and when its jobs run next, before and after.")
-    @OptionGroup var recipe: RecipeOptions
+    @OptionGroup var recipe: RecipeArguments
     @OptionGroup var connection: ConnectionOptions
     @Flag(help: "Ask no daemon: compare with nothing.") var offline = false
 

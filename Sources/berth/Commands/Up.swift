@@ -4,7 +4,7 @@ import Foundation
 
 struct Up: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Make a recipe true: start its services, schedule its jobs.")
-    @OptionGroup var recipe: RecipeOptions
+    @OptionGroup var recipe: RecipeArguments
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
@@ -30,8 +30,12 @@ struct Up: AsyncParsableCommand {
 
 /// Tells a failure as it should be told, and ends with 1.
 func report(_ connection: ConnectionOptions?, _ body: () async throws -> Void) async throws {
+    try await report(json: connection?.json == true, body)
+}
+
+func report(json: Bool, _ body: () async throws -> Void) async throws {
     do { try await body() } catch let failure as CommandFailure {
-        if connection?.json == true {
+        if json {
             try Terminal.print(json: ErrorInfo(error: failure.description, diagnostics: failure.diagnostics))
         } else {
             if let diagnostics = failure.diagnostics { Terminal.warn(diagnostics) }

@@ -4,7 +4,7 @@ import WorkloadModel
 
 struct Validate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Read a recipe and tell everything that is wrong with it.")
-    @OptionGroup var recipe: RecipeOptions
+    @OptionGroup var recipe: RecipeArguments
     @Flag(name: .long, help: "Print JSON.") var json = false
 
     struct Answer: Encodable {
@@ -14,7 +14,7 @@ struct Validate: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await report(nil) {
+        try await report(json: json) {
             let (_, read) = try recipe.read()
             let jobs = read.workloads.count { $0.jobPolicy != nil }
             let answer = Answer(project: read.project.description, services: read.workloads.count - jobs, jobs: jobs)
