@@ -1,4 +1,3 @@
-internal import Foundation
 internal import Glibc
 internal import HostOS
 internal import Schedules
@@ -102,13 +101,6 @@ struct RunDirectory {
         return !isLocked
     }
 
-    /// What the daemon noted about the run; `nil` when there is no note that can be read.
-    var note: RunNote? { (try? HostFile.bytes("\(path)/note", limit: 1 << 20)).flatMap { try? JSONDecoder().decode(RunNote.self, from: Data($0)) } }
-
-    func keep(_ note: RunNote) throws {
-        try HostFile.replace("\(path)/note", with: Array(try JSONEncoder().encode(note)), durable: false)
-    }
-
     /// Gives the shim a command; false when no shim reads any more.
     func tell(_ command: String) -> Bool {
         let fd = open("\(path)/control", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW)
@@ -117,16 +109,6 @@ struct RunDirectory {
         let line = command + "\n"
         return write(fd, line, line.utf8.count) == line.utf8.count
     }
-}
-
-/// What the daemon writes down about a run beside the shim's facts, for the daemon that comes after it.
-struct RunNote: Codable {
-    /// In words.
-    let workload: String
-    /// Directories of the host that the run can write to, for the mounts of others.
-    var writable: [WritablePlace] = []
-    /// Where it can write on the state disk.
-    var paths: [String] = []
 }
 
 /// Processes by number and start time, so that a number that is used again is not taken for the old process.

@@ -76,7 +76,7 @@ extension ServiceRecord {
         guard let id = workloadID(row), let phase = Phase(rawValue: row["state"]), let since = timestamp(row, "since_ms") else { return nil }
         self.init(
             id: id, wanted: row["wanted"], phase: phase, since: since, restarts: row["restarts"], failures: row["failures"],
-            nextStartAt: timestamp(row, "next_start_ms"), runID: (row["run_id"] as String?).flatMap { RunID($0) })
+            nextStartAt: timestamp(row, "next_start_ms"), runID: (row["run_id"] as String?).flatMap { RunID($0) }, generation: row["generation"])
     }
 }
 
@@ -100,6 +100,6 @@ extension OpenRun {
         self.init(
             id: id, workload: workload, kind: kind, trigger: trigger, attempt: row["attempt"], dueAt: timestamp(row, "due_ms"),
             decidedAt: decidedAt, state: state, startedAt: timestamp(row, "started_ms"), bootID: row["boot_id"], fingerprint: row["fingerprint"],
-            arrivals: decoded(row, "arrivals") ?? [], changes: row["changes"])
+            arrivals: decoded(row, "arrivals") ?? [], changes: row["changes"], generation: row["generation"], stopReason: row["stop_reason"])
     }
 }

@@ -4,9 +4,15 @@ extension HistoryStore {
     /// Below this size the file is written anew, so that no old page of it holds what was sealed.
     private static let quickToRewrite = 256 << 20
 
-    /// Seals what an earlier release stored in clear.
-    func sealWhatIsClear() throws {
+    /// Seals what an earlier release stored in clear. Where that cannot be done now, as on a full disk, it can be later.
+    ///
+    /// - Throws: ``StoreError``
+    public func sealWhatIsClear() throws(StoreError) {
         guard let seal else { return }
+        do { try sealWhatIsClear(seal) } catch { throw StoreError(error, path: path) }
+    }
+
+    private func sealWhatIsClear(_ seal: Seal) throws {
         let changed = try pool.writeWithoutTransaction { db in
             // What the new text takes the place of is overwritten, not only let go of.
             try db.execute(sql: "PRAGMA secure_delete = ON")

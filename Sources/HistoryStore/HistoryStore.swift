@@ -21,11 +21,10 @@ public final class HistoryStore: Sendable {
     ///
     /// - Parameters:
     ///   - engine: what new runs say of their engine
-    ///   - seal: for what holds values of variables; what earlier releases stored in clear is sealed now
+    ///   - seal: for what holds values of variables from now on
     /// - Throws: ``StoreError``
     public convenience init(path: String, engine: String, seal: Seal? = nil) throws(StoreError) {
         try self.init(path: path, engine: engine, seal: seal, through: nil)
-        do { try sealWhatIsClear() } catch { throw StoreError(error, path: path) }
     }
 
     /// As an earlier release left it, for tests: up to a migration.
@@ -109,6 +108,9 @@ public final class HistoryStore: Sendable {
                     WHERE run_id = ? AND state = 'starting'
                     """
             ).execute(arguments: [at.milliseconds, image, id.description])
+        case .stopRequested(let id, let at, let reason):
+            try db.cachedStatement(sql: "UPDATE run_rows SET stop_ms = ?, stop_reason = ? WHERE run_id = ? AND state <> 'finished'")
+                .execute(arguments: [at.milliseconds, reason, id.description])
         case .closeRun(let id, let outcome, let status, let reason): try close(id, outcome, status, reason, db)
         case .due(let due): try insert(due, db)
         case .dueCaughtUp(let id, let dueAt, let run):
@@ -141,13 +143,14 @@ public final class HistoryStore: Sendable {
         try db.cachedStatement(
             sql: """
                 INSERT INTO run_rows (run_id, project, name, kind, trigger, attempt, due_ms, decided_ms, state, image, recipe_digest, engine,
-                boot_id, fingerprint, caused_by, arrivals, changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?)
+                boot_id, fingerprint, caused_by, arrivals, changes, generation)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
             request.id.description, request.workload.project.description, request.workload.name.description, request.kind.rawValue,
             request.trigger.rawValue, request.attempt, request.dueAt?.milliseconds, request.decidedAt.milliseconds, image,
             request.recipeDigest, engine, opening.bootID, opening.fingerprint, request.arrivals.last?.run.description,
-            request.arrivals.isEmpty ? nil : try json(request.arrivals), request.changes,
+            request.arrivals.isEmpty ? nil : try json(request.arrivals), request.changes, opening.generation,
         ])
     }
 
@@ -189,12 +192,12 @@ public final class HistoryStore: Sendable {
     private static func put(_ record: ServiceRecord, _ db: Database) throws {
         try db.cachedStatement(
             sql: """
-                INSERT OR REPLACE INTO service_rows (project, name, wanted, state, since_ms, restarts, failures, next_start_ms, run_id)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT OR REPLACE INTO service_rows (project, name, wanted, state, since_ms, restarts, failures, next_start_ms, run_id, generation)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
             record.id.project.description, record.id.name.description, record.wanted, record.phase.rawValue, record.since.milliseconds,
-            record.restarts, record.failures, record.nextStartAt?.milliseconds, record.runID?.description,
+            record.restarts, record.failures, record.nextStartAt?.milliseconds, record.runID?.description, record.generation,
         ])
     }
 

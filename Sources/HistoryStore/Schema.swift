@@ -10,6 +10,9 @@ enum Schema {
         migrator.registerMigration("2") { db in
             try db.execute(sql: version2)
         }
+        migrator.registerMigration("3") { db in
+            try db.execute(sql: version3)
+        }
         return migrator
     }()
 
@@ -129,5 +132,13 @@ enum Schema {
             strftime('%Y-%m-%dT%H:%M:%S', first_due_ms / 1000, 'unixepoch') || printf('.%03dZ', first_due_ms % 1000) AS first_due_at,
             note, era
             FROM due_rows;
+        """
+
+    /// What is wanted of a run and of a service, so that it outlives the daemon that was asked.
+    private static let version3 = """
+        ALTER TABLE run_rows ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE run_rows ADD COLUMN stop_ms INTEGER;
+        ALTER TABLE run_rows ADD COLUMN stop_reason TEXT;
+        ALTER TABLE service_rows ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
         """
 }

@@ -6,6 +6,8 @@ public enum Write: Hashable, Sendable {
     indirect case openRun(RunOpening)
     /// `image` is what the engine ran it from; `nil` changes nothing.
     case runStarted(RunID, at: Timestamp, image: String?)
+    /// A run is to end. It is written down before the first signal, and honoured by whoever finds the run next.
+    case stopRequested(RunID, at: Timestamp, reason: String)
     indirect case closeRun(RunID, Outcome, ExitStatus, reason: String?)
     case due(DueRecord)
     /// The run that catches a missed due time up.

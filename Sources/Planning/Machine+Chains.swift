@@ -110,7 +110,7 @@ extension Machine {
                 event("dropped", "a start that waited gave way to one \(cause)", now, workload: id)
             }
             jobs[id]?.record.pending.append(start)
-            if job.policy.overlap == .replace { for run in job.active { stopRun(run, reason: "replaced by a run \(cause)") } }
+            if job.policy.overlap == .replace { for run in job.active { stopRun(run, reason: "replaced by a run \(cause)", now) } }
             evaluateJob(id, now)
         }
     }

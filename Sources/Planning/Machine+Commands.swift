@@ -10,7 +10,8 @@ extension Machine {
         event("applied", "recipe \(recipe.digest.prefix(12)) with \(recipe.workloads.count) workloads", now, actor: actor, project: recipe.project)
         for id in services.keys.sorted() where id.project == recipe.project {
             if let workload = wanted[id], workload.jobPolicy == nil { continue }
-            stopService(id, then: .remove, reason: "the recipe no longer has it", now)
+            services[id]?.removing = true
+            stopService(id, reason: "the recipe no longer has it", now)
         }
         for id in jobs.keys.sorted() where id.project == recipe.project && wanted[id]?.jobPolicy == nil {
             removeJob(id, reason: "the recipe no longer has it", now)
@@ -35,21 +36,23 @@ extension Machine {
             startService(id, trigger: .start, now)
             return
         }
-        let changed = service.workload.container != workload.container || service.afterStop == .remove
-        if service.afterStop == .remove { service.afterStop = .startAgain }
+        let changed = service.workload.container != workload.container || service.removing
+        service.removing = false
         service.workload = workload
         service.policy = policy
         service.digest = digest
         let resting = [.stopped, .exited, .failed].contains(service.record.phase)
+        let wasWanted = service.record.wanted
         if explicit { service.record.wanted = true }
         services[id] = service
         if service.active != nil {
-            if explicit, service.afterStop == .stay {
+            if changed, service.record.wanted {
+                replaceService(id, reason: "its recipe changed", now)
+            } else if explicit, !wasWanted {
                 // It was being stopped, and now somebody wants it on.
-                services[id]?.afterStop = .startAgain
-                write(.service(service.record))
+                services[id]?.record.generation += 1
+                if let record = services[id]?.record { write(.service(record)) }
             }
-            if changed, service.record.wanted { stopService(id, then: .startAgain, reason: "its recipe changed", now) }
         } else if changed || explicit, service.record.wanted, resting || changed {
             services[id]?.record.failures = 0
             startService(id, trigger: .start, now)
@@ -133,7 +136,7 @@ extension Machine {
             write(.removeWorkload(id, .job))
         } else {
             jobs[id]?.removing = true
-            for run in job.active { stopRun(run, reason: reason) }
+            for run in job.active { stopRun(run, reason: reason, now) }
         }
     }
 
@@ -144,7 +147,10 @@ extension Machine {
         }
         recipes[project] = nil
         event("down", "taken down", now, actor: actor, project: project)
-        for id in services.keys.sorted() where id.project == project { stopService(id, then: .remove, reason: "its project was taken down", now) }
+        for id in services.keys.sorted() where id.project == project {
+            services[id]?.removing = true
+            stopService(id, reason: "its project was taken down", now)
+        }
         for id in jobs.keys.sorted() where id.project == project { removeJob(id, reason: "its project was taken down", now) }
     }
 
@@ -173,7 +179,7 @@ extension Machine {
                 decision.reply = .refused("\(id) \(reason)")
                 return
             }
-            if job.policy.overlap == .replace { for run in job.active { stopRun(run, reason: "replaced by a run by hand") } }
+            if job.policy.overlap == .replace { for run in job.active { stopRun(run, reason: "replaced by a run by hand", now) } }
             jobs[id]?.record.pending.append(
                 PendingStart(trigger: .manual, dueAt: changes.dueAt, notBefore: now, queued: true, changes: changes.isEmpty ? nil : changes))
             if let record = jobs[id]?.record { write(.job(record)) }
@@ -192,15 +198,17 @@ extension Machine {
             decision.reply = jobs[id] == nil ? .unknown(id) : .refused("\(id) is a job: use 'berth run'")
             return
         }
+        let wasWanted = service.record.wanted
         service.record.wanted = true
         service.record.failures = 0
         services[id] = service
         event("started", "started by hand", now, actor: actor, workload: id)
         if service.active == nil {
             startService(id, trigger: .manual, now)
-        } else if service.afterStop == .stay {
-            services[id]?.afterStop = .startAgain
-            write(.service(service.record))
+        } else if !wasWanted {
+            // It is being stopped: when it has ended, the next one is started.
+            services[id]?.record.generation += 1
+            if let record = services[id]?.record { write(.service(record)) }
         }
     }
 
@@ -208,7 +216,7 @@ extension Machine {
         if services[id] != nil {
             services[id]?.record.wanted = false
             event("stopped", "stopped by hand", now, actor: actor, workload: id)
-            stopService(id, then: .stay, reason: "stopped by \(actor)", now)
+            stopService(id, reason: "stopped by \(actor)", now)
         } else if let job = jobs[id] {
             for pending in job.record.pending where pending.trigger == .schedule {
                 if let dueAt = pending.dueAt { skip(id, dueAt, withdrawn: now) }
@@ -217,7 +225,7 @@ extension Machine {
             if let record = jobs[id]?.record { write(.job(record)) }
             passOnDropped(job.record.pending, of: id, now)
             event("stopped", "stopped by hand: \(job.active.count) runs, \(job.record.pending.count) waiting starts", now, actor: actor, workload: id)
-            for run in job.active { stopRun(run, reason: "stopped by \(actor)") }
+            for run in job.active { stopRun(run, reason: "stopped by \(actor)", now) }
             releaseFollowers(of: id, now)
         } else {
             decision.reply = .unknown(id)
@@ -232,7 +240,7 @@ extension Machine {
         services[id]?.record.wanted = true
         services[id]?.record.failures = 0
         event("restarted", "restarted by hand", now, actor: actor, workload: id)
-        stopService(id, then: .startAgain, reason: "restarted by \(actor)", now)
+        replaceService(id, reason: "restarted by \(actor)", now)
     }
 
     mutating func setPaused(_ id: WorkloadID, _ paused: Bool, actor: String, _ now: Timestamp) {

@@ -76,7 +76,7 @@ extension Machine {
         let place = hasPlace(job)
         guard isFree, place, gate == .open else {
             let reason: DueReason = isFree && !place ? .poolFull : job.active.contains(where: held.contains) ? .diskFull : .overlap
-            hold(id, start, reason: reason, mayWait: isFree && gate == .waits, note: note)
+            hold(id, start, reason: reason, mayWait: isFree && gate == .waits, note: note, now)
             return
         }
         guard mayStartAgain(job) else {
@@ -90,7 +90,7 @@ extension Machine {
     }
 
     /// A due time that cannot start now waits, if its policy lets it, or is skipped.
-    private mutating func hold(_ id: WorkloadID, _ start: PendingStart, reason: DueReason, mayWait: Bool, note: String?) {
+    private mutating func hold(_ id: WorkloadID, _ start: PendingStart, reason: DueReason, mayWait: Bool, note: String?, _ now: Timestamp) {
         guard let job = jobs[id], let dueAt = start.dueAt else { return }
         let waiting = job.record.pending.first { $0.trigger == .schedule && $0.queued }
         let replaces = job.policy.overlap == .replace
@@ -108,7 +108,7 @@ extension Machine {
             skip(id, earlier, .overlap)
         }
         jobs[id]?.record.pending.append(start)
-        if replaces { for run in job.active { stopRun(run, reason: "replaced by the run due at \(dueAt)") } }
+        if replaces { for run in job.active { stopRun(run, reason: "replaced by the run due at \(dueAt)", now) } }
     }
 
     mutating func skip(_ id: WorkloadID, _ dueAt: Timestamp, _ reason: DueReason, note: String? = nil) {

@@ -75,7 +75,7 @@ extension Machine {
             trigger: open.trigger, attempt: open.attempt, dueAt: open.dueAt, decidedAt: open.decidedAt,
             timeout: jobs[open.workload]?.policy.timeout, lastOutcome: jobs[open.workload]?.record.lastOutcome, recipeDigest: digest,
             arrivals: open.arrivals, changes: open.changes)
-        runs[open.id] = ActiveRun(request: request, startedAt: open.startedAt)
+        runs[open.id] = ActiveRun(request: request, startedAt: open.startedAt, stopReason: open.stopReason, generation: open.generation)
         switch open.kind {
         case .service: services[open.workload]?.active = open.id
         case .job: jobs[open.workload]?.active.append(open.id)
@@ -108,16 +108,20 @@ extension Machine {
             runs[open.id]?.startedAt = startedAt
             write(.runStarted(open.id, at: startedAt, image: nil))
         }
+        // Its stop was decided; whether it had begun nobody knows. Beginning it again does no harm.
+        if open.stopReason != nil { perform(.stop(open.id)) }
         if !known {
-            stopRun(open.id, reason: "the recipe no longer has it")
-        } else if open.kind == .service, let service = services[open.workload] {
+            stopRun(open.id, reason: "the recipe no longer has it", now)
+        } else if open.kind == .service, let service = services[open.workload], open.stopReason == nil {
             if !service.record.wanted {
-                stopService(open.workload, then: .stay, reason: "it was stopped while the daemon was away", now)
+                stopService(open.workload, reason: "it was stopped while the daemon was away", now)
             } else if service.workload.container.fingerprint != open.fingerprint {
-                stopService(open.workload, then: .startAgain, reason: "its recipe changed", now)
+                replaceService(open.workload, reason: "its recipe changed", now)
+            } else if open.generation != service.record.generation {
+                stopService(open.workload, reason: "another one is to take its place", now)
             } else if service.record.phase == .stopping {
-                // The stop was decided; whether it had begun nobody knows. Beginning it again does no harm.
-                stopService(open.workload, then: .startAgain, reason: "a restart was under way when the daemon went away", now)
+                // An earlier release decided its stop, and did not write down what follows: it is wanted, so it is a restart.
+                replaceService(open.workload, reason: "a restart was under way when the daemon went away", now)
             } else if service.record.phase != .running {
                 services[open.workload]?.record.phase = .running
                 services[open.workload]?.record.since = startedAt
@@ -135,11 +139,11 @@ extension Machine {
         let late = jobs[open.workload]?.policy.deadline.map { now - (open.dueAt ?? open.decidedAt) > $0 } ?? false
         let unwanted = workload == nil || services[open.workload]?.record.wanted == false
         let changed = workload?.container.fingerprint != open.fingerprint
-        if late || unwanted || changed {
-            runs[open.id]?.stopReason = late ? "its deadline passed before it started" : "withdrawn before it started"
+        if late || unwanted || changed || open.stopReason != nil {
+            runs[open.id]?.stopReason = open.stopReason ?? (late ? "its deadline passed before it started" : "withdrawn before it started")
             var status = ExitStatus(ending: .exited(code: 0), finishedAt: now)
             status.stopRequested = true
-            if services[open.workload] != nil { services[open.workload]?.afterStop = unwanted ? .stay : .startAgain }
+            if changed, open.stopReason == nil { services[open.workload]?.record.generation += 1 }
             ended(open.id, status, now)
             return
         }

@@ -22,9 +22,8 @@ extension Machine {
         guard var service = services[id], service.active == nil, !leaving else { return }
         let run = launch(
             service.workload, digest: service.digest, trigger: trigger, dueAt: nil, attempt: service.record.failures + 1, timeout: nil,
-            lastOutcome: nil, now)
+            lastOutcome: nil, generation: service.record.generation, now)
         service.active = run
-        service.afterStop = nil
         service.record.phase = .starting
         service.record.since = now
         service.record.nextStartAt = nil
@@ -38,29 +37,28 @@ extension Machine {
         let id = run.request.workload
         guard var service = services[id], service.active == runID else { return }
         service.active = nil
-        let afterStop = service.afterStop
-        service.afterStop = nil
         services[id] = service
-        switch afterStop {
-        case .remove:
+        if service.removing {
             services[id] = nil
             write(.removeWorkload(id, .service))
-        case _ where status.leftProcesses:
+        } else if status.leftProcesses {
             // A second one beside what could not be killed would do harm: a person must look.
             rest(id, .failed, now)
-        case .startAgain: startService(id, trigger: .start, now)
-        case .stay: rest(id, .stopped, now)
-        case nil: continueByPolicy(id, outcome, status, now)
+        } else if !service.record.wanted {
+            rest(id, .stopped, now)
+        } else if run.generation != service.record.generation {
+            startService(id, trigger: .start, now)
+        } else if run.stopReason != nil {
+            // The daemon takes its containers along; at its next start they are wanted as before, but for one that nothing starts again.
+            rest(id, service.policy.restart == .no ? .exited : .backoff, now)
+            evaluateService(id, now)
+        } else {
+            continueByPolicy(id, outcome, status, now)
         }
     }
 
     private mutating func continueByPolicy(_ id: WorkloadID, _ outcome: Outcome, _ status: ExitStatus, _ now: Timestamp) {
         guard let service = services[id] else { return }
-        if leaving {
-            // The daemon takes its containers along; at its next start they are wanted as before.
-            rest(id, .backoff, now)
-            return
-        }
         switch service.policy.restart {
         case .no: rest(id, .exited, now)
         case .always, .unlessStopped: backOff(id, status, now)
@@ -105,25 +103,37 @@ extension Machine {
         if let record = services[id]?.record { write(.service(record)) }
     }
 
-    mutating func stopService(_ id: WorkloadID, then: Service.AfterStop, reason: String, _ now: Timestamp) {
-        guard var service = services[id] else { return }
+    /// Ends the run of a service that is not to be on any more.
+    mutating func stopService(_ id: WorkloadID, reason: String, _ now: Timestamp) {
+        guard let service = services[id] else { return }
         guard let run = service.active else {
-            switch then {
-            case .remove:
+            if service.removing {
                 services[id] = nil
                 write(.removeWorkload(id, .service))
-            case .startAgain: startService(id, trigger: .start, now)
-            case .stay: rest(id, .stopped, now)
+            } else {
+                rest(id, .stopped, now)
             }
             return
         }
-        // What is going for good is not kept by a command that comes late.
-        service.afterStop = service.afterStop == .remove ? .remove : then
-        service.record.phase = .stopping
-        service.record.since = now
-        service.record.nextStartAt = nil
-        services[id] = service
-        write(.service(service.record))
-        stopRun(run, reason: reason)
+        beginStop(id, run, reason: reason, now)
+    }
+
+    /// Another container is to take the place of the one that runs.
+    mutating func replaceService(_ id: WorkloadID, reason: String, _ now: Timestamp) {
+        guard services[id] != nil else { return }
+        services[id]?.record.generation += 1
+        guard let run = services[id]?.active else {
+            startService(id, trigger: .start, now)
+            return
+        }
+        beginStop(id, run, reason: reason, now)
+    }
+
+    private mutating func beginStop(_ id: WorkloadID, _ run: RunID, reason: String, _ now: Timestamp) {
+        services[id]?.record.phase = .stopping
+        services[id]?.record.since = now
+        services[id]?.record.nextStartAt = nil
+        if let record = services[id]?.record { write(.service(record)) }
+        stopRun(run, reason: reason, now)
     }
 }

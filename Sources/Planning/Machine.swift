@@ -25,16 +25,12 @@ public struct Machine: Sendable {
 
     /// A service as it stands.
     struct Service: Sendable {
-        /// What follows the end of the running container, other than by policy.
-        enum AfterStop: Sendable {
-            case stay, startAgain, remove
-        }
-
         var workload: Workload
         var policy: ServicePolicy
         var record: ServiceRecord
         var active: RunID?
-        var afterStop: AfterStop?
+        /// It goes with its last run: the recipe has it no more.
+        var removing = false
         var wakeAt: Timestamp?
         var digest: String
     }
@@ -43,8 +39,10 @@ public struct Machine: Sendable {
     struct ActiveRun: Sendable {
         let request: RunRequest
         var startedAt: Timestamp?
-        /// Why it is being stopped, for the history.
+        /// Why it is being stopped; on disk, too.
         var stopReason: String?
+        /// The service's generation that it was started for.
+        var generation = 0
         /// What somebody changed for it; `nil` also when an earlier daemon started it.
         var changes: RunChanges?
     }
@@ -123,7 +121,7 @@ public struct Machine: Sendable {
         case .resume(let id, let actor): setPaused(id, false, actor: actor, now)
         case .stopAll:
             leaving = true
-            for id in runs.keys.sorted() { stopRun(id, reason: "the daemon was told to stop everything") }
+            for id in runs.keys.sorted() { stopRun(id, reason: "the daemon was told to stop everything", now) }
         }
         wakeDue(now)
         return decision
@@ -222,7 +220,7 @@ public struct Machine: Sendable {
     /// Decides a run: it is written down as `starting`, and launched once that is durable.
     mutating func launch(
         _ workload: Workload, digest: String, trigger: Trigger, dueAt: Timestamp?, attempt: Int, timeout: Duration?, lastOutcome: Outcome?,
-        arrivals: [Arrival] = [], changes: RunChanges? = nil, _ now: Timestamp
+        arrivals: [Arrival] = [], changes: RunChanges? = nil, generation: Int = 0, _ now: Timestamp
     ) -> RunID {
         let container = changes?.applied(to: workload.container) ?? workload.container
         let kind: WorkloadKind = if case .service = workload.kind { .service } else { .job }
@@ -230,9 +228,9 @@ public struct Machine: Sendable {
             id: RunID(now: now, random: UInt32.random(in: .min ... .max, using: &dice)), workload: workload.id, kind: kind,
             container: container, trigger: trigger, attempt: attempt, dueAt: dueAt, decidedAt: now, timeout: timeout,
             lastOutcome: lastOutcome, recipeDigest: digest, arrivals: arrivals, changes: changes?.summary)
-        runs[request.id] = ActiveRun(request: request, changes: changes)
+        runs[request.id] = ActiveRun(request: request, generation: generation, changes: changes)
         let fingerprint = container == workload.container ? fingerprint(of: workload) : container.fingerprint
-        write(.openRun(RunOpening(request: request, bootID: bootID, fingerprint: fingerprint)))
+        write(.openRun(RunOpening(request: request, bootID: bootID, fingerprint: fingerprint, generation: generation)))
         perform(.launch(request))
         return request.id
     }
@@ -248,10 +246,11 @@ public struct Machine: Sendable {
         for id in fingerprints.keys where id.project == project { fingerprints[id] = nil }
     }
 
-    mutating func stopRun(_ id: RunID, reason: String) {
+    mutating func stopRun(_ id: RunID, reason: String, _ now: Timestamp) {
         guard var run = runs[id], run.stopReason == nil else { return }
         run.stopReason = reason
         runs[id] = run
+        write(.stopRequested(id, at: now, reason: reason))
         // One that is still being launched is stopped when it is up.
         if run.startedAt != nil { perform(.stop(id)) }
     }

@@ -26,11 +26,15 @@ public struct ServiceRecord: Hashable, Sendable {
     public var failures: Int
     public var nextStartAt: Timestamp?
     public var runID: RunID?
+    /// It rises whenever another container is to take the place of the one that runs: a restart by hand, a changed recipe. A run
+    /// of an older generation is stopped, and when nothing runs, the present one is started.
+    public var generation: Int
 
     public init(
         id: WorkloadID, wanted: Bool, phase: Phase, since: Timestamp, restarts: Int = 0, failures: Int = 0, nextStartAt: Timestamp? = nil,
-        runID: RunID? = nil
+        runID: RunID? = nil, generation: Int = 0
     ) {
+        self.generation = generation
         self.id = id
         self.wanted = wanted
         self.phase = phase
@@ -178,11 +182,14 @@ public struct RunOpening: Hashable, Sendable {
     public let bootID: String
     /// ``ContainerSpec/fingerprint`` of what was started.
     public let fingerprint: String
+    /// ``ServiceRecord/generation`` that it was started for; 0 for a job.
+    public let generation: Int
 
-    package init(request: RunRequest, bootID: String, fingerprint: String) {
+    package init(request: RunRequest, bootID: String, fingerprint: String, generation: Int = 0) {
         self.request = request
         self.bootID = bootID
         self.fingerprint = fingerprint
+        self.generation = generation
     }
 }
 
@@ -201,12 +208,18 @@ public struct OpenRun: Hashable, Sendable {
     public let fingerprint: String
     public let arrivals: [Arrival]
     public let changes: String?
+    /// ``ServiceRecord/generation`` that it was started for; 0 for a job.
+    public let generation: Int
+    /// Why it is to end; `nil` when nobody asked. Whoever finds the run goes on with its stop.
+    public var stopReason: String?
 
     public init(
         id: RunID, workload: WorkloadID, kind: WorkloadKind, trigger: Trigger, attempt: Int, dueAt: Timestamp?, decidedAt: Timestamp,
         state: RunState, startedAt: Timestamp?, bootID: String, fingerprint: String,
-        arrivals: [Arrival] = [], changes: String? = nil
+        arrivals: [Arrival] = [], changes: String? = nil, generation: Int = 0, stopReason: String? = nil
     ) {
+        self.generation = generation
+        self.stopReason = stopReason
         self.id = id
         self.workload = workload
         self.kind = kind

@@ -253,6 +253,7 @@ import WorkloadModel
         let seal = try Seal(keyFile: "\(directory)/seal.key")
         for _ in 0..<2 {
             let store = try HistoryStore(path: path, engine: "test", seal: seal)
+            try store.sealWhatIsClear()
             #expect(!(try bytes().contains("canary")))
             let loaded = try await store.load()
             #expect(loaded.recipeSources.map(\.source) == ["\(canary)-2"])

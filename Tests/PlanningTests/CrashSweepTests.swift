@@ -83,4 +83,74 @@ import WorkloadModel
             #expect(world.violations.isEmpty, "died before step \(step): \(world.violations.prefix(3))")
         }
     }
+
+    /// A restart by hand that is on disk happens, although the daemon is away while the old container takes its time to end.
+    @Test(arguments: [RestartPolicy.no, .onFailure(limit: nil), .always]) func aRestartIsNotForgottenWhereverItDies(policy: RestartPolicy) {
+        func scenario(_ world: inout World) {
+            world.take(.apply(Make.recipe(Make.service("web", policy)), explicit: true, actor: "test"))
+            world.run(until: Self.start + .seconds(60))
+            world.take(.restart(Make.id("web"), actor: "test"))
+            world.run(until: Self.start + .seconds(62))
+        }
+        func world() -> World {
+            var world = Self.world()
+            world.stopTakes = .seconds(5)
+            return world
+        }
+        var whole = world()
+        scenario(&whole)
+        for step in 0..<whole.steps {
+            for down in [Duration.seconds(1), .seconds(30)] {
+                for newBoot in [false, true] {
+                    var world = world()
+                    world.stepsUntilCrash = step
+                    scenario(&world)
+                    world.stepsUntilCrash = nil
+                    let isOnDisk = world.events.contains { $0.kind == "restarted" }
+                    let before = world.starts.count
+                    world.restart(after: down, newBoot: newBoot)
+                    world.run(until: world.now + .seconds(60))
+                    let context = "died before step \(step), away for \(down), new boot \(newBoot)"
+                    #expect(world.violations.isEmpty, "\(context): \(world.violations)")
+                    guard isOnDisk else { continue }
+                    #expect(world.services[Make.id("web")]?.phase == .running, "\(context)")
+                    #expect(world.starts.count == max(2, before), "\(context): \(world.starts.count) starts")
+                }
+            }
+        }
+    }
+
+    /// A stop of a job's run that is on disk is carried out by whoever finds the run, and one that had not begun never begins.
+    @Test func aStopOfAJobIsNotForgottenWhereverItDies() {
+        func scenario(_ world: inout World) {
+            world.take(.apply(Make.recipe(Make.job("long", JobPolicy())), explicit: true, actor: "test"))
+            world.take(.run(Make.id("long"), actor: "test"))
+            world.take(.stop(Make.id("long"), actor: "test"))
+            world.run(until: Self.start + .seconds(2))
+        }
+        func world() -> World {
+            var world = Self.world()
+            world.stopTakes = .seconds(5)
+            return world
+        }
+        var whole = world()
+        scenario(&whole)
+        for step in 0..<whole.steps {
+            for down in [Duration.zero, .seconds(30)] {
+                var world = world()
+                world.stepsUntilCrash = step
+                scenario(&world)
+                world.stepsUntilCrash = nil
+                let isOnDisk = world.events.contains { $0.kind == "stopped" }
+                let hadStarted = !world.starts.isEmpty
+                world.restart(after: down)
+                world.run(until: world.now + .seconds(20))
+                guard isOnDisk else { continue }
+                let context = "died before step \(step), away for \(down)"
+                #expect(world.runs.values.map(\.outcome) == [.stopped], "\(context): \(world.runs.values.map(\.outcome))")
+                #expect(world.starts.count == (hadStarted ? 1 : 0), "\(context)")
+                #expect(world.containers.isEmpty && world.violations.isEmpty, "\(context): \(world.violations)")
+            }
+        }
+    }
 }

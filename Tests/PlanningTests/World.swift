@@ -77,6 +77,8 @@ struct World {
     var seed: UInt64
     /// How long a command runs and how it ends.
     var script: @Sendable (RunRequest, inout Dice) -> (Duration, ExitStatus.Ending) = { _, _ in (.seconds(1), .exited(code: 0)) }
+    /// How long a container takes to end after it was told to.
+    var stopTakes: Duration = .zero
     var dice: Dice
     /// Rules that were broken, as sentences.
     var violations: [String] = []
@@ -190,7 +192,7 @@ struct World {
                     id: request.id, workload: request.workload, kind: request.kind, trigger: request.trigger, attempt: request.attempt,
                     dueAt: request.dueAt, decidedAt: request.decidedAt, state: .starting, startedAt: nil, bootID: opening.bootID,
                     fingerprint: opening.fingerprint,
-                    arrivals: request.arrivals, changes: request.changes))
+                    arrivals: request.arrivals, changes: request.changes, generation: opening.generation))
             openRuns.insert(request.id)
             checkPool(request)
             checkCause(request)
@@ -200,7 +202,8 @@ struct World {
             runs[id]?.open = OpenRun(
                 id: id, workload: open.workload, kind: open.kind, trigger: open.trigger, attempt: open.attempt, dueAt: open.dueAt,
                 decidedAt: open.decidedAt, state: .running, startedAt: at, bootID: open.bootID, fingerprint: open.fingerprint,
-                arrivals: open.arrivals, changes: open.changes)
+                arrivals: open.arrivals, changes: open.changes, generation: open.generation, stopReason: open.stopReason)
+        case .stopRequested(let id, _, let reason): runs[id]?.open.stopReason = reason
         case .closeRun(let id, let outcome, let status, _):
             guard runs[id] != nil else {
                 violations.append("run \(id) was closed and never opened")
@@ -283,11 +286,13 @@ struct World {
             let answer = Event.launched(request.id, at: containers[request.id]?.startedAt ?? now, image: nil)
             if deferred { inbox.append(answer) } else { take(answer) }
         case .stop(let id):
-            guard let container = containers[id], container.endsAt ?? now >= now else { return }
-            var status = ExitStatus(ending: .signaled(number: 15), finishedAt: now)
+            // One that is ending already goes on with it.
+            guard let container = containers[id], container.endsAt ?? now >= now, container.status?.stopRequested != true else { return }
+            let end = min(now + stopTakes, container.endsAt ?? now + stopTakes)
+            var status = ExitStatus(ending: .signaled(number: 15), finishedAt: end)
             status.startedAt = container.startedAt
             status.stopRequested = true
-            containers[id]?.endsAt = now
+            containers[id]?.endsAt = end
             containers[id]?.status = status
             if deferred { inbox.append(.exited(id, status)) }
         case .settle(let id):
