@@ -53,7 +53,8 @@ extension Machine {
                 services[id]?.record.generation += 1
                 if let record = services[id]?.record { write(.service(record)) }
             }
-        } else if changed || explicit, service.record.wanted, resting || changed {
+        } else if service.record.wanted, changed || explicit && resting || [.starting, .running, .stopping].contains(service.record.phase) {
+            // Also one that was up when the daemon last knew, and is not: its recipe could not be read at the start.
             services[id]?.record.failures = 0
             startService(id, trigger: .start, now)
         }
@@ -168,13 +169,13 @@ extension Machine {
             return
         }
         let words = changes.summary.map { " (\($0))" } ?? ""
-        let busy = !job.active.isEmpty && job.policy.overlap != .allow
+        let busy = !isFree(job, besides: job.policy.overlap == .allow)
         let full = !hasPlace(job)
         if busy || full {
             guard job.policy.overlap == .queue || job.policy.overlap == .replace else {
                 let reason =
                     busy
-                    ? "is running already (run \(job.active[0])), and its overlap policy is \(job.policy.overlap.rawValue)"
+                    ? "is running already (\(job.active.first.map { "run \($0)" } ?? "the service that it was is ending")), and its overlap policy is \(job.policy.overlap.rawValue)"
                     : "finds no place: its pool \(job.policy.pool.map { "'\($0)' " } ?? "")is full, and its overlap policy is \(job.policy.overlap.rawValue)"
                 decision.reply = .refused("\(id) \(reason)")
                 return

@@ -33,6 +33,10 @@ extension Machine {
                 perform(.settle(id))
             }
         }
+        for id in services.keys.sorted() where services[id]?.removing == true && services[id]?.active == nil {
+            services[id] = nil
+            write(.removeWorkload(id, .service))
+        }
         for id in services.keys.sorted() { reviveService(id, sameBoot: sameBoot, now) }
         for id in jobs.keys.sorted() { reviveJob(id, reason: sameBoot || stored.bootID == nil ? .daemonDown : .hostOff, now) }
         for id in jobs.keys.sorted() where jobs[id]?.removing == true && jobs[id]?.active.isEmpty == true {
@@ -77,15 +81,36 @@ extension Machine {
             arrivals: open.arrivals, changes: open.changes)
         runs[open.id] = ActiveRun(request: request, startedAt: open.startedAt, stopReason: open.stopReason, generation: open.generation)
         switch open.kind {
-        case .service: services[open.workload]?.active = open.id
-        case .job: jobs[open.workload]?.active.append(open.id)
+        case .service:
+            if services[open.workload] == nil, let workload {
+                // A job has its name now.
+                services[open.workload] = Service(
+                    workload: workload, policy: ServicePolicy(),
+                    record: ServiceRecord(id: open.workload, wanted: false, phase: .stopping, since: open.decidedAt),
+                    removing: true, digest: digest)
+            }
+            services[open.workload]?.active = open.id
+        case .job:
+            if jobs[open.workload] == nil, let workload {
+                jobs[open.workload] = Job(
+                    workload: workload, record: JobRecord(id: open.workload, cursor: open.decidedAt, bootID: bootID), removing: true, digest: digest)
+            }
+            jobs[open.workload]?.active.append(open.id)
+        }
+    }
+
+    /// Whether a run is one of what its workload is now.
+    private func isOfItsKind(_ open: OpenRun) -> Bool {
+        switch open.kind {
+        case .service: services[open.workload]?.removing == false
+        case .job: jobs[open.workload]?.removing == false
         }
     }
 
     private mutating func takeUp(_ open: OpenRun, _ found: ObservedRun?, rests: Bool, _ now: Timestamp) {
         let workload = services[open.workload]?.workload ?? jobs[open.workload]?.workload
         switch found {
-        case .alive(let startedAt): adopt(open, startedAt: startedAt, known: workload != nil || rests, now)
+        case .alive(let startedAt): adopt(open, startedAt: startedAt, known: isOfItsKind(open) || rests, now)
         case .exited(let status): ended(open.id, status, now)
         case .notStarted:
             if let request = runs[open.id]?.request { launchAgain(open, request, workload, now) }
@@ -137,7 +162,7 @@ extension Machine {
             return
         }
         let late = jobs[open.workload]?.policy.deadline.map { now - (open.dueAt ?? open.decidedAt) > $0 } ?? false
-        let unwanted = workload == nil || services[open.workload]?.record.wanted == false
+        let unwanted = workload == nil || !isOfItsKind(open) || services[open.workload]?.record.wanted == false
         let changed = workload?.container.fingerprint != open.fingerprint
         if late || unwanted || changed || open.stopReason != nil {
             runs[open.id]?.stopReason = open.stopReason ?? (late ? "its deadline passed before it started" : "withdrawn before it started")

@@ -20,6 +20,14 @@ extension Machine {
 
     mutating func startService(_ id: WorkloadID, trigger: Trigger, _ now: Timestamp) {
         guard var service = services[id], service.active == nil, !leaving else { return }
+        // It was a job, whose last run is ending: two of one name do not run side by side. Its end starts this one.
+        guard jobs[id]?.active.isEmpty ?? true else {
+            service.record.phase = .starting
+            service.record.since = now
+            services[id] = service
+            write(.service(service.record))
+            return
+        }
         let run = launch(
             service.workload, digest: service.digest, trigger: trigger, dueAt: nil, attempt: service.record.failures + 1, timeout: nil,
             lastOutcome: nil, generation: service.record.generation, now)
@@ -41,6 +49,8 @@ extension Machine {
         if service.removing {
             services[id] = nil
             write(.removeWorkload(id, .service))
+            // A job of its name may have waited for it.
+            evaluateJob(id, now)
         } else if status.leftProcesses {
             // A second one beside what could not be killed would do harm: a person must look.
             rest(id, .failed, now)

@@ -207,7 +207,7 @@ public struct Machine: Sendable {
 
     mutating func wake(_ id: WorkloadID, at time: Timestamp?) {
         guard let time else { return }
-        if jobs[id] != nil {
+        if let job = jobs[id], !job.removing {
             guard jobs[id]?.wakeAt != time else { return }
             jobs[id]?.wakeAt = time
         } else {

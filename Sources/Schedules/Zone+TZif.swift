@@ -18,6 +18,8 @@ extension Zone {
 
     /// The last year whose changes are laid out as a table; after it the last offset stays.
     static let lastYear = 2260
+    /// The beginning of that year, in seconds since 1970.
+    private static let lastInstant = CivilDate(year: lastYear, month: 1, day: 1)!.daysSinceEpoch * 86400
 
     /// Reads a zone from the bytes of a TZif file, versions 1 to 4, with its POSIX footer. Source: RFC 9636.
     ///
@@ -35,7 +37,8 @@ extension Zone {
         let table = try reader.table(header, wide: wide)
         var starts = table.starts
         var offsets = table.offsets
-        if wide, let rule = try PosixRule(footer: reader.footer()) {
+        // A table that goes on past the last year needs no rule.
+        if wide, let rule = try PosixRule(footer: reader.footer()), starts[starts.count - 1] < Zone.lastInstant {
             let firstYear = starts.count > 1 ? CivilTime(localSeconds: starts[starts.count - 1]).date.year : 1970
             for (start, offset) in rule.changes(years: firstYear...Zone.lastYear) where starts.count == 1 || start > starts[starts.count - 1] {
                 starts.append(start)
@@ -96,7 +99,12 @@ private struct TZifReader {
 
     mutating func table(_ header: TZifHeader, wide: Bool) throws(Zone.FormatError) -> (starts: [Int64], offsets: [Int32]) {
         var times: [Int64] = []
-        for _ in 0..<header.timeCount { times.append(try number(width: wide ? 8 : 4)) }
+        for _ in 0..<header.timeCount {
+            let time = try number(width: wide ? 8 : 4)
+            // RFC 9636 has nothing before -2^59, the age of the universe; but for the least number, which some files begin with.
+            guard time == .min || abs(time) <= 1 << 59 else { throw .badIndex }
+            times.append(time)
+        }
         var indices: [Int] = []
         for _ in 0..<header.timeCount { indices.append(Int(try number(width: 1))) }
         var types: [Int32] = []

@@ -39,6 +39,48 @@ import WorkloadModel
         #expect(machine.statuses.map(\.state) == ["stopped", "paused", "running"])
     }
 
+    /// What becomes a service from a job, or a job from a service, waits for the end of what it was; over a restart, too.
+    @Test(arguments: [nil, 1, 30] as [Int?], [false, true]) func whatChangesItsKindNeverRunsTwice(away: Int?, toService: Bool) {
+        var world = World(at: Self.start)
+        world.script = { _, _ in (.seconds(100_000), .exited(code: 0)) }
+        world.stopTakes = .seconds(5)
+        let job = Make.recipe(Make.job("x", JobPolicy(schedule: Make.schedule("* * * * *"))))
+        let service = Make.recipe(Make.service("x", .always))
+        world.take(.apply(toService ? job : service, explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(70))
+        world.take(.apply(toService ? service : job, explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(72))
+        #expect(world.containers.count == 1)
+        if let away { world.restart(after: .seconds(Int64(away))) }
+        // Each second: never two of them.
+        for second in 73...260 {
+            world.run(until: Self.start + .seconds(Int64(second)))
+            #expect(world.containers.count <= 1, "second \(second)")
+        }
+        #expect(world.containers.values.map(\.request.kind) == [toService ? .service : .job])
+        #expect(world.violations.isEmpty, "\(world.violations)")
+        if toService { #expect(world.services[Make.id("x")]?.phase == .running && world.jobs.isEmpty) } else { #expect(world.services.isEmpty) }
+    }
+
+    /// A recipe that could not be read at a start, then a reboot, then `up`: what was on is on again.
+    @Test func whatRestedOverARebootIsStartedByUp() {
+        var world = World(at: Self.start)
+        world.script = { _, _ in (.seconds(100_000), .exited(code: 0)) }
+        let recipe = Make.recipe(Make.service("web", .always), Make.service("off", .always))
+        world.take(.apply(recipe, explicit: true, actor: "t"))
+        world.take(.stop(Make.id("off"), actor: "t"))
+        world.run(until: Self.start + .seconds(60))
+        var machine = Machine(bootID: "boot-2", seed: 9)
+        var stored = StoredState(
+            services: Array(world.services.values), openRuns: world.runs.values.filter { $0.outcome == nil }.map(\.open), bootID: "boot-1")
+        stored.unreadable = [recipe.project]
+        _ = machine.restore(stored, observed: [:], at: world.moment)
+        let again = machine.apply(.apply(recipe, explicit: false, actor: "t"), at: world.moment)
+        let launched = again.effects.compactMap { effect in if case .launch(let request) = effect { request.workload.name.description } else { nil } }
+        #expect(launched == ["web"], "\(again.effects)")
+        #expect(machine.statuses.map(\.state) == ["stopped", "starting"])
+    }
+
     /// A due time that finds the run before it frozen for the disk is not said to be late by its own fault.
     @Test func aDueTimeThatFindsAFrozenRunSaysSo() {
         var world = World(at: Self.start)

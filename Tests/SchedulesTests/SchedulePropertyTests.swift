@@ -74,4 +74,27 @@ import Testing
         // It may be a zone by chance; what counts is that it comes back at all.
         _ = try? Zone(name: "x", tzif: bytes)
     }
+
+    /// A zone's file may hold any time; one far in the future, or past what can be, ends nothing.
+    @Test(arguments: [0, 4_102_444_800, 9_151_488_000, 9_183_110_400, 32_503_680_000, 1 << 40, 1 << 59, 1 << 60, .max, -(1 << 60), .min] as [Int64])
+    func anyTimeInAZonesFileIsTakenOrRefused(time: Int64) throws {
+        func block(_ wide: Bool) -> [UInt8] {
+            let counts: [UInt32] = [0, 0, 0, wide ? 1 : 0, 2, 4]
+            var bytes = Array("TZif2".utf8) + [UInt8](repeating: 0, count: 15)
+            for count in counts { bytes += withUnsafeBytes(of: count.bigEndian) { Array($0) } }
+            if wide { bytes += withUnsafeBytes(of: time.bigEndian) { Array($0) } + [1] }
+            for offset in [0, 3600] as [Int32] { bytes += withUnsafeBytes(of: offset.bigEndian) { Array($0) } + [0, 0] }
+            return bytes + Array("UTC\0".utf8)
+        }
+        let bytes = block(false) + block(true) + Array("\nCET-1CEST,M3.5.0,M10.5.0/3\n".utf8)
+        guard let zone = try? Zone(name: "Test/Far", tzif: bytes) else {
+            #expect(abs(max(time, -.max)) > 1 << 59)
+            return
+        }
+        let schedule = Schedule([ScheduleEntry(text: "0 3 * * *", rule: try ScheduleRule("0 3 * * *", seed: "x"), zone: zone, seed: "x")])
+        for start in [0, 4_102_444_700, 9_151_487_000, 32_503_680_000] as [Int64] {
+            let after = Timestamp(seconds: start)
+            #expect(schedule.next(after: after).map { $0.at > after } ?? true)
+        }
+    }
 }
