@@ -181,13 +181,13 @@ final class DiskGuard: Sendable {
 
     /// How often is a matter of how fast the space goes: a disk takes some 2 GB in a second, and the floor is 128 MiB or more.
     private func look(last: Int64?, pause: Int) {
-        guard state.withLock({ !$0.runs.isEmpty }) else {
-            state.withLock { state in
-                state.isWatching = false
-                (state.earlier, state.later, state.judged) = (nil, nil, nil)
-            }
-            return
+        let isOver = state.withLock { state in
+            guard state.runs.isEmpty else { return false }
+            state.isWatching = false
+            (state.earlier, state.later, state.judged) = (nil, nil, nil)
+            return true
         }
+        if isOver { return }
         var isMoving = false
         let space = DiskGuard.space(of: directory)
         if let space {
@@ -224,16 +224,17 @@ final class DiskGuard: Sendable {
 
     /// Freezes who took the space.
     private func judge(_ free: Int64, _ floor: Int64) {
-        let (runs, base, judged) = state.withLock { state in
+        let (all, runs, base, judged) = state.withLock { state in
             state.leaving = state.leaving.filter { .now - $0.value < .seconds(60) }
-            return (state.runs.filter { state.frozen[$0.key] == nil && state.leaving[$0.key] == nil }, state.earlier, state.judged)
+            return (state.runs, state.runs.filter { state.frozen[$0.key] == nil && state.leaving[$0.key] == nil }, state.earlier, state.judged)
         }
         // Not again before more of it is gone: who took it is frozen, or is none of ours.
         guard let base, !runs.isEmpty, free < (judged ?? base.free) - (1 << 20) else { return }
         // With little left there is no time: all wait until it is known who it is.
         let isPressing = free < floor / 2
         if isPressing { for run in runs.keys { freeze(run) } }
-        let growth = use(runs)?.growth(since: base.use) ?? [:]
+        // Those that are frozen or leave have their share in what a place grew, too.
+        let growth = (use(all)?.growth(since: base.use) ?? [:]).filter { runs[$0.key] != nil }
         let guilty = DiskGuard.guilty(growth)
         for run in runs.keys where !guilty.contains(run) && isPressing { thaw(run) }
         let held = state.withLock { state in

@@ -86,6 +86,10 @@ struct DiskGuardTests {
                 #expect(!Self.isFrozen(fixture, innocent) && !fixture.engine.cgroups.isFrozen(innocent), "\(fixture.engine.notices)")
             }
             #expect(fixture.engine.cgroups.isFrozen(filler))
+            // What the filler took is not put down to its neighbour when there is another look.
+            try #require(LockInTests.run("head -c 8000000 /dev/zero > \(disk)/others") == 0)
+            try await Task.sleep(for: .seconds(1))
+            #expect(!fixture.engine.cgroups.isFrozen(neighbour) && !Self.isFrozen(fixture, neighbour), "\(fixture.engine.notices)")
             #expect(DiskGuard.space(of: disk)!.free > 32 << 20)
             try await Self.end(fixture, filler, busy, large, neighbour)
         }

@@ -75,7 +75,8 @@ import WorkloadModel
         fixture.clock.advance(by: .seconds(1000))
         await daemon.take(.tick)
         #expect(fixture.engine.alive(of: "web").isEmpty)
-        #expect(try await fixture.runs("web").map(\.outcome) == ["stopped", "failed"])
+        // What was decided is on disk a little later.
+        try await fixture.eventually("its ends are on record") { try await fixture.runs("web").map(\.outcome) == ["stopped", "failed"] }
         await daemon.shutDown()
     }
 
