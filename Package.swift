@@ -118,6 +118,6 @@ let package = Package(
             "SupervisionTests",
             ["Supervision", "HistoryStore", "Planning", "EngineAPI", "WorkloadModel", "Schedules", "TestKit", logging]),
         tests("EngineNativeTests", ["EngineNative", "EngineAPI", "WorkloadModel", "Schedules", "HostOS", "TestKit", logging]),
-        tests("EndToEndTests", ["TestKit", "ControlAPI", "Schedules"]),
+        tests("EndToEndTests", ["TestKit", "ControlAPI", "Schedules", "HostOS"]),
     ]
 )

@@ -11,8 +11,8 @@ public struct LogRecord: Hashable, Sendable {
     public let time: String
     public let stream: Stream
     /// Whether the line goes on in the stream's next record.
-    public let isPartial: Bool
-    public let text: [UInt8]
+    public internal(set) var isPartial: Bool
+    public internal(set) var text: [UInt8]
 
     public init(time: String, stream: Stream, isPartial: Bool, text: [UInt8]) {
         self.time = time
@@ -62,11 +62,15 @@ public struct LogJoiner: Sendable {
 
     /// - Returns: a whole line with the time of its beginning; `nil` when it goes on
     public mutating func take(_ record: LogRecord) -> LogRecord? {
-        let earlier = open.removeValue(forKey: record.stream)
-        let joined = LogRecord(
-            time: earlier?.time ?? record.time, stream: record.stream, isPartial: record.isPartial, text: (earlier?.text ?? []) + record.text)
-        guard record.isPartial, joined.text.count < most else { return joined }
-        open[record.stream] = joined
+        guard var joined = open.removeValue(forKey: record.stream) else { return hold(record) }
+        joined.text += record.text
+        joined.isPartial = record.isPartial
+        return hold(joined)
+    }
+
+    private mutating func hold(_ record: LogRecord) -> LogRecord? {
+        guard record.isPartial, record.text.count < most else { return record }
+        open[record.stream] = record
         return nil
     }
 

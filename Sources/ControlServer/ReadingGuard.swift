@@ -1,4 +1,3 @@
-internal import Foundation
 internal import Glibc
 internal import HostOS
 internal import Schedules
@@ -18,7 +17,7 @@ public final class ReadingGuard: Sendable {
         let description: String
     }
 
-    /// In whose reading the daemon died.
+    /// A recipe that is being read, or in whose reading the daemon died.
     private struct Note: Codable {
         let key: String
         let stamp: String
@@ -35,26 +34,18 @@ public final class ReadingGuard: Sendable {
         var counted: Set<String> = []
         for name in HostFile.names(in: underWay) {
             let path = "\(underWay)/\(name)"
-            // Read several times at once, it was one death all the same.
-            if var note = ReadingGuard.note(path), counted.insert(note.key).inserted {
+            // Several readings of one recipe at once are one death.
+            if var note: Note = HostFile.json(path), counted.insert(note.key).inserted {
                 let aside = ReadingGuard.path(directory, note.key)
-                if let earlier = ReadingGuard.note(aside), earlier.stamp == note.stamp { note.deaths = earlier.deaths }
+                if let earlier: Note = HostFile.json(aside), earlier.stamp == note.stamp { note.deaths = earlier.deaths }
                 note.deaths += 1
                 try? HostFile.makeDirectories(directory)
-                if (try? ReadingGuard.keep(note, aside)) != nil, note.deaths >= note.most { found.insert(note.key) }
+                if (try? HostFile.replace(aside, json: note)) != nil, note.deaths >= note.most { found.insert(note.key) }
             }
             unlink(path)
         }
         setAside = found.sorted()
         try? HostFile.makeDirectories(underWay)
-    }
-
-    private static func note(_ path: String) -> Note? {
-        (try? HostFile.bytes(path, limit: 1 << 16)).flatMap { try? JSONDecoder().decode(Note.self, from: Data($0)) }
-    }
-
-    private static func keep(_ note: Note, _ path: String, durable: Bool = true) throws {
-        try HostFile.replace(path, with: Array(try JSONEncoder().encode(note)), durable: durable)
     }
 
     private static func path(_ directory: String, _ key: String) -> String { "\(directory)/\(String(StableHash(key).value, radix: 16))" }
@@ -67,22 +58,19 @@ public final class ReadingGuard: Sendable {
     ///   - deaths: how many deaths of the daemon set it aside
     func read<Value>(_ key: String, stamp: String, deaths: Int = 1, _ body: () throws -> Value) throws -> Value {
         let aside = ReadingGuard.path(directory, key)
-        if let earlier = ReadingGuard.note(aside) {
-            guard earlier.stamp != stamp || earlier.deaths < earlier.most else {
-                throw SetAside(description: "\(key) is set aside: the daemon died when it was last read. Change it, or remove \(aside)")
-            }
-            if earlier.stamp != stamp { unlink(aside) }
+        if let earlier: Note = HostFile.json(aside), earlier.stamp == stamp, earlier.deaths >= earlier.most {
+            throw SetAside(description: "\(key) is set aside: the daemon died when it was last read. Change it, or remove \(aside)")
         }
         let number = counter.withLock { count in
             count += 1
             return count
         }
         let marker = "\(underWay)/\(number)"
-        try? ReadingGuard.keep(Note(key: key, stamp: stamp, most: deaths), marker, durable: false)
+        try? HostFile.replace(marker, json: Note(key: key, stamp: stamp, most: deaths), durable: false)
         defer { unlink(marker) }
         let value = try body()
-        // It was by chance, then.
-        if HostFile.exists(aside) { unlink(aside) }
+        // It can be read, so an earlier death had another cause, or it has changed since.
+        unlink(aside)
         return value
     }
 }

@@ -39,8 +39,8 @@ public protocol ContainerEngine: Sendable {
     /// Ends of runs as they happen, those too that came before anybody listened. For one reader.
     var exits: AsyncStream<EngineExit> { get }
 
-    /// The runs that the engine holds up because they fill the disk, all of them, whenever that changes. For one reader.
-    var suspensions: AsyncStream<Set<RunID>> { get }
+    /// The runs that are frozen because they fill the disk: all of them, whenever that changes. For one reader.
+    var frozenRuns: AsyncStream<Set<RunID>> { get }
 
     /// What people are to know of the engine's state, such as a container that fills the disk; empty when all is well.
     var notices: [String] { get }

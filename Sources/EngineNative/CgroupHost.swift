@@ -45,25 +45,16 @@ struct CgroupHost: Sendable {
     ///   - name: what ours is called
     ///   - filter: keeps groups of version 2 from the host's devices; `nil` leaves it to the controller of version 1
     static func prepare(name: String, filter: DeviceFilter? = DeviceFilter()) throws(HostFile.Failure) -> CgroupHost {
-        try prepare(name: name) { group in
-            // A kernel may take the program and not let it be attached.
-            guard let filter, (try? HostFile.makeDirectory("\(group)/probe", mode: 0o755)) != nil else { return nil }
-            defer { rmdir("\(group)/probe") }
-            return (try? filter.attach(to: "\(group)/probe")) == nil ? nil : filter
-        }
-    }
-
-    private static func prepare(name: String, working: (String) -> DeviceFilter?) throws(HostFile.Failure) -> CgroupHost {
         let mounts = MountTable.read().filter { $0.type == "cgroup" || $0.type == "cgroup2" }
         var controllers: [String: String] = [:]
         for mount in mounts where mount.type == "cgroup" {
             for option in mount.superOptions where CgroupHost.used.contains(option) { controllers[option] = mount.target }
         }
         let unified = mounts.first { $0.type == "cgroup2" }?.target
-        if controllers.isEmpty, let unified { return try prepareV2(unified, name: name, working: working) }
+        if controllers.isEmpty, let unified { return try prepareV2(unified, name: name, filter: filter) }
         guard !controllers.isEmpty else { throw HostFile.Failure(path: "/sys/fs/cgroup", action: "find control groups at", code: ENOENT) }
         if let unified { try HostFile.makeDirectory("\(unified)/\(name)", mode: 0o755) }
-        let filter = unified.flatMap { working("\($0)/\(name)") }
+        let filter = unified.flatMap { filter?.ifAttachable(below: "\($0)/\(name)") }
         var v1: [String: String] = [:]
         for (controller, mount) in controllers {
             // The v2 group of a hybrid host kills and counts processor time.
@@ -81,7 +72,7 @@ struct CgroupHost: Sendable {
 
     private static let used: Set<String> = ["memory", "cpu", "cpuacct", "pids", "blkio", "freezer", "devices"]
 
-    private static func prepareV2(_ root: String, name: String, working: (String) -> DeviceFilter?) throws(HostFile.Failure) -> CgroupHost {
+    private static func prepareV2(_ root: String, name: String, filter: DeviceFilter?) throws(HostFile.Failure) -> CgroupHost {
         let group = "\(root)/\(name)"
         try HostFile.makeDirectory(group, mode: 0o755)
         for directory in [root, group] {
@@ -90,7 +81,7 @@ struct CgroupHost: Sendable {
         let enabled = (try? HostFile.text("\(group)/cgroup.subtree_control"))?.split(whereSeparator: \.isWhitespace).map(String.init) ?? []
         return CgroupHost(
             layout: .v2, v2: group, v1: [:], missing: ["memory", "cpu", "pids"].filter { !enabled.contains($0) },
-            ownV1: nil, deviceFilter: working(group))
+            ownV1: nil, deviceFilter: filter?.ifAttachable(below: group))
     }
 
     /// This process's group in the hierarchy of a v1 controller, as a path below its mount.

@@ -19,6 +19,14 @@ final class DeviceFilter: Sendable {
 
     deinit { close(program) }
 
+    /// The filter, when this kernel lets it be attached to groups below one: it may take the program and refuse that.
+    func ifAttachable(below parent: String) -> DeviceFilter? {
+        let probe = "\(parent)/probe"
+        guard (try? HostFile.makeDirectory(probe, mode: 0o755)) != nil else { return nil }
+        defer { rmdir(probe) }
+        return (try? attach(to: probe)) == nil ? nil : self
+    }
+
     func attach(to group: String) throws(HostFile.Failure) {
         guard clinux_device_filter_attach(program, group) == 0 else {
             throw HostFile.Failure(path: group, action: "filter the devices of", code: errno)

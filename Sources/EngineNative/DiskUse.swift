@@ -3,18 +3,18 @@ internal import Glibc
 internal import HostOS
 internal import WorkloadModel
 
-/// How much of a disk runs take, by what can be seen from outside.
+/// How much of a disk runs take, as far as the host can see.
 struct DiskUse {
     /// What lies below a path.
     struct Tree {
         var bytes: Int64 = 0
-        /// Whether all of its files were looked at; of very many only some are.
+        /// Whether all of its files were counted; of very many only some are.
         var isWhole = true
     }
 
     /// What a run's processes do.
     struct Activity {
-        /// Bytes of files that they hold open and that have no name any more.
+        /// Bytes of files that they hold open and that have been removed.
         var unnamed: Int64 = 0
         /// Bytes that they ever wrote (`write_bytes` of `/proc/PID/io`), whether they are still there or not.
         var written: Int64 = 0
@@ -27,7 +27,7 @@ struct DiskUse {
     /// Entries of directories that are counted for one path, and for all of them.
     private static let most = (path: 200_000, all: 1_000_000)
 
-    /// Looks at runs.
+    /// Measures runs.
     ///
     /// - Parameters:
     ///   - paths: where each run can write: its layer first, then other directories and files; links in them are not followed
@@ -36,14 +36,14 @@ struct DiskUse {
     init(_ paths: [RunID: [String]], on device: UInt, processes: (RunID) -> [pid_t]) {
         self.paths = paths
         var left = DiskUse.most.all
-        // What several can write to is looked at once.
+        // A path of several runs is measured once.
         trees = Set(paths.values.joined()).sorted().reduce(into: [:]) { $0[$1] = DiskUse.tree($1, device, &left) }
         activities = paths.keys.reduce(into: [:]) { $0[$1] = DiskUse.activity(processes($1), device) }
     }
 
-    /// How much more each run takes than at an earlier look.
+    /// How much more each run takes than at an earlier measurement.
     ///
-    /// What a place grew that several can write to, those took that wrote meanwhile, in the measure of what they wrote.
+    /// The growth of a path that several runs can write to is shared out in proportion to what they wrote meanwhile.
     func growth(since earlier: DiskUse) -> [RunID: Int64] {
         let written = activities.mapValues(\.written).merging(earlier.activities.mapValues { -$0.written }) { $0 + $1 }
         var growth = activities.mapValues(\.unnamed).merging(earlier.activities.mapValues { -$0.unnamed }) { $0 + $1 }
@@ -51,10 +51,10 @@ struct DiskUse {
         for (run, list) in paths { for path in Set(list) { sharers[path, default: []].append(run) } }
         for (path, runs) in sharers {
             let now = trees[path] ?? Tree()
-            // A run's own layer begins empty; of other places that nobody looked at before it is not known what was there.
+            // A run's own layer begins empty. What another path held before it was first measured is not known.
             let isLayer = runs.count == 1 && paths[runs[0]]?.first == path
             guard let before = earlier.trees[path] ?? (isLayer ? Tree() : nil), now.isWhole, before.isWhole else {
-                // It is not known what it grew. What a run wrote stands for it.
+                // Its growth is not known, so what a run wrote is taken for it.
                 for run in runs { growth[run] = max(growth[run] ?? 0, written[run] ?? 0) }
                 continue
             }
@@ -66,6 +66,19 @@ struct DiskUse {
             }
         }
         return growth.filter { paths[$0.key] != nil }
+    }
+
+    /// The runs whose growth together is more than half of all; as few as possible.
+    static func largestGrowths(_ growth: [RunID: Int64]) -> Set<RunID> {
+        let grown = growth.filter { $0.value > 256 << 10 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+        let sum = grown.reduce(0) { $0 + $1.value }
+        var found: Set<RunID> = []
+        var counted: Int64 = 0
+        for (run, bytes) in grown where counted * 2 <= sum {
+            found.insert(run)
+            counted += bytes
+        }
+        return found
     }
 
     static func tree(_ path: String, _ device: UInt, _ leftOfAll: inout Int) -> Tree {
@@ -92,7 +105,7 @@ struct DiskUse {
                 guard fstatat(dirfd(stream), name, &info, AT_SYMLINK_NOFOLLOW) == 0, UInt(info.st_dev) == device else { continue }
                 tree.bytes += Int64(info.st_blocks) * 512
                 guard info.st_mode & S_IFMT == S_IFDIR else { continue }
-                // Directories wait open; with very many of them at once, not all are counted.
+                // Each pending directory is open; with more of them than this, the rest is not counted.
                 guard pending.count < 256 else {
                     left = 0
                     break
@@ -115,7 +128,7 @@ struct DiskUse {
                 let path = "/proc/\(process)/fd/\(name)"
                 var info = stat()
                 guard stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFREG, info.st_nlink == 0 else { continue }
-                // Of a container's own layer the kernel does not say on which disk it is.
+                // For files of a container's own layer the kernel gives the overlay's device, not the disk's.
                 guard seen.insert(FileIdentity(info)).inserted, UInt(info.st_dev) == device || clinux_is_overlay(path) != 0 else { continue }
                 activity.unnamed += Int64(info.st_blocks) * 512
             }

@@ -30,7 +30,7 @@ final class ImageStore: Sendable {
     private let processorSeconds: Int
     private let disk: DiskGuard
     private let known = Mutex<[ImageSource: Image]>([:])
-    /// Where skopeo keeps what it has not unpacked yet.
+    /// Below it, each copy has a folder for what skopeo has not unpacked yet.
     private var unpacking: String { "\(directory)/unpacking" }
 
     init(directory: String, runDirectory: String, processorSeconds: Int, disk: DiskGuard) {
@@ -38,10 +38,9 @@ final class ImageStore: Sendable {
         self.directory = directory
         self.runDirectory = runDirectory
         self.disk = disk
-        clearUnpacking()
+        // What an earlier daemon left of copies that it did not finish.
+        try? FileManager.default.removeItem(atPath: unpacking)
     }
-
-    private func clearUnpacking() { try? FileManager.default.removeItem(atPath: unpacking) }
 
     /// The image of a source that was brought in.
     ///
@@ -66,7 +65,6 @@ final class ImageStore: Sendable {
         do {
             try HostFile.makeDirectories("\(directory)/sources")
             try HostFile.makeDirectories(runDirectory)
-            try HostFile.makeDirectories(unpacking)
         } catch { throw .image("\(error)") }
         try await inspect(source)
         try await copy(source)
@@ -93,11 +91,14 @@ final class ImageStore: Sendable {
         }
     }
 
-    /// Unpacks the image, as long as the disk has room: an archive may hold any number of files, each within its limit.
+    /// Copies the image into the store, and ends that when the disk has no room: an archive may hold any number of files, each
+    /// within its limit.
     private func copy(_ source: ImageSource) async throws(EngineError) {
-        defer { clearUnpacking() }
+        let folder = "\(unpacking)/\(UUID().uuidString)"
+        do { try HostFile.makeDirectories(folder) } catch { throw .image("\(error)") }
+        defer { try? FileManager.default.removeItem(atPath: folder) }
         let arguments = [
-            "--tmpdir", unpacking, "copy", "--insecure-policy", "--quiet", source.description,
+            "--tmpdir", folder, "copy", "--insecure-policy", "--quiet", source.description,
             "containers-storage:[overlay@\(directory)+\(runDirectory)]\(ImageStore.name(source))",
         ]
         do {
@@ -110,10 +111,12 @@ final class ImageStore: Sendable {
         } catch let error as EngineError { throw error } catch { throw .image("the image \(source) was not brought in: \(error)") }
     }
 
-    /// Ends with an error when the room on the disk does.
+    /// Runs until the disk has no room.
+    ///
+    /// - Throws: then, or when it is cancelled
     private func watchRoom(_ source: ImageSource) async throws {
         while true {
-            try disk.checkRoom("the image \(source)")
+            try disk.checkForImport("the image \(source)")
             try await Task.sleep(for: .milliseconds(50))
         }
     }
@@ -121,7 +124,7 @@ final class ImageStore: Sendable {
     /// skopeo, in a mount namespace of its own so that nothing it mounts stays behind. An archive may claim anything, so what
     /// it takes of the processor and the disk is bounded.
     private func skopeo(_ arguments: [String], _ source: ImageSource) async throws(EngineError) -> [UInt8] {
-        let blocks = max(1, (DiskGuard.space(of: directory)?.free ?? 1 << 40) / 512)
+        let blocks = max(1, (DiskSpace(of: directory)?.free ?? 1 << 40) / 512)
         // Directories that a layer only implies are made under the mask; they are for the image's users, not for ours.
         let script = "umask 022; ulimit -t \(processorSeconds) && ulimit -f \(blocks) && exec skopeo \"$@\""
         do {
@@ -204,7 +207,7 @@ final class ImageStore: Sendable {
             let path = "\(directory)/\(name)"
             let target = "../../overlay/\(layer)/diff"
             if symlink(target, path) == 0 { return name }
-            // One that is there may be an earlier image's of the same configuration, whose layers were other ones.
+            // A link that is there may be of an earlier image with the same configuration and other layers.
             guard errno == EEXIST, HostFile.link(path) != target else {
                 if errno == EEXIST { return name }
                 throw HostFile.Failure(path: path, action: "make", code: errno)

@@ -14,16 +14,14 @@ struct LaunchSpec {
         static let file = MountFlags(rawValue: 4)
         static let recursive = MountFlags(rawValue: 8)
         static let named = MountFlags(rawValue: 16)
-        /// Left out when what is to be mounted is gone by the time.
+        /// Left out when its source was unmounted meanwhile.
         static let optional = MountFlags(rawValue: 32)
-        /// A volume that nothing was written to yet.
+        /// A volume that is empty.
         static let fresh = MountFlags(rawValue: 64)
     }
 
     /// What the fields refer to by number, and what is sent after them.
     private(set) var places: [HostPlace] = []
-    /// Those of them that the container can write to.
-    private(set) var writable: [HostPlace] = []
 
     private static let magic: UInt32 = 0x4854_5242
     private static let version: UInt32 = 2
@@ -60,7 +58,6 @@ struct LaunchSpec {
     mutating func addBind(_ source: HostPlace, _ target: String, _ flags: MountFlags, hidden: [String] = []) throws(EngineError) {
         var flags = flags
         if !source.isDirectory { flags.insert(.file) }
-        if !flags.contains(.readOnly) { writable.append(source) }
         try addMount(kind: 1, flags: flags, descriptor: try number(of: source), mode: 0, size: 0, source.path, target)
         for path in hidden { try add(.hide, path) }
     }

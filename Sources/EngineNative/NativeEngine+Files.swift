@@ -7,21 +7,25 @@ internal import WorkloadModel
 /// The root file system and the mounts of a run. What a recipe names of the host is opened here, once, and checked; the shim
 /// is given what was opened, and looks up no path of the host for it.
 extension NativeEngine {
-    func addFiles(_ run: RunRequest, _ image: Image?, _ spec: inout LaunchSpec) throws(EngineError) {
+    /// - Returns: what is to be known of the run while it lives
+    func addFiles(_ run: RunRequest, _ image: Image?, _ spec: inout LaunchSpec) throws(EngineError) -> RunNote {
         let container = run.container
         // Before any of them is opened: each takes a descriptor.
         guard container.mounts.count < LaunchSpec.mostPlaces else { throw .sandbox("a container can have \(LaunchSpec.mostPlaces) mounts, and no more") }
         shared.note(container.writableDirectories)
         // Most containers name nothing of the host, and need no look at what is mounted.
         let mounts = container.namesHostFiles ? MountTable.read() : []
-        let writable = container.namesHostPaths ? shared.now(mounts) : WritableDirectories()
+        let writable = container.namesHostPaths ? shared.current(mounts) : WritableDirectories()
         try addRoot(container, image, &spec, mounts, writable)
         if container.root != .host {
             try spec.addBind(try .own("\(paths.etc)/hosts"), "/etc/hosts", [.readOnly])
             let resolver = container.network == .host && HostFile.exists("/etc/resolv.conf") ? HostFile.real("/etc/resolv.conf") : "\(paths.etc)/resolv.conf"
             try spec.addBind(try .own(resolver), "/etc/resolv.conf", [.readOnly])
         }
-        try addMounts(run, &spec, mounts, writable)
+        var note = RunNote(workload: run.workload.description)
+        note.paths = ["\(paths.scratch)/\(run.id)/upper", paths.logs(run.workload)]
+        try addMounts(run, &spec, &note, mounts, writable)
+        return note
     }
 
     private func addRoot(_ container: ContainerSpec, _ image: Image?, _ spec: inout LaunchSpec, _ mounts: [MountTable], _ writable: WritableDirectories)
@@ -56,7 +60,10 @@ extension NativeEngine {
         }
     }
 
-    private func addMounts(_ run: RunRequest, _ spec: inout LaunchSpec, _ mounts: [MountTable], _ writable: WritableDirectories) throws(EngineError) {
+    private func addMounts(
+        _ run: RunRequest, _ spec: inout LaunchSpec, _ note: inout RunNote, _ mounts: [MountTable], _ writable: WritableDirectories
+    ) throws(EngineError) {
+        let disk = FileIdentity(path: paths.state)?.device
         let container = run.container
         // Parents before children, whatever the recipe's order: a longer path cannot be the parent of a shorter one.
         var temporaries = container.temporaryFileSystems.sorted { $0.target.count < $1.target.count }[...]
@@ -77,11 +84,19 @@ extension NativeEngine {
                     try HostFile.makeDirectories("\(paths.volumes)/\(run.workload.project)")
                     try HostFile.makeDirectory(path, mode: 0o755)
                 } catch { throw .sandbox("\(error)") }
-                if !mount.readOnly, HostFile.names(in: path).isEmpty { flags.insert(.fresh) }
+                if !mount.readOnly {
+                    if HostFile.isEmptyDirectory(path) { flags.insert(.fresh) }
+                    note.paths.append(path)
+                }
                 try spec.addBind(try .own(path), mount.target, flags)
             case .bind(let path):
                 let place = try HostPlace.open(path, writable: writable)
                 if place.isDirectory { flags.insert(.recursive) }
+                if !mount.readOnly {
+                    note.writable += WritablePlace.places(place.descriptor, mounts)
+                    // Only what is on the state disk can fill it.
+                    if place.identity.device == disk { note.paths.append(HostLocation.name(of: place.descriptor)) }
+                }
                 try spec.addBind(place, mount.target, flags, hidden: try check(place, container, mounts))
             }
         }
@@ -98,7 +113,7 @@ extension NativeEngine {
             throw .sandbox(
                 "the mount of / would bring the kernel's own files of the host: mount the directories that are needed, or say 'privileged: true'")
         }
-        // What was mounted by being looked at (autofs) is not among those that were there before.
+        // A place that autofs mounted when it was opened is not in the table that was read before.
         let id = HostLocation.mountID(of: place.descriptor)
         let mounts = mounts.contains { $0.id == id } ? mounts : MountTable.read()
         // What lies above them may be seen; in their place the container finds an empty directory.
@@ -107,7 +122,8 @@ extension NativeEngine {
         return hidden
     }
 
-    /// Refuses a cover over Berth's own files to who could take it away. A privileged container has the host's disks anyway.
+    /// Refuses a mount whose covers over Berth's own files the container could unmount. A privileged container has the host's disks
+    /// anyway.
     private func checkCovers(_ hidden: [String], _ container: ContainerSpec, _ what: String) throws(EngineError) {
         guard let first = hidden.first, !container.privileged, container.capabilities.contains(.sysAdmin) else { return }
         throw .sandbox(

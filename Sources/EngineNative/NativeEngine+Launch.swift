@@ -38,18 +38,17 @@ extension NativeEngine {
             HostFile.removeFlat(directory.path)
             clean(run.id.description)
         }
-        try disk.check()
+        try disk.checkForLaunch()
         do {
             try HostFile.makeDirectory(directory.path)
             try HostFile.makeDirectories(paths.logs(run.workload))
             // First what may be refused: what the recipe names is opened and looked at before anything is made for the run.
-            var spec = try spec(run, image, filter, capabilities)
+            var (spec, note) = try makeSpec(run, image, filter, capabilities)
             try quota.prepare("\(paths.scratch)/\(run.id)", run.container)
             let group = try cgroups.make(run.id, limits: run.container.limits, allDevices: run.container.privileged)
             if let group = group.v2 { try spec.add(.cgroupV2, group) }
             for group in group.v1 { try spec.add(.cgroupV1, group) }
-            // Before the run can begin, and before it can end: its end takes it out again.
-            let note = note(run, spec)
+            // Before the run can begin: its end removes it from both again.
             try directory.keep(note)
             shared.began(run.id, note.writable)
             disk.add(run.id, workload: note.workload, paths: note.paths)
@@ -61,18 +60,6 @@ extension NativeEngine {
             _ = cgroups.remove(run.id.description)
             throw error as? EngineError ?? .sandbox("\(error)")
         }
-    }
-
-    /// What is to be known of a run while it lives.
-    private func note(_ run: RunRequest, _ spec: LaunchSpec) -> RunNote {
-        var note = RunNote(workload: run.workload.description)
-        note.paths = ["\(paths.scratch)/\(run.id)/upper", paths.logs(run.workload)]
-        let writable = spec.writable
-        guard !writable.isEmpty else { return note }
-        note.paths += writable.map { HostLocation.name(of: $0.descriptor) }
-        let mounts = MountTable.read()
-        note.writable = writable.flatMap { WritablePlace.places($0.descriptor, mounts) }
-        return note
     }
 
     /// Starts a shim, gives it its spec and the places that it names, and lets it go on once it has made the sandbox.

@@ -6,7 +6,7 @@ internal import WorkloadModel
 
 /// What the shim is told of a run.
 extension NativeEngine {
-    func spec(_ run: RunRequest, _ image: Image?, _ filter: [UInt8], _ capabilities: UInt64) throws(EngineError) -> LaunchSpec {
+    func makeSpec(_ run: RunRequest, _ image: Image?, _ filter: [UInt8], _ capabilities: UInt64) throws(EngineError) -> (LaunchSpec, RunNote) {
         let container = run.container
         var spec = LaunchSpec()
         try spec.add(.runID, run.id.description)
@@ -36,8 +36,8 @@ extension NativeEngine {
         spec.add(.graceMilliseconds, UInt64(max(0, container.stopGracePeriod.wholeMilliseconds)))
         if let timeout = run.timeout { spec.add(.timeoutMilliseconds, UInt64(max(1, timeout.wholeMilliseconds))) }
         if let cpu = container.limits.cpuMillis { spec.add(.processorMillis, UInt64(max(1, cpu))) }
-        try addFiles(run, image, &spec)
-        return spec
+        let note = try addFiles(run, image, &spec)
+        return (spec, note)
     }
 
     /// What the container gets of what this host's root has.

@@ -68,14 +68,14 @@ extension NativeEngine {
         return found
     }
 
-    /// Knows a run that an earlier daemon started as if it had been this one.
-    private func takeUp(_ run: RunID, _ directory: RunDirectory) {
+    /// Treats a run that an earlier daemon started as one of this daemon's.
+    private func adopt(_ run: RunID, _ directory: RunDirectory) {
         let note = directory.note
         shared.began(run, note?.writable ?? [])
-        disk.takeUp(run, workload: note?.workload ?? "run \(run)", paths: note?.paths ?? ["\(paths.scratch)/\(run)/upper"])
+        disk.adopt(run, workload: note?.workload ?? "run \(run)", paths: note?.paths ?? ["\(paths.scratch)/\(run)/upper"])
     }
 
-    /// What is known of a run while it lives.
+    /// Drops what is kept of a run while it lives.
     func forget(_ run: RunID) {
         disk.remove(run)
         shared.ended(run)
@@ -94,8 +94,9 @@ extension NativeEngine {
             if let startedAt = directory.startedAt, let facts {
                 let pidfd = clinux_pidfd_open(facts.shim)
                 if pidfd >= 0, HostProcess.isAlive(facts.shim, start: facts.shimStart) {
+                    // Before its end can be reported, which removes it again.
+                    adopt(run, directory)
                     watch(run, pidfd: pidfd, isShim: true, child: nil)
-                    takeUp(run, directory)
                     return .alive(startedAt: startedAt)
                 }
                 if pidfd >= 0 { close(pidfd) }
@@ -107,8 +108,9 @@ extension NativeEngine {
         if let facts, let startedAt = directory.startedAt, HostProcess.isAlive(facts.container, start: facts.containerStart) {
             let pidfd = clinux_pidfd_open(facts.container)
             if pidfd >= 0, HostProcess.isAlive(facts.container, start: facts.containerStart) {
+                // Before its end can be reported, which removes it again.
+                adopt(run, directory)
                 watch(run, pidfd: pidfd, isShim: false, child: nil)
-                takeUp(run, directory)
                 return .alive(startedAt: startedAt)
             }
             if pidfd >= 0 { close(pidfd) }

@@ -21,6 +21,7 @@ public final class NativeEngine: ContainerEngine {
     let disk: DiskGuard
     let quota: LayerQuota
     let ownFiles: OwnFiles
+    /// Directories of the host that containers can write to, and could.
     let shared: SharedDirectories
     /// The capabilities that root has here, as the kernel's bit mask.
     let hostCapabilities: UInt64
@@ -102,7 +103,7 @@ public final class NativeEngine: ContainerEngine {
         let binds = container.mounts.filter { if case .bind = $0.source { true } else { false } }
         guard !binds.isEmpty else { return }
         let mounts = MountTable.read()
-        let writable = shared.now(mounts)
+        let writable = shared.current(mounts)
         for mount in binds {
             guard case .bind(let path) = mount.source else { continue }
             _ = try check(try HostPlace.open(path, writable: writable), container, mounts)
@@ -113,10 +114,10 @@ public final class NativeEngine: ContainerEngine {
 
     public var notices: [String] { disk.notices }
 
-    public var suspensions: AsyncStream<Set<RunID>> { disk.changes }
+    public var frozenRuns: AsyncStream<Set<RunID>> { disk.changes }
 
     public func stop(_ run: RunID) async {
-        disk.letGo(run)
+        disk.exempt(run)
         let directory = RunDirectory(path: paths.run(run))
         if directory.isLocked, directory.tell("stop") { return }
         // No shim is there to carry a stop sequence out, and to kill is all that is left.
@@ -187,8 +188,8 @@ public final class NativeEngine: ContainerEngine {
         }
     }
 
-    /// The daemon goes, and its containers stay: those that it holds up go on.
-    public func leave() { disk.letAllGo() }
+    /// Thaws the runs that this engine froze, for a daemon that ends and leaves them running.
+    public func thawAll() { disk.thawAll() }
 
     /// Removes Berth's own control groups, when nothing is in them; the next start makes them again.
     public func removeGroups() { cgroups.removeOwn() }

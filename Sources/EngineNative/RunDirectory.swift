@@ -126,19 +126,19 @@ enum HostProcess {
 
     /// The capabilities of this process, as the kernel's bit mask.
     static func permittedCapabilities() -> UInt64 {
-        let text = (try? HostFile.text("/proc/self/status")) ?? ""
-        let line = text.split(separator: "\n").first { $0.hasPrefix("CapPrm:") }
-        return line.flatMap { UInt64($0.dropFirst(7).filter { !$0.isWhitespace }, radix: 16) } ?? 0
+        mask("self", ["CapPrm:"])
     }
 
     /// Signals that wait for a process, as the kernel's bit mask; none when there is no such process.
-    static func pendingSignals(_ pid: pid_t) -> UInt64 {
-        let text = (try? HostFile.text("/proc/\(pid)/status")) ?? ""
-        var mask: UInt64 = 0
-        for line in text.split(separator: "\n") where line.hasPrefix("SigPnd:") || line.hasPrefix("ShdPnd:") {
-            mask |= UInt64(line.dropFirst(7).filter { !$0.isWhitespace }, radix: 16) ?? 0
+    static func pendingSignals(_ pid: pid_t) -> UInt64 { mask("\(pid)", ["SigPnd:", "ShdPnd:"]) }
+
+    /// The bits of some lines of /proc/PID/status together.
+    private static func mask(_ process: String, _ names: Set<String>) -> UInt64 {
+        let text = (try? HostFile.text("/proc/\(process)/status")) ?? ""
+        return text.split(separator: "\n").reduce(0) { mask, line in
+            guard names.contains(String(line.prefix(7))) else { return mask }
+            return mask | (UInt64(line.dropFirst(7).filter { !$0.isWhitespace }, radix: 16) ?? 0)
         }
-        return mask
     }
 
     /// This boot of the host.

@@ -1,21 +1,20 @@
-internal import Foundation
 internal import HostOS
 
-/// What the daemon writes down about a run beside the shim's facts, for the daemon that comes after it.
+/// What the daemon writes down about a run beside the shim's facts, for the next daemon.
 struct RunNote: Codable {
-    /// In words.
+    /// Its workload, as `project/name`.
     let workload: String
-    /// Directories of the host that the run can write to, for the mounts of others.
+    /// Directories of the host that the run can write to: links in them are not followed by the mounts of other runs.
     var writable: [WritablePlace] = []
-    /// Where it can write on the state disk.
+    /// Directories and files on the state disk that the run can write to; its own layer first.
     var paths: [String] = []
 }
 
 extension RunDirectory {
-    /// What the daemon noted about the run; `nil` when there is no note that can be read.
-    var note: RunNote? { (try? HostFile.bytes("\(path)/note", limit: 1 << 20)).flatMap { try? JSONDecoder().decode(RunNote.self, from: Data($0)) } }
+    private var notePath: String { "\(path)/note" }
 
-    func keep(_ note: RunNote) throws {
-        try HostFile.replace("\(path)/note", with: Array(try JSONEncoder().encode(note)), durable: false)
-    }
+    /// `nil` when there is no note that can be read.
+    var note: RunNote? { HostFile.json(notePath) }
+
+    func keep(_ note: RunNote) throws { try HostFile.replace(notePath, json: note, durable: false) }
 }

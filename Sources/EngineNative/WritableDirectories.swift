@@ -1,13 +1,12 @@
 internal import CLinux
 internal import EngineAPI
-internal import Foundation
 internal import Glibc
 internal import HostOS
 internal import Logging
 internal import Synchronization
 internal import WorkloadModel
 
-/// A directory of the host that a container can write to, by what it is and where it lies: its name may come to mean another.
+/// A directory of the host that a container can write to, known by inode and location: its name may come to mean another one.
 struct WritablePlace: Hashable, Sendable, Codable {
     let identity: FileIdentity
     /// For directories that are mounted a second time elsewhere; `nil` when it cannot be told.
@@ -39,7 +38,7 @@ struct WritableDirectories {
         }
     }
 
-    /// Everything: no link is followed anywhere.
+    /// All directories: no link is followed anywhere.
     static let everything = WritableDirectories(isEverything: true)
     private var isEverything = false
 
@@ -54,18 +53,18 @@ struct WritableDirectories {
     func contains(_ location: HostLocation?) -> Bool { location.map { place in locations.contains { place.lies(in: $0) } } ?? false }
 }
 
-/// What containers can write to of the host, and could: where one of them could write, a link may be of its making, even after
-/// its recipe is gone.
+/// Directories of the host that containers can write to, or could: any link in them may have been made by a container, also after
+/// its recipe was removed.
 ///
-/// The names that recipes give are kept in a file. What each live run was given is kept beside its facts, by what it is.
+/// The paths that recipes name are kept in a file. The directories that each live run was given are kept beside its facts.
 final class SharedDirectories: Sendable {
     private struct State {
-        /// As recipes name them, absolute.
+        /// Absolute paths, as recipes name them.
         var names: Set<String> = []
         var runs: [RunID: [WritablePlace]] = [:]
     }
 
-    /// Of more names than this, those that are not there are forgotten at a start.
+    /// With more names than this, those that no longer exist are dropped at a start.
     private static let many = 5000
 
     private let file: String
@@ -76,24 +75,24 @@ final class SharedDirectories: Sendable {
     init(file: String, log: Logger) {
         self.file = file
         self.log = log
-        guard let bytes = try? HostFile.bytes(file, limit: 64 << 20) else { return }
-        guard let names = try? JSONDecoder().decode([String].self, from: Data(bytes)) else {
+        guard HostFile.exists(file) else { return }
+        guard let names: [String] = HostFile.json(file, limit: 64 << 20) else {
             log.error("the list of directories that containers could write to cannot be read; it begins anew", metadata: ["file": "\(file)"])
             return
         }
         state.withLock { $0.names = Set(names.count > SharedDirectories.many ? names.filter(HostFile.exists) : names) }
     }
 
-    /// Takes note of directories that recipes make writable. Before a container with them is launched, it is on disk.
+    /// Adds directories that recipes make writable, and writes the list when it changed.
     func note(_ names: some Sequence<String>) {
-        let list: [String]? = state.withLock { state in
+        state.withLock { state in
             let known = state.names.count
             state.names.formUnion(names)
-            return state.names.count == known ? nil : state.names.sorted()
-        }
-        guard let list, let bytes = try? JSONEncoder().encode(list) else { return }
-        do { try HostFile.replace(file, with: Array(bytes)) } catch {
-            log.error("directories that containers can write to cannot be noted; until a restart they are known", metadata: ["error": "\(error)"])
+            guard state.names.count > known else { return }
+            // Written under the lock, so that an older list never replaces a newer one.
+            do { try HostFile.replace(file, json: state.names.sorted()) } catch {
+                log.error("the list of directories that containers can write to cannot be written", metadata: ["error": "\(error)"])
+            }
         }
     }
 
@@ -101,21 +100,21 @@ final class SharedDirectories: Sendable {
 
     func ended(_ run: RunID) { state.withLock { $0.runs[run] = nil } }
 
-    /// What can be written to now.
+    /// The directories that the kept names lead to now, and those that live runs were given.
     ///
-    /// Names are looked up as those of a mount are: a container that makes a link of `data/sub` does not make its target one of
-    /// these. Those that lead through no link come first, so that all others are looked up when they are known.
-    func now(_ mounts: [MountTable]) -> WritableDirectories {
+    /// A name is resolved as a mount's source is: no link in a writable directory is followed, so a container that replaces
+    /// `data/sub` by a link adds nothing. Names without links come first, so that the rest is resolved when those are known.
+    func current(_ mounts: [MountTable]) -> WritableDirectories {
         let (names, runs) = state.withLock { state in (state.names, state.runs) }
         var found = WritableDirectories()
         for places in runs.values { found.insert(places) }
         var throughLinks: [String] = []
         for name in names {
-            guard let place = try? HostPlace.open(name, writable: .everything) else {
+            if let place = try? HostPlace.open(name, writable: .everything) {
+                found.insert(WritablePlace.places(place.descriptor, mounts))
+            } else {
                 throughLinks.append(name)
-                continue
             }
-            found.insert(WritablePlace.places(place.descriptor, mounts))
         }
         for name in throughLinks.sorted(by: { ($0.utf8.count, $0) < ($1.utf8.count, $1) }) {
             guard let place = try? HostPlace.open(name, writable: found) else { continue }

@@ -116,10 +116,21 @@ package enum HostFile {
     }
 
     /// Where a link points to; `nil` when there is no link.
-    package static func link(_ path: String) -> String? {
+    ///
+    /// - Parameter directory: what a relative path starts from; the link itself, opened with `O_PATH`, for an empty path
+    package static func link(_ path: String, below directory: Int32 = AT_FDCWD) -> String? {
         var buffer = [CChar](repeating: 0, count: 4097)
-        let length = readlink(path, &buffer, 4096)
+        let length = readlinkat(directory, path, &buffer, 4096)
         return length < 0 ? nil : String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// Whether a directory has no entries; false when it cannot be read.
+    package static func isEmptyDirectory(_ path: String) -> Bool {
+        guard let stream = opendir(path) else { return false }
+        defer { closedir(stream) }
+        // "." and ".." are always there.
+        for _ in 0..<2 where readdir(stream) == nil { return true }
+        return readdir(stream) == nil
     }
 
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }

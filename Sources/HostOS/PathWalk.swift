@@ -58,10 +58,8 @@ package final class PathWalk {
             return .entered(name, info)
         }
         defer { close(found) }
-        var buffer = [CChar](repeating: 0, count: 4097)
-        let length = readlinkat(found, "", &buffer, 4096)
-        guard length > 0 else { throw failure(errno) }
-        return .link(name, info, target: String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self))
+        guard let target = HostFile.link("", below: found) else { throw failure(errno) }
+        return .link(name, info, target: target)
     }
 
     /// Goes on by what a link says.

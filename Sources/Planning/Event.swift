@@ -11,8 +11,8 @@ public enum Event: Hashable, Sendable {
     case launchFailed(RunID, String)
     /// A run has ended.
     case exited(RunID, ExitStatus)
-    /// The runs that the engine holds up, because they fill the disk; the whole of them.
-    case held(Set<RunID>)
+    /// The runs that are frozen because they fill the disk: all of them.
+    case frozen(Set<RunID>)
     /// A recipe is to be true from now on. `explicit`: a person asked, so services that were stopped are started.
     case apply(Recipe, explicit: Bool, actor: String)
     /// The recipe in force, read again because the time zones of the host have changed. A recipe that is in force no longer

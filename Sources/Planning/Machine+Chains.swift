@@ -88,7 +88,7 @@ extension Machine {
             drop("the job is paused")
             return
         }
-        let isFree = isFree(job, besides: job.policy.overlap == .allow)
+        let isFree = isFree(job, mayOverlap: job.policy.overlap == .allow)
         if isFree, hasPlace(job), mayStartAgain(job) {
             _ = launchJob(id, start, now)
             return

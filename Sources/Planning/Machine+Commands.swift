@@ -49,12 +49,11 @@ extension Machine {
             if changed, service.record.wanted {
                 replaceService(id, reason: "its recipe changed", now)
             } else if explicit, !wasWanted {
-                // It was being stopped, and now somebody wants it on.
-                services[id]?.record.generation += 1
-                if let record = services[id]?.record { write(.service(record)) }
+                // It is being stopped, and now somebody wants it on.
+                raiseGeneration(id)
             }
         } else if service.record.wanted, changed || explicit && resting || [.starting, .running, .stopping].contains(service.record.phase) {
-            // Also one that was up when the daemon last knew, and is not: its recipe could not be read at the start.
+            // The last phases are those of a service that was up before a reboot, and whose recipe could not be read at the start.
             services[id]?.record.failures = 0
             startService(id, trigger: .start, now)
         }
@@ -169,7 +168,7 @@ extension Machine {
             return
         }
         let words = changes.summary.map { " (\($0))" } ?? ""
-        let busy = !isFree(job, besides: job.policy.overlap == .allow)
+        let busy = !isFree(job, mayOverlap: job.policy.overlap == .allow)
         let full = !hasPlace(job)
         if busy || full {
             guard job.policy.overlap == .queue || job.policy.overlap == .replace else {
@@ -207,9 +206,8 @@ extension Machine {
         if service.active == nil {
             startService(id, trigger: .manual, now)
         } else if !wasWanted {
-            // It is being stopped: when it has ended, the next one is started.
-            services[id]?.record.generation += 1
-            if let record = services[id]?.record { write(.service(record)) }
+            // It is being stopped, and now somebody wants it on.
+            raiseGeneration(id)
         }
     }
 

@@ -72,10 +72,10 @@ extension Machine {
             return
         }
         let start = PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now, queued: true, note: note)
-        let isFree = isFree(job, besides: job.policy.overlap == .allow)
+        let isFree = isFree(job, mayOverlap: job.policy.overlap == .allow)
         let place = hasPlace(job)
         guard isFree, place, gate == .open else {
-            let reason: DueReason = isFree && !place ? .poolFull : job.active.contains(where: held.contains) ? .diskFull : .overlap
+            let reason: DueReason = isFree && !place ? .poolFull : job.active.contains(where: frozenRuns.contains) ? .diskFull : .overlap
             hold(id, start, reason: reason, mayWait: isFree && gate == .waits, note: note, now)
             return
         }
@@ -125,9 +125,9 @@ extension Machine {
         jobs[id]?.record.pending.removeAll { $0.trigger == .retry && $0.dueAt ?? dueAt < dueAt }
     }
 
-    /// Whether no run is in a start's way: one of the job's own, unless runs may go beside one another, or one of the service that
-    /// it was before.
-    func isFree(_ job: Job, besides others: Bool) -> Bool { (job.active.isEmpty || others) && services[job.record.id]?.active == nil }
+    /// Whether no run prevents a start: a run of the job itself, unless runs may overlap, or the last run of a service that had the
+    /// job's name before.
+    func isFree(_ job: Job, mayOverlap: Bool) -> Bool { (job.active.isEmpty || mayOverlap) && services[job.record.id]?.active == nil }
 
     mutating func launchJob(_ id: WorkloadID, _ start: PendingStart, _ now: Timestamp) -> RunID {
         // The callers hold the job in their hands, so it is there.
@@ -150,7 +150,7 @@ extension Machine {
             if job.active.isEmpty {
                 jobs[id] = nil
                 write(.removeWorkload(id, .job))
-                // A service of its name may have waited for it.
+                // A service of its name may wait for this end.
                 evaluateService(id, now)
             }
             if let pool { offerPlace(in: pool, of: id.project, now) }

@@ -33,7 +33,7 @@ extension Machine {
     func isTurn(of start: PendingStart, _ job: Job) -> Bool {
         guard start.queued else { return true }
         // Runs beside one another are wanted, but not all that were missed at once.
-        let isFree = isFree(job, besides: job.policy.overlap == .allow && start.trigger != .catchUp)
+        let isFree = isFree(job, mayOverlap: job.policy.overlap == .allow && start.trigger != .catchUp)
         return isFree && (!start.waitsForOthers || job.policy.schedule == nil || gate(job) != .waits)
     }
 

@@ -83,7 +83,7 @@ extension Machine {
         switch open.kind {
         case .service:
             if services[open.workload] == nil, let workload {
-                // A job has its name now.
+                // A job has its name now. This entry stands for the service until its run has ended.
                 services[open.workload] = Service(
                     workload: workload, policy: ServicePolicy(),
                     record: ServiceRecord(id: open.workload, wanted: false, phase: .stopping, since: open.decidedAt),
@@ -99,7 +99,7 @@ extension Machine {
         }
     }
 
-    /// Whether a run is one of what its workload is now.
+    /// Whether a run belongs to its workload as that is now: a service's to a service, a job's to a job.
     private func isOfItsKind(_ open: OpenRun) -> Bool {
         switch open.kind {
         case .service: services[open.workload]?.removing == false
@@ -150,7 +150,7 @@ extension Machine {
             } else if service.record.phase != .running {
                 services[open.workload]?.record.phase = .running
                 services[open.workload]?.record.since = startedAt
-                if let record = services[open.workload]?.record { write(.service(record)) }
+                writeService(open.workload)
             }
         }
     }

@@ -20,7 +20,7 @@ extension Machine {
 
     mutating func startService(_ id: WorkloadID, trigger: Trigger, _ now: Timestamp) {
         guard var service = services[id], service.active == nil, !leaving else { return }
-        // It was a job, whose last run is ending: two of one name do not run side by side. Its end starts this one.
+        // A job had this name, and its last run is ending: that end starts the service.
         guard jobs[id]?.active.isEmpty ?? true else {
             service.record.phase = .starting
             service.record.since = now
@@ -49,7 +49,7 @@ extension Machine {
         if service.removing {
             services[id] = nil
             write(.removeWorkload(id, .service))
-            // A job of its name may have waited for it.
+            // A job of its name may wait for this end.
             evaluateJob(id, now)
         } else if status.leftProcesses {
             // A second one beside what could not be killed would do harm: a person must look.
@@ -59,7 +59,7 @@ extension Machine {
         } else if run.generation != service.record.generation {
             startService(id, trigger: .start, now)
         } else if run.stopReason != nil {
-            // The daemon takes its containers along; at its next start they are wanted as before, but for one that nothing starts again.
+            // The daemon stopped it because it ends itself; the next daemon starts it again, unless its policy is `no`.
             rest(id, service.policy.restart == .no ? .exited : .backoff, now)
             evaluateService(id, now)
         } else {
@@ -110,7 +110,16 @@ extension Machine {
         services[id]?.record.since = now
         services[id]?.record.nextStartAt = nil
         services[id]?.wakeAt = nil
-        if let record = services[id]?.record { write(.service(record)) }
+        writeService(id)
+    }
+
+    /// Writes a service's record as it is now.
+    mutating func writeService(_ id: WorkloadID) { if let record = services[id]?.record { write(.service(record)) } }
+
+    /// Asks for another container in the place of the present one; its end starts the new one.
+    mutating func raiseGeneration(_ id: WorkloadID) {
+        services[id]?.record.generation += 1
+        writeService(id)
     }
 
     /// Ends the run of a service that is not to be on any more.
@@ -128,7 +137,7 @@ extension Machine {
         beginStop(id, run, reason: reason, now)
     }
 
-    /// Another container is to take the place of the one that runs.
+    /// Stops the present container, if there is one, and starts another in its place.
     mutating func replaceService(_ id: WorkloadID, reason: String, _ now: Timestamp) {
         guard services[id] != nil else { return }
         services[id]?.record.generation += 1
@@ -143,7 +152,7 @@ extension Machine {
         services[id]?.record.phase = .stopping
         services[id]?.record.since = now
         services[id]?.record.nextStartAt = nil
-        if let record = services[id]?.record { write(.service(record)) }
+        writeService(id)
         stopRun(run, reason: reason, now)
     }
 }

@@ -29,7 +29,7 @@ public struct Machine: Sendable {
         var policy: ServicePolicy
         var record: ServiceRecord
         var active: RunID?
-        /// It goes with its last run: the recipe has it no more.
+        /// Whether the recipe has it no more: it is forgotten when its run has ended.
         var removing = false
         var wakeAt: Timestamp?
         var digest: String
@@ -39,7 +39,7 @@ public struct Machine: Sendable {
     struct ActiveRun: Sendable {
         let request: RunRequest
         var startedAt: Timestamp?
-        /// Why it is being stopped; on disk, too.
+        /// Why it is being stopped; written to the store before the signal.
         var stopReason: String?
         /// The service's generation that it was started for.
         var generation = 0
@@ -74,8 +74,8 @@ public struct Machine: Sendable {
     var decision = Decision()
     /// Facts are being gathered that starts depend on: no start of a job is decided before all of them are there.
     var gathering = false
-    /// Runs that the engine holds up.
-    var held: Set<RunID> = []
+    /// Runs that are frozen because they fill the disk.
+    var frozenRuns: Set<RunID> = []
     /// No launch any more: the daemon is leaving.
     var leaving = false
 
@@ -109,7 +109,7 @@ public struct Machine: Sendable {
         case .launchFailed(let run, let sentence):
             ended(run, ExitStatus(ending: .startError(sentence), finishedAt: now), now)
         case .exited(let run, let status): ended(run, status, now)
-        case .held(let runs): held = runs
+        case .frozen(let runs): frozenRuns = runs
         case .apply(let recipe, let explicit, let actor): apply(recipe, explicit: explicit, actor: actor, now)
         case .zonesChanged(let recipe): takeZones(recipe, now)
         case .down(let project, let actor): down(project, actor: actor, now)
@@ -185,7 +185,7 @@ public struct Machine: Sendable {
     private mutating func clockWentBack(service id: WorkloadID, by back: Duration, _ now: Timestamp) {
         guard let next = services[id]?.record.nextStartAt else { return }
         services[id]?.record.nextStartAt = max(now, next - back)
-        if let record = services[id]?.record { write(.service(record)) }
+        writeService(id)
         evaluateService(id, now)
     }
 

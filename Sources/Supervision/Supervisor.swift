@@ -21,7 +21,7 @@ public actor Supervisor {
     private var endWaiters: [RunID: [CheckedContinuation<Void, Never>]] = [:]
     private var idleWaiters: [CheckedContinuation<Void, Never>] = []
     private var working: Set<RunID> = []
-    /// No launch is begun any more; those that are under way are let finish.
+    /// Whether the daemon ends: no launch is begun any more, and those that are under way finish.
     private var isLeaving = false
     /// Runs whose end is decided and not durable yet.
     private var closing: Set<RunID> = []
@@ -63,8 +63,8 @@ public actor Supervisor {
             Task { [weak self, exits = engine.exits] in
                 for await exit in exits { await self?.take(.exited(exit.run, exit.status)) }
             },
-            Task { [weak self, suspensions = engine.suspensions] in
-                for await held in suspensions { await self?.take(.held(held)) }
+            Task { [weak self, frozenRuns = engine.frozenRuns] in
+                for await runs in frozenRuns { await self?.take(.frozen(runs)) }
             },
             Task { [weak self, ticks = clock.ticks] in
                 for await _ in ticks { await self?.tick() }

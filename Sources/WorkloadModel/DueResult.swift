@@ -7,7 +7,7 @@ public enum DueResult: String, Sendable, Codable, CaseIterable {
 public enum DueReason: String, Sendable, Codable, CaseIterable {
     // Skipped:
     case overlap
-    /// The run before it is held up, because it fills the disk.
+    /// The run before it is frozen, because it fills the disk.
     case diskFull = "disk full"
     case paused
     case poolFull = "pool full"

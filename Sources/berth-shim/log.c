@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 16384u
+#define LOG_AHEAD_US 20000
 #define STREAM_BYTES 65536u
 #define OUT_BYTES 65536u
 #define STAMP_BYTES 30u
@@ -211,3 +212,19 @@ void log_close(struct log *log)
 
 uint64_t log_bytes(const struct log *log) { return log->written; }
 uint64_t log_dropped(const struct log *log) { return log->dropped_bytes; }
+
+/* The shim runs outside the container's limit of processor time, and works as much as the container writes. So where there
+ * is a limit, copying the log may take a tenth of it more: above that the streams are not read, and whoever writes waits.
+ * Milliseconds until they are read again, 0 = now. */
+int log_pause(uint64_t cpu_millis, int64_t since_ms)
+{
+    if (cpu_millis == 0) return 0;
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    int64_t used_us = used.tv_sec * 1000000 + used.tv_nsec / 1000, elapsed_us = (now_boot_ms() - since_ms) * 1000;
+    /* Some milliseconds ahead, for what is written in bursts. */
+    int64_t over_us = used_us - LOG_AHEAD_US - elapsed_us * (int64_t)cpu_millis / 10000;
+    if (over_us <= 0) return 0;
+    int64_t pause = over_us * 10000 / (int64_t)cpu_millis / 1000 + 1;
+    return pause > 200 ? 200 : (int)pause;
+}

@@ -25,7 +25,6 @@
 
 #define EMPTY_TIMEOUT_MS 30000
 #define DRAIN_TIMEOUT_MS 2000
-#define LOG_AHEAD_US 20000
 
 static void tell(struct shim *shim, char kind, const char *text)
 {
@@ -159,28 +158,12 @@ static int next_wait(const struct shim *shim)
     return wait < 0 ? 0 : (int)wait;
 }
 
-/* The shim runs outside the container's limit of processor time, and works as much as the container writes. So where there
- * is a limit, copying the log may take a tenth of it more: above that the streams are not read, and whoever writes waits.
- * Milliseconds until they are read again, 0 = now. */
-static int log_pause(const struct shim *shim)
-{
-    if (shim->spec.cpu_millis == 0) return 0;
-    struct timespec used;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-    int64_t used_us = used.tv_sec * 1000000 + used.tv_nsec / 1000, elapsed_us = (now_boot_ms() - shim->watched_since) * 1000;
-    /* Some milliseconds ahead, for what is written in bursts. */
-    int64_t over_us = used_us - LOG_AHEAD_US - elapsed_us * (int64_t)shim->spec.cpu_millis / 10000;
-    if (over_us <= 0) return 0;
-    int64_t pause = over_us * 10000 / (int64_t)shim->spec.cpu_millis / 1000 + 1;
-    return pause > 200 ? 200 : (int)pause;
-}
-
 /* Until the container's first process has ended, and with it all others in its pid namespace. */
 static void watch(struct shim *shim)
 {
     shim->watched_since = now_boot_ms();
     for (;;) {
-        int pause = log_pause(shim), wait = next_wait(shim);
+        int pause = log_pause(shim->spec.cpu_millis, shim->watched_since), wait = next_wait(shim);
         struct pollfd waiting[] = {
             { .fd = shim->pidfd, .events = POLLIN },
             { .fd = pause > 0 ? -1 : shim->out, .events = POLLIN },
@@ -268,8 +251,8 @@ static int prepare(struct shim *shim, struct error *err)
 {
     if ((shim->signals = open_signals(err)) < 0 || (shim->fifo = open_fifo(&shim->spec, err)) < 0) return -1;
     if (!(shim->log = log_open(shim->spec.log_base, shim->spec.log_cap, err))) return -1;
-    if (birth_take_sources(shim, err) < 0) return -1;
-    if (birth_clone(shim, err) < 0 || birth_report(shim, true, err) < 0) return -1;
+    if (launch_take_sources(shim, err) < 0) return -1;
+    if (launch_clone(shim, err) < 0 || launch_report(shim, true, err) < 0) return -1;
     return record_facts(&shim->spec, shim->container, err);
 }
 
@@ -303,7 +286,7 @@ int run(int control)
     if (shim.spec.timeout_ms > 0) shim.timeout_at = now_boot_ms() + (int64_t)shim.spec.timeout_ms;
     if (write_all(shim.go, "G", 1) < 0) fail(&err, errno, "the container's first process died before it was released");
     shut(&shim.go);
-    if (birth_report(&shim, false, &err) < 0) {
+    if (launch_report(&shim, false, &err) < 0) {
         shim.ending.start_error = true;
         snprintf(shim.ending.message, sizeof shim.ending.message, "%s", err.text);
         tell(&shim, 'E', err.text);

@@ -1,4 +1,4 @@
-/* What run.c and birth.c share: one run, from the shim's side. */
+/* What run.c and launch.c share: one run, from the shim's side. */
 #ifndef RUN_H
 #define RUN_H
 #include "shim.h"
@@ -23,17 +23,17 @@ static inline void shut(int *fd)
     *fd = -1;
 }
 
-/* ---- birth.c ---- */
+/* ---- launch.c ---- */
 
 /* Takes over what the daemon opened for the run, and makes detached mounts of it. */
-int birth_take_sources(struct shim *shim, struct error *err);
+int launch_take_sources(struct shim *shim, struct error *err);
 
-void birth_let_go_of_sources(struct shim *shim);
+void launch_let_go_of_sources(struct shim *shim);
 
 /* Starts the container's first process in new namespaces and, on v2, already in its cgroup. */
-int birth_clone(struct shim *shim, struct error *err);
+int launch_clone(struct shim *shim, struct error *err);
 
 /* Reads that process's report; `expect_ready` before it was told to go. */
-int birth_report(struct shim *shim, bool expect_ready, struct error *err);
+int launch_report(struct shim *shim, bool expect_ready, struct error *err);
 
 #endif

@@ -64,7 +64,7 @@ enum mount_kind { MOUNT_BIND = 1, MOUNT_TMPFS = 2 };
 #define MOUNT_RECURSIVE 8u /* a bind takes the mounts below its source along */
 #define MOUNT_NAMED 16u    /* a target below /dev that the recipe names on purpose, such as /dev/shm */
 #define MOUNT_OPTIONAL 32u /* left out when its source is not mounted any more */
-#define MOUNT_FRESH 64u    /* a volume that nothing was written to yet: it gets the owner that its user expects */
+#define MOUNT_FRESH 64u    /* an empty volume: it gets an owner when it has none but root yet */
 
 /* Descriptors that come with the spec, at most. */
 #define DESCRIPTORS_MAX 4096u
@@ -78,10 +78,10 @@ struct mount_entry {
     const char *target;  /* absolute, no "..", inside the root file system */
 };
 
-/* A path to cover, relative to a mount of the spec, or to the root file system. */
-/* Volumes, open, that are the container's user's as soon as that is known. More of them than this keep their owner. */
+/* Open volumes that are given to the container's user once that is known; more than this keep their owner. */
 struct fresh { int volumes[64]; size_t count; };
 
+/* A path to hide, relative to a mount of the spec, or to the root file system. */
 struct hidden_entry {
     size_t mount; /* 0 = the root file system, n = mounts[n - 1] */
     const char *path;
@@ -181,7 +181,7 @@ int mounts_mask(int dir, const char *path, int dev, struct error *err);
 /* The recipe's mounts, into a root file system whose own places are mounted. */
 int mounts_add(const struct spec *spec, int root, int proc, int dev, const int *trees, struct fresh *fresh, struct error *err);
 
-/* Gives the volumes that wait for it to the container's user. */
+/* Gives those volumes to the container's user, and closes them. */
 int mounts_give(struct fresh *fresh, uid_t uid, gid_t gid, struct error *err);
 
 /* Paths inside the root file system (inside.c): attacker data, resolved by openat2 only. */
@@ -220,6 +220,10 @@ struct seccomp_options {
 int seccomp_write(int fd, uint64_t capabilities, struct seccomp_options options, struct error *err);
 
 /* ---- the log (log.c) ---- */
+
+/* Milliseconds until the container's output is read again, 0 = now: with a limit of `cpu_millis`, copying the log may take a tenth of
+ * it more, counted from `since_ms` of boot time. */
+int log_pause(uint64_t cpu_millis, int64_t since_ms);
 
 struct log;
 /* `base` is the path without its ending: BASE.log holds the head, up to half of `cap` bytes; BASE.log.1, .2, ... the

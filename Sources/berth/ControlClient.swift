@@ -2,6 +2,7 @@ import ArgumentParser
 import AsyncHTTPClient
 import ControlAPI
 import Foundation
+import HostOS
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -94,24 +95,15 @@ struct ControlClient {
 
     /// Whether somebody listens, at once: the HTTP client would try again for seconds.
     private static func checkSocket(_ path: String) throws {
-        var address = sockaddr_un()
-        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else {
-            throw CommandFailure(description: "the socket's path has \(path.utf8.count) bytes, and the kernel takes 107: \(path)")
-        }
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let fd = Foundation.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        guard fd >= 0 else { throw CommandFailure(description: "there is no socket to be had: \(String(cString: strerror(errno)))") }
-        defer { close(fd) }
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(fd, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
-        }
-        guard result != 0 else { return }
-        switch errno {
-        case EACCES, EPERM: throw CommandFailure(description: "\(path) is not yours to use: run berth as root, or as a member of the group 'berth'")
-        case ENOENT, ENOTDIR, ECONNREFUSED:
-            throw CommandFailure(description: "no daemon listens at \(path): start berthd, or name another socket with --socket or BERTH_SOCKET")
-        default: throw CommandFailure(description: "the daemon at \(path) cannot be reached: \(String(cString: strerror(errno)))")
+        do { close(try UnixSocket.open(path, .connect)) } catch {
+            switch error.code {
+            case ENAMETOOLONG:
+                throw CommandFailure(description: "the socket's path has \(path.utf8.count) bytes, and the kernel takes \(UnixSocket.mostBytes): \(path)")
+            case EACCES, EPERM: throw CommandFailure(description: "\(path) is not yours to use: run berth as root, or as a member of the group 'berth'")
+            case ENOENT, ENOTDIR, ECONNREFUSED:
+                throw CommandFailure(description: "no daemon listens at \(path): start berthd, or name another socket with --socket or BERTH_SOCKET")
+            default: throw CommandFailure(description: "the daemon at \(path) cannot be reached: \(String(cString: strerror(error.code)))")
+            }
         }
     }
 

@@ -76,7 +76,7 @@ struct RecipeOptions: ParsableArguments {
         let text = Diagnostic.rendered(result.diagnostics, file: path, text: source.text)
         guard let recipe = result.recipe else {
             let errors = result.diagnostics.filter { $0.severity == .error }.count
-            throw CommandFailure(description: "\(errors) error\(errors == 1 ? "" : "s") in \(path)", diagnostics: text)
+            throw CommandFailure(description: "\(Show.count(errors, "error")) in \(path)", diagnostics: text)
         }
         if !quiet, !text.isEmpty { Terminal.warn(text) }
         return (result.captured, recipe)

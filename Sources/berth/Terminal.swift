@@ -115,8 +115,11 @@ struct Table {
     }
 }
 
-/// Times, sizes and durations for people.
+/// Numbers, times, sizes and durations for people.
 enum Show {
+    /// `1 job`, `2 jobs`.
+    static func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
+
     static func ago(_ text: String?) -> String {
         guard let seconds = seconds(since: text) else { return "-" }
         return seconds < 0 ? "in " + span(-seconds) : span(seconds) + " ago"

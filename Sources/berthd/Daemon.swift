@@ -80,21 +80,13 @@ struct Daemon: AsyncParsableCommand {
     /// Sees that the control socket can be made, before anything is started: without it nobody could ask or stop what was.
     private static func checkSocket(_ path: String) throws {
         func refused(_ why: String) -> StartError { StartError(description: "the control socket \(path) cannot be made: \(why)", code: 69) }
-        // sun_path of unix(7), with its end.
-        guard path.utf8.count < 108 else { throw refused("its path has \(path.utf8.count) bytes, and the kernel takes 107: choose a shorter --runtime-dir") }
         var info = stat()
         if lstat(path, &info) == 0, info.st_mode & S_IFMT != S_IFSOCK { throw refused("something else is in its place; move it away") }
         unlink(path)
-        let fd = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard fd >= 0 else { throw refused(String(cString: strerror(errno))) }
-        defer { close(fd) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(fd, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+        do { close(try UnixSocket.open(path, .bind)) } catch {
+            guard error.code == ENAMETOOLONG else { throw refused(String(cString: strerror(error.code))) }
+            throw refused("its path has \(path.utf8.count) bytes, and the kernel takes \(UnixSocket.mostBytes): choose a shorter --runtime-dir")
         }
-        guard bound == 0 else { throw refused(String(cString: strerror(errno))) }
         unlink(path)
     }
 
@@ -179,7 +171,7 @@ struct Daemon: AsyncParsableCommand {
         let served = await serving.result
         unlink(socket)
         if takeAlong { await supervisor.waitUntilIdle() }
-        engine.leave()
+        engine.thawAll()
         engine.removeGroups()
         try? store.close()
         let left = await supervisor.runs.count
@@ -301,32 +293,5 @@ struct Daemon: AsyncParsableCommand {
             await applyFiles(recipes, log)
         }
         for source in sources { source.cancel() }
-    }
-}
-
-enum HostShutdown {
-    /// Whether systemd is taking the host down: then containers do not survive, and are better stopped than killed.
-    static var isUnderWay: Bool {
-        guard FileManager.default.fileExists(atPath: "/run/systemd/system") else { return false }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/systemctl")
-        process.arguments = ["is-system-running"]
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return false }
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return text.trimmingCharacters(in: .whitespacesAndNewlines) == "stopping"
-    }
-}
-
-enum BerthPaths {
-    /// A program in the same directory as this one.
-    static func beside(_ name: String) -> String {
-        var buffer = [CChar](repeating: 0, count: 4096)
-        let length = readlink("/proc/self/exe", &buffer, buffer.count - 1)
-        let own = String(decoding: buffer[..<max(0, length)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return URL(fileURLWithPath: own).deletingLastPathComponent().appendingPathComponent(name).path
     }
 }

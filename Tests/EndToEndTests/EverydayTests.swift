@@ -1,9 +1,10 @@
 import Foundation
 import Glibc
+import HostOS
 import TestKit
 import Testing
 
-/// What people do every day and trip over, with the real programs.
+/// Everyday use of the command line, with the real programs: each case failed once.
 @Suite(.enabled(if: Requirement.root, "needs root"), .serialized)
 struct EverydayTests {
     // MARK: Logs are bytes and lines
@@ -122,15 +123,8 @@ struct EverydayTests {
     @Test(.timeLimit(.minutes(1))) func nobodyListensIsSaidAtOnce() throws {
         let scratch = Scratch("nobody")
         let dead = "\(scratch.path)/dead.sock"
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: dead.utf8) }
-        let fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(fd, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
-        }
-        close(fd)
-        try #require(bound == 0)
+        // Its file stays when nobody listens any more.
+        close(try UnixSocket.open(dead, .bind))
         // Twenty of them, each five seconds late, would be past the test's limit.
         for _ in 0..<10 {
             for path in [dead, "\(scratch.path)/none"] {

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import HostOS
 import TestKit
 
 /// A daemon of its own in a directory of its own, and the command line that talks to it: the programs as users run them.
@@ -106,17 +107,7 @@ final class Instance {
     func connect() -> Int32? { Instance.connect(socket) }
 
     static func connect(_ socket: String) -> Int32? {
-        let fd = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: socket.utf8.prefix(107)) }
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(fd, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
-        }
-        guard result == 0 else {
-            close(fd)
-            return nil
-        }
+        guard let fd = try? UnixSocket.open(socket, .connect) else { return nil }
         var limit = timeval(tv_sec: 30, tv_usec: 0)
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         return fd

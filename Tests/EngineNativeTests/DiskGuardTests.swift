@@ -9,20 +9,12 @@ import WorkloadModel
 
 @testable import EngineNative
 
-/// Who fills the state disk is held up, whatever way it takes; nobody else is.
+/// The run that fills the state disk is frozen, however it takes the space; other runs are not.
 @Suite(.enabled(if: Requirement.root, "needs root"), .serialized)
 struct DiskGuardTests {
     /// An engine whose state is on a disk of 512 MiB of its own; containers leave 128 MiB of it free.
     private static func with(_ body: (EngineFixture, _ disk: String) async throws -> Void) async throws {
-        let scratch = Scratch("full")
-        let mount = "\(scratch.path)/mnt"
-        let made =
-            "truncate -s 512M \(scratch.path)/image && mkfs.ext4 -q -m 0 \(scratch.path)/image && mkdir \(mount) && mount -o loop \(scratch.path)/image \(mount)"
-        try #require(LockInTests.run(made) == 0)
-        defer { _ = LockInTests.run("umount \(mount) || umount -l \(mount)") }
-        try await EngineFixture.with(paths: EnginePaths(state: "\(mount)/state", runtime: "\(scratch.path)/run", shim: Requirement.shim)) { fixture in
-            try await body(fixture, mount)
-        }
+        try await EngineFixture.withDisk(size: "512M", body)
     }
 
     /// Writes a megabyte after the other, for ever.
@@ -64,7 +56,7 @@ struct DiskGuardTests {
             "i=0; while :; do i=$((i + 1)); fallocate -l 1M /big.$i; sleep 0.01; done",
             // On the disk, and not in the layer.
             "\(pour) > /m/big", "\(pour) > /v/big",
-        ]) func whoTakesTheSpaceIsFrozenAndNobodyElse(script: String) async throws
+        ]) func theRunThatTakesTheSpaceIsFrozenAndNoOther(script: String) async throws
     {
         try await Self.with { fixture, disk in
             try HostFile.makeDirectories("\(disk)/data")
@@ -78,7 +70,7 @@ struct DiskGuardTests {
             let mounts = [
                 VolumeMount(source: .bind("\(disk)/data"), target: "/m", readOnly: false), VolumeMount(source: .volume("v"), target: "/v", readOnly: false),
             ]
-            // One that can write to the same places, and does, a little.
+            // Another run that writes a little to the same places.
             let neighbour = try await Self.launch(fixture, "while :; do date > /m/now; date > /v/now; sleep 0.1; done") { $0.mounts = mounts }
             let filler = try await Self.launch(fixture, script) { $0.mounts = mounts }
             try await Self.waitUntilFrozen(fixture, filler)
@@ -86,21 +78,21 @@ struct DiskGuardTests {
                 #expect(!Self.isFrozen(fixture, innocent) && !fixture.engine.cgroups.isFrozen(innocent), "\(fixture.engine.notices)")
             }
             #expect(fixture.engine.cgroups.isFrozen(filler))
-            // What the filler took is not put down to its neighbour when there is another look.
-            try #require(LockInTests.run("head -c 8000000 /dev/zero > \(disk)/others") == 0)
+            // A second measurement does not put the filler's growth down to its neighbour.
+            try #require(EngineFixture.shellOnHost("head -c 8000000 /dev/zero > \(disk)/others") == 0)
             try await Task.sleep(for: .seconds(1))
             #expect(!fixture.engine.cgroups.isFrozen(neighbour) && !Self.isFrozen(fixture, neighbour), "\(fixture.engine.notices)")
-            #expect(DiskGuard.space(of: disk)!.free > 32 << 20)
+            #expect(DiskSpace(of: disk)!.free > 32 << 20)
             try await Self.end(fixture, filler, busy, large, neighbour)
         }
     }
 
-    /// What is frozen still ends as it likes when it is stopped or its time is over.
-    @Test func whatIsFrozenEndsAsItLikes() async throws {
+    /// A frozen run that is stopped, or whose time limit is over, is thawed and handles its stop signal.
+    @Test func aFrozenRunStopsWithinItsGracePeriod() async throws {
         try await Self.with { fixture, disk in
-            // So that little is to be written, also where that is slow.
-            let space = try #require(DiskGuard.space(of: disk))
-            try #require(LockInTests.run("fallocate -l \(space.free - DiskGuard.floor(total: space.total) - (12 << 20)) \(disk)/others") == 0)
+            // Leaves little to be written, for slow disks.
+            let space = try #require(DiskSpace(of: disk))
+            try #require(EngineFixture.shellOnHost("fallocate -l \(space.free - space.usualFloor - (12 << 20)) \(disk)/others") == 0)
             let script = "trap 'rm /big; exit 3' TERM; while :; do head -c 1000000 /dev/zero >> /big; done"
             let stopped = try await Self.launch(fixture, script)
             try await Self.waitUntilFrozen(fixture, stopped)
@@ -117,8 +109,8 @@ struct DiskGuardTests {
         }
     }
 
-    /// A signal that a container sent to itself beforehand is no way out.
-    @Test func aWaitingSignalOfItsOwnIsNoWayOut() async throws {
+    /// A signal that a container sent to itself before it was frozen does not thaw it.
+    @Test func aSignalThatWasPendingBeforeTheFreezeDoesNotThaw() async throws {
         try await Self.with { fixture, disk in
             // Python blocks the signal and sends it to itself: it waits for ever.
             let run = try await Self.launch(
@@ -126,23 +118,23 @@ struct DiskGuardTests {
                 "exec python3 -c \"import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGUSR1]); os.kill(os.getpid(), signal.SIGUSR1); f = open('/big', 'wb', 0)\nwhile True: f.write(bytes(1000000))\""
             )
             try await Self.waitUntilFrozen(fixture, run)
-            let free = DiskGuard.space(of: disk)!.free
+            let free = DiskSpace(of: disk)!.free
             try await Task.sleep(for: .seconds(2))
             #expect(Self.isFrozen(fixture, run) && fixture.engine.cgroups.isFrozen(run))
-            #expect(abs(DiskGuard.space(of: disk)!.free - free) < 8 << 20)
+            #expect(abs(DiskSpace(of: disk)!.free - free) < 8 << 20)
             fixture.engine.cgroups.kill(run: run)
             _ = try await fixture.end(of: run)
             await fixture.engine.settle(run)
         }
     }
 
-    /// Nobody is held up for what somebody else does, and what an admin froze stays so.
-    @Test func nobodyIsFrozenForWhatOthersTake() async throws {
+    /// No run is frozen when a process of the host takes the space, and a run that an admin froze stays frozen.
+    @Test func noRunIsFrozenForSpaceThatTheHostTakes() async throws {
         try await Self.with { fixture, disk in
             let quiet = try await Self.launch(fixture, "head -c 90000000 /dev/zero > /old; while :; do date > /now; sleep 0.1; done")
             let byHand = try await Self.launch(fixture, "sleep 1000")
             fixture.engine.cgroups.freeze(byHand, true)
-            try #require(LockInTests.run("sleep 1; head -c 330000000 /dev/zero > \(disk)/others") == 0)
+            try #require(EngineFixture.shellOnHost("sleep 1; head -c 330000000 /dev/zero > \(disk)/others") == 0)
             for _ in 0..<100 where fixture.engine.notices.isEmpty { try await Task.sleep(for: .milliseconds(50)) }
             #expect(fixture.engine.notices.count == 1 && fixture.engine.notices[0].contains("no container is seen to take it"), "\(fixture.engine.notices)")
             #expect(!fixture.engine.cgroups.isFrozen(quiet))
@@ -155,8 +147,8 @@ struct DiskGuardTests {
         }
     }
 
-    /// The daemon that comes after knows what runs, and holds it up as the one before did; when a daemon goes, all go on.
-    @Test func theNextDaemonGoesOnWithIt() async throws {
+    /// A daemon that ends thaws all runs; the next one knows them by name and freezes them again.
+    @Test func theNextDaemonThawsAndFreezesAgain() async throws {
         try await Self.with { fixture, disk in
             try HostFile.makeDirectories("\(disk)/data")
             let run = try await Self.launch(fixture, "\(Self.pour) > /m/big") {
@@ -165,8 +157,8 @@ struct DiskGuardTests {
             try await Self.waitUntilFrozen(fixture, run)
             let next = try NativeEngine(
                 paths: fixture.engine.paths, cgroupName: fixture.groupName, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-            // Two at once are none of what is promised: the first lets go.
-            fixture.engine.leave()
+            // Only one engine at a time may freeze.
+            fixture.engine.thawAll()
             #expect(!fixture.engine.cgroups.isFrozen(run))
             let observed = try await next.observe()
             guard case .alive = observed[run] else {
@@ -181,45 +173,63 @@ struct DiskGuardTests {
         }
     }
 
-    /// An image of many files, each of them small enough, is not brought in past the floor, and leaves nothing behind.
-    @Test func anImageThatIsTooLargeIsCalledOff() async throws {
-        let scratch = Scratch("large")
+    /// A container of a new image whose one layer has files of 20 MB.
+    private static func container(of scratch: Scratch, _ name: String, files: Int) throws -> ContainerSpec {
         let script = """
             import hashlib, io, json, tarfile
             def entry(tar, name, size, source):
                 info = tarfile.TarInfo(name); info.size = size; tar.addfile(info, source)
             class Zeros(io.RawIOBase):
                 def read(self, size=-1): return bytes(size)
-            with tarfile.open("layer.tar", "w") as tar:
-                for number in range(30): entry(tar, f"file{number}", 20_000_000, Zeros())
-            digest = hashlib.sha256(open("layer.tar", "rb").read()).hexdigest()
+            with tarfile.open("\(name).layer", "w") as tar:
+                for number in range(\(files)): entry(tar, f"\(name){number}", 20_000_000, Zeros())
+            digest = hashlib.sha256(open("\(name).layer", "rb").read()).hexdigest()
             config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": ["sha256:" + digest]}}).encode()
-            manifest = json.dumps([{"Config": "config.json", "RepoTags": ["large:latest"], "Layers": ["layer.tar"]}]).encode()
-            with tarfile.open("image.tar", "w") as tar:
-                tar.add("layer.tar")
+            manifest = json.dumps([{"Config": "config.json", "RepoTags": ["\(name):latest"], "Layers": ["\(name).layer"]}]).encode()
+            with tarfile.open("\(name).tar", "w") as tar:
+                tar.add("\(name).layer")
                 for name, body in (("config.json", config), ("manifest.json", manifest)): entry(tar, name, len(body), io.BytesIO(body))
             """
         scratch.write("make.py", script)
-        try #require(LockInTests.run("cd \(scratch.path) && python3 make.py") == 0)
+        try #require(EngineFixture.shellOnHost("cd \(scratch.path) && python3 make.py") == 0)
+        return ContainerSpec(root: .image(ImageSource(transport: .dockerArchive, path: "\(scratch.path)/\(name).tar", tag: nil)))
+    }
+
+    /// The end of one import removes nothing of another that is under way.
+    @Test func importsAtTheSameTimeDoNotDisturbEachOther() async throws {
+        let scratch = Scratch("images")
+        let containers = try (0..<4).map { try Self.container(of: scratch, "image\($0)", files: $0 == 0 ? 10 : 1) }
+        try await EngineFixture.with { fixture in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for container in containers { group.addTask { try await fixture.engine.prepare(container) { _ in } } }
+                try await group.waitForAll()
+            }
+            #expect(HostFile.names(in: "\(fixture.engine.paths.images)/unpacking").isEmpty)
+        }
+    }
+
+    /// An image of many files, each of them small enough, is not brought in past the floor, and leaves nothing behind.
+    @Test func anImportEndsWhenTheDiskHasNoRoom() async throws {
+        let scratch = Scratch("large")
+        let container = try Self.container(of: scratch, "image", files: 30)
         try await Self.with { fixture, disk in
-            let before = DiskGuard.space(of: disk)!.free
-            let container = ContainerSpec(root: .image(ImageSource(transport: .dockerArchive, path: "\(scratch.path)/image.tar", tag: nil)))
+            let before = DiskSpace(of: disk)!.free
             await #expect { try await fixture.engine.prepare(container) { _ in } } throws: { "\($0)".contains("is not brought in: the disk of") }
             // What is left of a layer, skopeo removes when it comes by again.
-            #expect(before - DiskGuard.space(of: disk)!.free < 400 << 20)
+            #expect(before - DiskSpace(of: disk)!.free < 400 << 20)
             #expect(HostFile.names(in: "\(disk)/state/images/unpacking").isEmpty)
         }
     }
 
-    @Test func thoseThatGrewMostAreGuilty() throws {
+    @Test func theLargestGrowthsAreChosen() throws {
         func run(_ number: UInt32) -> RunID { RunID(now: WallClock.now(), random: number) }
         let (a, b, c) = (run(1), run(2), run(3))
         let mib: Int64 = 1 << 20
-        #expect(DiskGuard.guilty([:]) == [])
-        #expect(DiskGuard.guilty([a: 0, b: -5 * mib]) == [])
-        #expect(DiskGuard.guilty([a: 100_000]) == [], "too little to tell")
-        #expect(DiskGuard.guilty([a: 100 * mib, b: 10 * mib, c: 0]) == [a])
-        #expect(DiskGuard.guilty([a: 100 * mib, b: 90 * mib, c: 80 * mib]) == [a, b])
-        #expect(DiskGuard.guilty([a: 50 * mib, b: 50 * mib]) == [a, b])
+        #expect(DiskUse.largestGrowths([:]) == [])
+        #expect(DiskUse.largestGrowths([a: 0, b: -5 * mib]) == [])
+        #expect(DiskUse.largestGrowths([a: 100_000]) == [], "too little to tell")
+        #expect(DiskUse.largestGrowths([a: 100 * mib, b: 10 * mib, c: 0]) == [a])
+        #expect(DiskUse.largestGrowths([a: 100 * mib, b: 90 * mib, c: 80 * mib]) == [a, b])
+        #expect(DiskUse.largestGrowths([a: 50 * mib, b: 50 * mib]) == [a, b])
     }
 }

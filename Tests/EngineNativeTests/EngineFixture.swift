@@ -88,6 +88,37 @@ final class EngineFixture: Sendable {
         return container
     }
 
+    /// Runs a script on the host.
+    ///
+    /// - Returns: its exit code
+    static func shellOnHost(_ script: String) -> Int32 {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", script]
+        process.standardError = FileHandle.nullDevice
+        guard (try? process.run()) != nil else { return -1 }
+        process.waitUntilExit()
+        return process.terminationStatus
+    }
+
+    /// A fixture whose state is on a new ext4 of its own.
+    ///
+    /// - Parameters:
+    ///   - size: of the disk, as truncate(1) takes it
+    ///   - features: for mkfs.ext4
+    ///   - options: for mount
+    static func withDisk(
+        size: String, features: String = "-m 0", options: String = "", _ body: (_ fixture: EngineFixture, _ disk: String) async throws -> Void
+    ) async throws {
+        let scratch = Scratch("disk")
+        let disk = "\(scratch.path)/mnt"
+        let image = "\(scratch.path)/image"
+        try #require(
+            shellOnHost("truncate -s \(size) \(image) && mkfs.ext4 -q \(features) \(image) && mkdir \(disk) && mount -o loop\(options) \(image) \(disk)") == 0)
+        defer { _ = shellOnHost("umount \(disk) || umount -l \(disk)") }
+        try await with(paths: EnginePaths(state: "\(disk)/state", runtime: "\(scratch.path)/run", shim: Requirement.shim)) { try await body($0, disk) }
+    }
+
     /// A fixture for the time of a body; afterwards nothing of it may be left.
     static func with(shim: String = Requirement.shim, paths: EnginePaths? = nil, _ body: (EngineFixture) async throws -> Void) async throws {
         let fixture = try EngineFixture(shim: shim, paths: paths)

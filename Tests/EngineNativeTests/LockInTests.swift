@@ -123,27 +123,12 @@ struct LockInTests {
     /// Whether this kernel has project quotas of ext4: not every one that tests run on has.
     static let hasQuotas: Bool = {
         let text = (try? HostFile.text("/proc/filesystems")) ?? ""
-        return text.contains("ext4") && (HostFile.exists("/lib/modules") && run("modprobe quota_v2 && grep -q quota_v2 /proc/modules") == 0)
+        return text.contains("ext4")
+            && (HostFile.exists("/lib/modules") && EngineFixture.shellOnHost("modprobe quota_v2 && grep -q quota_v2 /proc/modules") == 0)
     }()
 
-    static func run(_ script: String) -> Int32 {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = ["-c", script]
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return -1 }
-        process.waitUntilExit()
-        return process.terminationStatus
-    }
-
     @Test(.enabled(if: LockInTests.hasQuotas, "needs project quotas of ext4")) func aWritableLayerTakesWhatItMay() async throws {
-        let disk = Scratch("quota")
-        let mount = "\(disk.path)/mnt"
-        let made =
-            "truncate -s 300M \(disk.path)/image && mkfs.ext4 -q -O project,quota -E quotatype=prjquota \(disk.path)/image && mkdir \(mount) && mount -o loop,prjquota \(disk.path)/image \(mount)"
-        try #require(Self.run(made) == 0)
-        defer { _ = Self.run("umount \(mount) || umount -l \(mount)") }
-        try await EngineFixture.with(paths: EnginePaths(state: "\(mount)/state", runtime: "\(disk.path)/run", shim: Requirement.shim)) { fixture in
+        try await EngineFixture.withDisk(size: "300M", features: "-O project,quota -E quotatype=prjquota", options: ",prjquota") { fixture, _ in
             let fill = "head -c 100000000 /dev/zero > /big; stat -c %s /big"
             let small = try await fixture.run(EngineFixture.shell(fill) { $0.writableLayerBytes = 20 << 20 })
             let size = small.output.split(separator: "\n").last.flatMap { Int64($0) } ?? 0

@@ -206,8 +206,9 @@ struct MountSourceTests {
         }
     }
 
-    /// Nor can a container make directories count as its own by a link, and have the mounts of others refused.
-    @Test func aLinkOfAContainerMakesNothingItsOwn() async throws {
+    /// A container that replaces its directory by a link does not make the link's target count as writable: the mounts of other
+    /// containers would be refused.
+    @Test func aLinkThatAContainerMadeAddsNoWritableDirectory() async throws {
         try await EngineFixture.with { fixture in
             let path = fixture.scratch.path
             fixture.scratch.write("data/sub/inside", "")
@@ -224,9 +225,9 @@ struct MountSourceTests {
         }
     }
 
-    /// A directory stays what a container can write to while it runs, whatever its name comes to mean, and one that containers
-    /// could write to stays so after a restart.
-    @Test func whatAContainerWasGivenIsKnownWhileItRunsAndAfterwards() async throws {
+    /// The directory that a live container was given counts as writable when a link in its path is changed, and after a restart; a
+    /// path that a recipe named does so for good.
+    @Test func writableDirectoriesAreKnownAfterALinkChangesAndAfterARestart() async throws {
         try await EngineFixture.with { fixture in
             let path = fixture.scratch.path
             fixture.scratch.write("v1/x", "")
@@ -261,8 +262,8 @@ struct MountSourceTests {
         }
     }
 
-    /// What covers Berth's own files could be taken away with SYS_ADMIN, so it is not mounted at all there.
-    @Test func whoCouldUncoverBerthsOwnFilesIsRefused() async throws {
+    /// With SYS_ADMIN a cover over Berth's own files could be unmounted: such a mount is refused, and `rootfs: host` needs no cover.
+    @Test func aContainerWithSysAdminCannotUncoverBerthsOwnFiles() async throws {
         try await EngineFixture.with { fixture in
             let all = Set(Capability.allCases.filter { fixture.engine.hostCapabilities >> UInt64($0.number) & 1 == 1 })
             for capability in ["SYS_ADMIN", "ALL"] {
@@ -282,11 +283,11 @@ struct MountSourceTests {
     }
 
     /// A plain user can write to a volume that is new: it has the owner of the image's directory at its place, or is the user's.
-    @Test func aNewVolumeIsItsUsersToWrite() async throws {
+    @Test func aPlainUserCanWriteToItsNewVolume() async throws {
         try await EngineFixture.with { fixture in
             let root = "\(fixture.scratch.path)/image"
             try #require(
-                LockInTests.run(
+                EngineFixture.shellOnHost(
                     "mkdir -p \(root)/bin \(root)/lib/state \(root)/plain && cp $(command -v busybox) \(root)/bin/sh && chown 33:34 \(root)/lib/state && chmod 2770 \(root)/lib/state"
                 ) == 0)
             func look(_ volume: String, _ target: String, user: String) async throws -> String {
@@ -298,7 +299,7 @@ struct MountSourceTests {
                 return try await fixture.run(container).output
             }
             #expect(try await look("a", "/srv/data", user: "1000:1000") == "1000:1000 755\nwrote")
-            // Whose it is, it stays, although it is empty again.
+            // It keeps its owner when it is empty again.
             #expect(try await look("a", "/srv/data", user: "1001:1001").hasPrefix("1000:1000 755"))
             #expect(try await look("b", "/lib/state", user: "33:34") == "33:34 2770\nwrote")
             #expect(try await look("c", "/plain", user: "1000").hasPrefix("0:0 755"))

@@ -8,8 +8,10 @@ import WorkloadModel
 @Suite struct CrashSweepTests {
     static let start = Make.time("2026-01-01T00:00:00Z")
 
-    static func world() -> World {
+    /// - Parameter stopTakes: how long a container takes to end after it was told to
+    static func world(stopTakes: Duration = .zero) -> World {
         var world = World(at: start)
+        world.stopTakes = stopTakes
         world.script = { request, _ in
             switch request.workload.name.description {
             case "flaky": (.seconds(5), .exited(code: request.attempt == 1 ? 1 : 0))
@@ -84,6 +86,22 @@ import WorkloadModel
         }
     }
 
+    /// How many steps a scenario has where stops take five seconds.
+    private static func steps(_ scenario: (inout World) -> Void) -> Int {
+        var world = world(stopTakes: .seconds(5))
+        scenario(&world)
+        return world.steps
+    }
+
+    /// The world of such a scenario, whose daemon died before one of its steps.
+    private static func dying(before step: Int, _ scenario: (inout World) -> Void) -> World {
+        var world = world(stopTakes: .seconds(5))
+        world.stepsUntilCrash = step
+        scenario(&world)
+        world.stepsUntilCrash = nil
+        return world
+    }
+
     /// A restart by hand that is on disk happens, although the daemon is away while the old container takes its time to end.
     @Test(arguments: [RestartPolicy.no, .onFailure(limit: nil), .always]) func aRestartIsNotForgottenWhereverItDies(policy: RestartPolicy) {
         func scenario(_ world: inout World) {
@@ -92,20 +110,10 @@ import WorkloadModel
             world.take(.restart(Make.id("web"), actor: "test"))
             world.run(until: Self.start + .seconds(62))
         }
-        func world() -> World {
-            var world = Self.world()
-            world.stopTakes = .seconds(5)
-            return world
-        }
-        var whole = world()
-        scenario(&whole)
-        for step in 0..<whole.steps {
+        for step in 0..<Self.steps(scenario) {
             for down in [Duration.seconds(1), .seconds(30)] {
                 for newBoot in [false, true] {
-                    var world = world()
-                    world.stepsUntilCrash = step
-                    scenario(&world)
-                    world.stepsUntilCrash = nil
+                    var world = Self.dying(before: step, scenario)
                     let isOnDisk = world.events.contains { $0.kind == "restarted" }
                     let before = world.starts.count
                     world.restart(after: down, newBoot: newBoot)
@@ -128,19 +136,9 @@ import WorkloadModel
             world.take(.stop(Make.id("long"), actor: "test"))
             world.run(until: Self.start + .seconds(2))
         }
-        func world() -> World {
-            var world = Self.world()
-            world.stopTakes = .seconds(5)
-            return world
-        }
-        var whole = world()
-        scenario(&whole)
-        for step in 0..<whole.steps {
+        for step in 0..<Self.steps(scenario) {
             for down in [Duration.zero, .seconds(30)] {
-                var world = world()
-                world.stepsUntilCrash = step
-                scenario(&world)
-                world.stepsUntilCrash = nil
+                var world = Self.dying(before: step, scenario)
                 let isOnDisk = world.events.contains { $0.kind == "stopped" }
                 let hadStarted = !world.starts.isEmpty
                 world.restart(after: down)

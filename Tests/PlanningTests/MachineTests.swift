@@ -39,8 +39,9 @@ import WorkloadModel
         #expect(machine.statuses.map(\.state) == ["stopped", "paused", "running"])
     }
 
-    /// What becomes a service from a job, or a job from a service, waits for the end of what it was; over a restart, too.
-    @Test(arguments: [nil, 1, 30] as [Int?], [false, true]) func whatChangesItsKindNeverRunsTwice(away: Int?, toService: Bool) {
+    /// A job that becomes a service, or a service that becomes a job, starts when the last run of the other kind has ended; across a
+    /// restart, too.
+    @Test(arguments: [nil, 1, 30] as [Int?], [false, true]) func aWorkloadThatChangesItsKindNeverRunsTwice(away: Int?, toService: Bool) {
         var world = World(at: Self.start)
         world.script = { _, _ in (.seconds(100_000), .exited(code: 0)) }
         world.stopTakes = .seconds(5)
@@ -63,7 +64,7 @@ import WorkloadModel
     }
 
     /// A recipe that could not be read at a start, then a reboot, then `up`: what was on is on again.
-    @Test func whatRestedOverARebootIsStartedByUp() {
+    @Test func upStartsAServiceWhoseRecipeWasUnreadableAcrossAReboot() {
         var world = World(at: Self.start)
         world.script = { _, _ in (.seconds(100_000), .exited(code: 0)) }
         let recipe = Make.recipe(Make.service("web", .always), Make.service("off", .always))
@@ -81,15 +82,15 @@ import WorkloadModel
         #expect(machine.statuses.map(\.state) == ["stopped", "starting"])
     }
 
-    /// A due time that finds the run before it frozen for the disk is not said to be late by its own fault.
+    /// A due time that is skipped because the run before it is frozen has the reason `disk full`.
     @Test func aDueTimeThatFindsAFrozenRunSaysSo() {
         var world = World(at: Self.start)
         world.script = { _, _ in (.seconds(9000), .exited(code: 0)) }
         world.take(.apply(Make.recipe(Make.job("j", JobPolicy(schedule: Make.schedule("0 * * * *")))), explicit: true, actor: "t"))
         world.run(until: Self.start + .seconds(3700))
-        world.take(.held(Set(world.containers.keys)))
+        world.take(.frozen(Set(world.containers.keys)))
         world.run(until: Self.start + .seconds(7300))
-        world.take(.held([]))
+        world.take(.frozen([]))
         world.run(until: Self.start + .seconds(10_900))
         #expect(Self.rows(world, "j") == ["2026-01-01T01:00 ran 1", "2026-01-01T02:00 skipped disk full 1", "2026-01-01T03:00 skipped overlap 1"])
     }

@@ -65,7 +65,7 @@ public final class ScriptedEngine: ContainerEngine {
     public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) {}
 
     public var notices: [String] { [] }
-    public var suspensions: AsyncStream<Set<RunID>> { AsyncStream { $0.finish() } }
+    public var frozenRuns: AsyncStream<Set<RunID>> { AsyncStream { $0.finish() } }
 
     public func share(_ containers: [ContainerSpec]) async {}
 

@@ -80,9 +80,9 @@ struct ImportOptions: ParsableArguments {
         }
         for line in result.lines { report(line) }
         let comments = result.lines.count { $0.verdict == .comment("a comment") }
-        if comments > 0, !quiet { Terminal.warn(Terminal.paint("# \(comments) comments are kept", .grey)) }
+        if comments > 0, !quiet { Terminal.warn(Terminal.paint("# \(Show.count(comments, "comment")) kept", .grey)) }
         let left = result.lines.count { line in if case .left = line.verdict { true } else { false } }
-        Terminal.warn("\(result.jobs) job\(result.jobs == 1 ? "" : "s")\(left == 0 ? "" : "; \(left) thing\(left == 1 ? "" : "s") not carried over")")
+        Terminal.warn(Show.count(result.jobs, "job") + (left == 0 ? "" : "; \(Show.count(left, "thing")) not carried over"))
         if left > 0 { throw ExitCode(1) }
     }
 

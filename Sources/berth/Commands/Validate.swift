@@ -21,9 +21,8 @@ struct Validate: AsyncParsableCommand {
             if json {
                 try Terminal.print(json: answer)
             } else {
-                Terminal.say(
-                    "\(try recipe.path()): good: project \(answer.project), \(answer.services) service\(answer.services == 1 ? "" : "s"), \(answer.jobs) job\(answer.jobs == 1 ? "" : "s")"
-                )
+                let counts = "\(Show.count(answer.services, "service")), \(Show.count(answer.jobs, "job"))"
+                Terminal.say("\(try recipe.path()): good: project \(answer.project), \(counts)")
             }
         }
     }

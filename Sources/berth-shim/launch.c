@@ -1,4 +1,4 @@
-/* The birth of a container, from the shim's side: the sources of its mounts, the clone into its namespaces, its report. */
+/* Starts a container, on the shim's side: the sources of its mounts, the clone into its namespaces, the report of its first process. */
 #define _GNU_SOURCE
 #include "run.h"
 
@@ -28,13 +28,13 @@ static int enter_layers(const struct shim *shim, struct error *err)
 }
 
 /* Descriptors of the host's directories are the child's business only. */
-void birth_let_go_of_sources(struct shim *shim)
+void launch_let_go_of_sources(struct shim *shim)
 {
     for (size_t i = 0; shim->descriptors && i < shim->spec.descriptors; i++) shut(&shim->descriptors[i]);
     for (size_t i = 0; shim->trees && i < shim->spec.mount_count; i++) shut(&shim->trees[i]);
 }
 
-int birth_take_sources(struct shim *shim, struct error *err)
+int launch_take_sources(struct shim *shim, struct error *err)
 {
     shim->descriptors = calloc(shim->spec.descriptors + 1, sizeof *shim->descriptors);
     shim->trees = calloc(shim->spec.mount_count + 1, sizeof *shim->trees);
@@ -45,7 +45,7 @@ int birth_take_sources(struct shim *shim, struct error *err)
     return mounts_detach(&shim->spec, shim->descriptors, shim->trees, err);
 }
 
-int birth_clone(struct shim *shim, struct error *err)
+int launch_clone(struct shim *shim, struct error *err)
 {
     int ready[2], go[2], out[2], err_out[2], status[2];
     if (open_pipe(ready, err) < 0 || open_pipe(go, err) < 0 || open_pipe(out, err) < 0 || open_pipe(err_out, err) < 0 || open_pipe(status, err) < 0) return -1;
@@ -69,7 +69,7 @@ int birth_clone(struct shim *shim, struct error *err)
     }
     int saved = errno;
     if (chdir("/") < 0) fail(err, errno, "cannot leave the layers' directory");
-    birth_let_go_of_sources(shim);
+    launch_let_go_of_sources(shim);
     fcntl(status[0], F_SETFL, O_NONBLOCK);
     if (cgroup >= 0) close(cgroup);
     close(ready[1]);
@@ -88,7 +88,7 @@ int birth_clone(struct shim *shim, struct error *err)
 }
 
 /* Reads the child's report: "R" is ready, "E..." a sentence, end of file a silent death (or, after go, a good exec). */
-int birth_report(struct shim *shim, bool expect_ready, struct error *err)
+int launch_report(struct shim *shim, bool expect_ready, struct error *err)
 {
     char text[ERROR_MAX + 1];
     size_t used = 0;
