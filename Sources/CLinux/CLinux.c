@@ -19,6 +19,7 @@
 #include <sys/vfs.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -28,10 +29,23 @@ int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); 
 
 int clinux_open_place(int directory, const char *name, int flags) { return openat(directory, name, O_PATH | O_CLOEXEC | flags); }
 
-int clinux_is_overlay(const char *path)
+int clinux_look(int directory, const char *name, int flags, struct clinux_file *file)
+{
+    struct statx info;
+    if (statx(directory, name, flags | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_MNT_ID, &info) < 0) return -1;
+    *file = (struct clinux_file){ makedev(info.stx_dev_major, info.stx_dev_minor), info.stx_ino, info.stx_mnt_id, info.stx_blocks, info.stx_mode, info.stx_nlink };
+    return 0;
+}
+
+int clinux_allocate(int fd, int64_t bytes)
 {
     struct statfs info;
-    return statfs(path, &info) == 0 && info.f_type == OVERLAYFS_SUPER_MAGIC;
+    if (fstatfs(fd, &info) < 0) return -1;
+    if (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    return fallocate(fd, 0, 0, bytes);
 }
 
 int clinux_sealed_file(const char *name, const void *bytes, size_t size)

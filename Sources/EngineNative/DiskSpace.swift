@@ -17,3 +17,31 @@ struct DiskSpace {
     /// quarter.
     var usualFloor: Int64 { min(total / 4, max(128 << 20, min(1 << 30, total / 20))) }
 }
+
+/// The free space at which things happen, in bytes. What the reserve holds counts as free.
+struct DiskLimits {
+    /// Below it, containers that grow are frozen.
+    let floor: Int64
+    /// Kept back by a file.
+    let reserve: Int64
+
+    /// - Parameter floor: at most half of the disk
+    init(_ space: DiskSpace, floor: Int64?) {
+        self.floor = min(space.total / 2, floor ?? space.usualFloor)
+        reserve = min(self.floor / 2, 64 << 20)
+    }
+
+    /// So much of the reserve is given back at a time: a launch needs it. With less in all nothing is launched.
+    var portion: Int64 { reserve / 16 }
+    /// Below it, all containers are frozen while it is looked who takes the space; about so much is left when only the reserve is.
+    var pressing: Int64 { floor / 2 + reserve / 4 }
+    /// Below it, containers that are told to end are frozen as well.
+    var last: Int64 { floor / 4 }
+    /// Above it, frozen containers go on.
+    var enough: Int64 { floor + floor / 4 }
+    /// Below it, containers are measured from time to time, to compare with.
+    var roomy: Int64 {
+        let (result, overflow) = floor.multipliedReportingOverflow(by: 256)
+        return overflow ? .max : result
+    }
+}

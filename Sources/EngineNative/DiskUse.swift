@@ -8,62 +8,84 @@ struct DiskUse {
     /// What lies below a path.
     struct Tree {
         var bytes: Int64 = 0
-        /// Whether all of its files were counted; of very many only some are.
+        /// Whether all of its files were counted; of very many, or in very deep directories, only some are.
         var isWhole = true
     }
 
     /// What a run's processes do.
     struct Activity {
-        /// Bytes of files that they hold open and that have been removed.
+        /// Bytes of files that they hold open or mapped and that have been removed.
         var unnamed: Int64 = 0
         /// Bytes that they ever wrote (`write_bytes` of `/proc/PID/io`), whether they are still there or not.
         var written: Int64 = 0
     }
 
-    private let paths: [RunID: [String]]
-    private let trees: [String: Tree]
-    private let activities: [RunID: Activity]
+    private var paths: [RunID: [String]]
+    private var trees: [String: Tree]
+    private var activities: [RunID: Activity]
 
-    /// Entries of directories that are counted for one path, and for all of them.
-    private static let most = (path: 200_000, all: 1_000_000)
+    /// Entries of directories that are counted in all, and at least for one path.
+    private static let most = (all: 1_000_000, path: 20_000)
+    /// Directories in one another that are looked into; each is held open meanwhile.
+    private static let deepest = 200
 
     /// Measures runs.
     ///
     /// - Parameters:
     ///   - paths: where each run can write: its layer first, then other directories and files; links in them are not followed
     ///   - device: the disk's; what lies on others does not count
+    ///   - deadline: what is not counted until then is left out
     ///   - processes: a run's
-    init(_ paths: [RunID: [String]], on device: UInt, processes: (RunID) -> [pid_t]) {
+    init(_ paths: [RunID: [String]], on device: UInt, until deadline: ContinuousClock.Instant, processes: (RunID) -> [pid_t]) {
         self.paths = paths
-        var left = DiskUse.most.all
-        // A path of several runs is measured once.
-        trees = Set(paths.values.joined()).sorted().reduce(into: [:]) { $0[$1] = DiskUse.tree($1, device, &left) }
+        // A path of several runs is measured once. Each has its share of the entries, so that one of very many costs only itself.
+        let all = Set(paths.values.joined()).sorted()
+        let share = max(DiskUse.most.path, DiskUse.most.all / max(1, all.count))
+        trees = all.reduce(into: [:]) { $0[$1] = DiskUse.tree($1, device, most: share, until: deadline) }
         activities = paths.keys.reduce(into: [:]) { $0[$1] = DiskUse.activity(processes($1), device) }
     }
 
-    /// How much more each run takes than at an earlier measurement.
+    /// Adds a run that began after this measurement.
     ///
-    /// The growth of a path that several runs can write to is shared out in proportion to what they wrote meanwhile.
+    /// - Parameter empty: its paths in which nothing was
+    mutating func add(_ run: RunID, paths: [String], empty: [String]) {
+        self.paths[run] = paths
+        activities[run] = Activity()
+        for path in empty where trees[path] == nil { trees[path] = Tree() }
+    }
+
+    /// Whether each path was measured.
+    func knows(_ paths: some Sequence<String>) -> Bool { paths.allSatisfy { trees[$0] != nil } }
+
+    /// Takes over what another measurement knows of runs and this one does not.
+    mutating func complete(from other: DiskUse, for runs: [RunID: [String]]) {
+        for (run, paths) in runs {
+            self.paths[run] = paths
+            if activities[run] == nil { activities[run] = other.activities[run] }
+            for path in paths where trees[path] == nil { trees[path] = other.trees[path] }
+        }
+    }
+
+    /// How much more each run takes than at an earlier measurement, in bytes; only what is certain.
+    ///
+    /// Nothing is said of paths that were not measured then, or not as a whole. The growth of a path that several runs can write to is
+    /// shared out in proportion to what they wrote meanwhile, unless that is less than half of it: who took the space without
+    /// writing, as by fallocate(2), cannot be told.
     func growth(since earlier: DiskUse) -> [RunID: Int64] {
-        let written = activities.mapValues(\.written).merging(earlier.activities.mapValues { -$0.written }) { $0 + $1 }
+        let written = activities.merging(earlier.activities) { Activity(unnamed: 0, written: max(0, $0.written - $1.written)) }.mapValues(\.written)
         var growth = activities.mapValues(\.unnamed).merging(earlier.activities.mapValues { -$0.unnamed }) { $0 + $1 }
         var sharers: [String: [RunID]] = [:]
         for (run, list) in paths { for path in Set(list) { sharers[path, default: []].append(run) } }
         for (path, runs) in sharers {
-            let now = trees[path] ?? Tree()
-            // A run's own layer begins empty. What another path held before it was first measured is not known.
-            let isLayer = runs.count == 1 && paths[runs[0]]?.first == path
-            guard let before = earlier.trees[path] ?? (isLayer ? Tree() : nil), now.isWhole, before.isWhole else {
-                // Its growth is not known, so what a run wrote is taken for it.
-                for run in runs { growth[run] = max(growth[run] ?? 0, written[run] ?? 0) }
+            guard let now = trees[path], let before = earlier.trees[path], now.isWhole, before.isWhole else { continue }
+            let grown = now.bytes - before.bytes
+            if runs.count == 1 {
+                growth[runs[0], default: 0] += grown
                 continue
             }
-            let grown = now.bytes - before.bytes
-            let all = runs.reduce(0) { $0 + max(0, written[$1] ?? 0) }
-            for run in runs {
-                let share = runs.count == 1 ? 1 : all > 0 ? Double(max(0, written[run] ?? 0)) / Double(all) : 1 / Double(runs.count)
-                growth[run, default: 0] += Int64(Double(grown) * share)
-            }
+            let all = runs.reduce(0) { $0 + (written[$1] ?? 0) }
+            guard grown > 0, all >= grown / 2 else { continue }
+            for run in runs { growth[run, default: 0] += Int64(Double(grown) * Double(written[run] ?? 0) / Double(all)) }
         }
         return growth.filter { paths[$0.key] != nil }
     }
@@ -81,39 +103,47 @@ struct DiskUse {
         return found
     }
 
-    static func tree(_ path: String, _ device: UInt, _ leftOfAll: inout Int) -> Tree {
+    /// Counts the blocks of all files below a path, on one disk.
+    static func tree(_ path: String, _ device: UInt, most: Int, until deadline: ContinuousClock.Instant) -> Tree {
         var tree = Tree()
-        var info = stat()
-        guard lstat(path, &info) == 0, UInt(info.st_dev) == device else { return tree }
-        tree.bytes += Int64(info.st_blocks) * 512
-        guard info.st_mode & S_IFMT == S_IFDIR else { return tree }
-        let allowed = min(most.path, leftOfAll)
-        var left = allowed
-        defer { leftOfAll -= allowed - max(0, left) }
-        var pending = [open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)]
-        while let fd = pending.popLast() {
-            guard fd >= 0 else { continue }
-            guard let stream = fdopendir(fd) else {
-                close(fd)
+        var file = clinux_file()
+        guard clinux_look(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &file) == 0, UInt(file.device) == device else { return tree }
+        tree.bytes += Int64(file.blocks) * 512
+        guard file.mode & S_IFMT == S_IFDIR else { return tree }
+        var left = most
+        // One branch after the other, so that only the directories above are open.
+        var open: [OpaquePointer] = []
+        defer { for stream in open { closedir(stream) } }
+        func enter(_ fd: Int32) {
+            guard fd >= 0 else { return }
+            if let stream = fdopendir(fd) { open.append(stream) } else { close(fd) }
+        }
+        enter(Glibc.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
+        while let stream = open.last {
+            guard left > 0, left % 1024 != 0 || ContinuousClock.now < deadline else {
+                tree.isWhole = false
+                break
+            }
+            guard let entry = readdir(stream) else {
+                closedir(stream)
+                open.removeLast()
                 continue
             }
-            defer { closedir(stream) }
-            while left > 0, let entry = readdir(stream) {
-                let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
-                if name == "." || name == ".." { continue }
-                left -= 1
-                guard fstatat(dirfd(stream), name, &info, AT_SYMLINK_NOFOLLOW) == 0, UInt(info.st_dev) == device else { continue }
-                tree.bytes += Int64(info.st_blocks) * 512
-                guard info.st_mode & S_IFMT == S_IFDIR else { continue }
-                // Each pending directory is open; with more of them than this, the rest is not counted.
-                guard pending.count < 256 else {
-                    left = 0
-                    break
+            left -= 1
+            withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { name in
+                    if strcmp(name, ".") == 0 || strcmp(name, "..") == 0 { return }
+                    guard clinux_look(dirfd(stream), name, AT_SYMLINK_NOFOLLOW, &file) == 0, UInt(file.device) == device else { return }
+                    tree.bytes += Int64(file.blocks) * 512
+                    guard file.mode & S_IFMT == S_IFDIR else { return }
+                    if open.count < deepest {
+                        enter(openat(dirfd(stream), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
+                    } else {
+                        tree.isWhole = false
+                    }
                 }
-                pending.append(openat(dirfd(stream), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
             }
         }
-        tree.isWhole = left > 0
         return tree
     }
 
@@ -124,15 +154,29 @@ struct DiskUse {
             if let text = try? HostFile.text("/proc/\(process)/io", limit: 4096) {
                 for line in text.split(separator: "\n") where line.hasPrefix("write_bytes: ") { activity.written += Int64(line.dropFirst(13)) ?? 0 }
             }
-            for name in HostFile.names(in: "/proc/\(process)/fd") {
-                let path = "/proc/\(process)/fd/\(name)"
-                var info = stat()
-                guard stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFREG, info.st_nlink == 0 else { continue }
-                // For files of a container's own layer the kernel gives the overlay's device, not the disk's.
-                guard seen.insert(FileIdentity(info)).inserted, UInt(info.st_dev) == device || clinux_is_overlay(path) != 0 else { continue }
-                activity.unnamed += Int64(info.st_blocks) * 512
+            // Files of a container's own layer have the overlay's device or another one, never the disk's.
+            var root = clinux_file()
+            guard clinux_look(AT_FDCWD, "/proc/\(process)/root", 0, &root) == 0 else { continue }
+            for path in openFiles(process) + mappedFiles(process) {
+                var file = clinux_file()
+                guard clinux_look(AT_FDCWD, path, 0, &file) == 0, file.mode & S_IFMT == S_IFREG, file.links == 0 else { continue }
+                guard UInt(file.device) == device || file.mount == root.mount else { continue }
+                guard seen.insert(FileIdentity(device: UInt(file.device), inode: UInt(file.inode))).inserted else { continue }
+                activity.unnamed += Int64(file.blocks) * 512
             }
         }
         return activity
+    }
+
+    private static func openFiles(_ process: pid_t) -> [String] { HostFile.names(in: "/proc/\(process)/fd").map { "/proc/\(process)/fd/\($0)" } }
+
+    /// Files without a name that a process has mapped, and may not hold open.
+    private static func mappedFiles(_ process: pid_t) -> [String] {
+        guard let text = try? HostFile.text("/proc/\(process)/maps", limit: 16 << 20) else { return [] }
+        return text.split(separator: "\n").filter { $0.hasSuffix(" (deleted)") }.compactMap { line in
+            // The file's range is called as here, but without leading zeros.
+            guard let range = line.split(separator: " ").first else { return nil }
+            return "/proc/\(process)/map_files/" + range.split(separator: "-").map { $0.drop { $0 == "0" } }.joined(separator: "-")
+        }
     }
 }

@@ -56,10 +56,12 @@ struct FileIdentity: Hashable, Sendable, Codable {
     let device: UInt
     let inode: UInt
 
-    init(_ info: stat) {
-        device = UInt(info.st_dev)
-        inode = UInt(info.st_ino)
+    init(device: UInt, inode: UInt) {
+        self.device = device
+        self.inode = inode
     }
+
+    init(_ info: stat) { self.init(device: UInt(info.st_dev), inode: UInt(info.st_ino)) }
 
     /// Of what a path names now; `nil` when there is nothing.
     init?(path: String) {

@@ -24,6 +24,7 @@ extension NativeEngine {
         }
         var note = RunNote(workload: run.workload.description)
         note.paths = ["\(paths.scratch)/\(run.id)/upper", paths.logs(run.workload)]
+        note.empty = [note.paths[0]]
         try addMounts(run, &spec, &note, mounts, writable)
         return note
     }
@@ -85,7 +86,10 @@ extension NativeEngine {
                     try HostFile.makeDirectory(path, mode: 0o755)
                 } catch { throw .sandbox("\(error)") }
                 if !mount.readOnly {
-                    if HostFile.isEmptyDirectory(path) { flags.insert(.fresh) }
+                    if HostFile.isEmptyDirectory(path) {
+                        flags.insert(.fresh)
+                        note.empty.append(path)
+                    }
                     note.paths.append(path)
                 }
                 try spec.addBind(try .own(path), mount.target, flags)

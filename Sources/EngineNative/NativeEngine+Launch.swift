@@ -20,7 +20,13 @@ extension NativeEngine {
         let filter = container.privileged ? [] : try await filters.filter(capabilities: capabilities, options)
         let result: Result<Timestamp, EngineError> = await withCheckedContinuation { continuation in
             launches.addOperation { [self] in
-                continuation.resume(returning: Result { () throws(EngineError) in try start(run, image, filter, capabilities) })
+                continuation.resume(
+                    returning: Result { () throws(EngineError) in
+                        do throws(EngineError) { return try start(run, image, filter, capabilities) } catch {
+                            guard disk.makeRoom() else { throw error }
+                            return try start(run, image, filter, capabilities)
+                        }
+                    })
             }
         }
         let imageName: String? = if case .image(let source) = container.root, let image { "\(source)@sha256:\(image.id)" } else { nil }
@@ -51,7 +57,7 @@ extension NativeEngine {
             // Before the run can begin: its end removes it from both again.
             try directory.keep(note)
             shared.began(run.id, note.writable)
-            disk.add(run.id, workload: note.workload, paths: note.paths)
+            disk.add(run.id, workload: note.workload, paths: note.paths, empty: note.empty)
             return try startShim(run.id, spec)
         } catch {
             forget(run.id)

@@ -31,6 +31,9 @@ struct RunDirectory {
         return Timestamp(milliseconds: (Int64(text) ?? 0) / 1_000_000)
     }
 
+    /// Whether its shim has begun to stop it, because it was told to or the run's time is over.
+    var isStopping: Bool { HostFile.exists("\(path)/stopping") }
+
     /// How the run ended, as its shim wrote it; `nil` when there is no record. One that cannot be read is an end that
     /// nobody saw.
     func exitStatus(now: Timestamp) -> ExitStatus? {
@@ -126,19 +129,9 @@ enum HostProcess {
 
     /// The capabilities of this process, as the kernel's bit mask.
     static func permittedCapabilities() -> UInt64 {
-        mask("self", ["CapPrm:"])
-    }
-
-    /// Signals that wait for a process, as the kernel's bit mask; none when there is no such process.
-    static func pendingSignals(_ pid: pid_t) -> UInt64 { mask("\(pid)", ["SigPnd:", "ShdPnd:"]) }
-
-    /// The bits of some lines of /proc/PID/status together.
-    private static func mask(_ process: String, _ names: Set<String>) -> UInt64 {
-        let text = (try? HostFile.text("/proc/\(process)/status")) ?? ""
-        return text.split(separator: "\n").reduce(0) { mask, line in
-            guard names.contains(String(line.prefix(7))) else { return mask }
-            return mask | (UInt64(line.dropFirst(7).filter { !$0.isWhitespace }, radix: 16) ?? 0)
-        }
+        let text = (try? HostFile.text("/proc/self/status")) ?? ""
+        let line = text.split(separator: "\n").first { $0.hasPrefix("CapPrm:") }
+        return line.flatMap { UInt64($0.dropFirst(7).filter { !$0.isWhitespace }, radix: 16) } ?? 0
     }
 
     /// This boot of the host.

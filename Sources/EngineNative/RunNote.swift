@@ -8,6 +8,10 @@ struct RunNote: Codable {
     var writable: [WritablePlace] = []
     /// Directories and files on the state disk that the run can write to; its own layer first.
     var paths: [String] = []
+    /// Those of the paths in which nothing is when the run begins; not written down.
+    var empty: [String] = []
+
+    private enum CodingKeys: CodingKey { case workload, writable, paths }
 }
 
 extension RunDirectory {

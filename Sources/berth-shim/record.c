@@ -1,5 +1,5 @@
 /* The facts of a run, in its directory: `shim` (who runs it), `started` (user code may have run), `exit` (how it ended).
- * Each is written to a temporary file, synced and renamed, so that it is there whole or not at all. */
+ * Each is written to a temporary file, synced and renamed, so that it is there whole or not at all. `stopping` has no text. */
 #define _GNU_SOURCE
 #include "shim.h"
 
@@ -41,6 +41,14 @@ int record_started(const struct spec *spec, int64_t now_ns, struct error *err)
     char text[64];
     int length = snprintf(text, sizeof text, "%lld\n", (long long)now_ns);
     return put_file(spec->run_dir, "started", text, (size_t)length, err);
+}
+
+void record_stopping(const struct spec *spec)
+{
+    int dir = open(spec->run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = dir < 0 ? -1 : openat(dir, "stopping", O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0) close(fd);
+    if (dir >= 0) close(dir);
 }
 
 /* One line for the sentence: what would break the line becomes a space. */

@@ -94,7 +94,8 @@ static void reap(struct shim *shim)
 
 static void begin_stop(struct shim *shim, int number, int64_t grace_ms)
 {
-    /* A container that a v1 freezer or a user holds frozen could not react. */
+    /* First, so that the daemon lets a container that it holds frozen go on. */
+    record_stopping(&shim->spec);
     syscall(SYS_pidfd_send_signal, shim->pidfd, number, NULL, 0);
     int64_t at = now_boot_ms() + grace_ms;
     if (shim->kill_at == 0 || at < shim->kill_at) shim->kill_at = at > 0 ? at : 1;

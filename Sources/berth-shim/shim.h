@@ -249,6 +249,9 @@ struct ending {
 
 int record_facts(const struct spec *spec, pid_t container, struct error *err);
 int record_started(const struct spec *spec, int64_t now_ns, struct error *err);
+
+/* That a stop of the run has begun. */
+void record_stopping(const struct spec *spec);
 int record_exit(const struct spec *spec, const struct ending *ending, struct error *err);
 
 /* ---- the parent's loop (run.c) ---- */

@@ -39,6 +39,10 @@ struct DiskGuardTests {
         try #require(isFrozen(fixture, run), "\(fixture.engine.notices)")
     }
 
+    private static func size(_ disk: String, _ path: String) -> Int64 {
+        DiskUse.tree("\(disk)/\(path)", FileIdentity(path: disk)!.device, most: 100_000, until: .now + .seconds(10)).bytes
+    }
+
     private static func end(_ fixture: EngineFixture, _ runs: RunID...) async throws {
         for run in runs { await fixture.engine.stop(run) }
         for run in runs {
@@ -63,8 +67,7 @@ struct DiskGuardTests {
             let large = try await Self.launch(fixture, "head -c 90000000 /dev/zero > /old; echo ready; sleep 1000")
             let busy = try await Self.launch(fixture, "while :; do date > /now; sleep 0.1; done")
             for _ in 0..<400 {
-                var left = 1000
-                if DiskUse.tree("\(disk)/state/scratch/\(large)/upper", FileIdentity(path: disk)!.device, &left).bytes >= 90_000_000 { break }
+                if Self.size(disk, "state/scratch/\(large)/upper") >= 90_000_000 { break }
                 try await Task.sleep(for: .milliseconds(50))
             }
             let mounts = [
@@ -82,7 +85,7 @@ struct DiskGuardTests {
             try #require(EngineFixture.shellOnHost("head -c 8000000 /dev/zero > \(disk)/others") == 0)
             try await Task.sleep(for: .seconds(1))
             #expect(!fixture.engine.cgroups.isFrozen(neighbour) && !Self.isFrozen(fixture, neighbour), "\(fixture.engine.notices)")
-            #expect(DiskSpace(of: disk)!.free > 32 << 20)
+            #expect(fixture.engine.disk.space!.free > 64 << 20)
             try await Self.end(fixture, filler, busy, large, neighbour)
         }
     }
@@ -109,14 +112,23 @@ struct DiskGuardTests {
         }
     }
 
-    /// A signal that a container sent to itself before it was frozen does not thaw it.
-    @Test func aSignalThatWasPendingBeforeTheFreezeDoesNotThaw() async throws {
+    /// Signals of a container's own making thaw it not: those that it sent before it was frozen, and those of its timers.
+    @Test func aContainersOwnSignalsDoNotThawIt() async throws {
         try await Self.with { fixture, disk in
-            // Python blocks the signal and sends it to itself: it waits for ever.
-            let run = try await Self.launch(
-                fixture,
-                "exec python3 -c \"import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGUSR1]); os.kill(os.getpid(), signal.SIGUSR1); f = open('/big', 'wb', 0)\nwhile True: f.write(bytes(1000000))\""
-            )
+            // Blocked, the signals wait for ever.
+            let script = """
+                import ctypes, os, signal
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGUSR1])
+                os.kill(os.getpid(), signal.SIGUSR1)
+                class Event(ctypes.Structure): _fields_ = [("value", ctypes.c_void_p), ("signo", ctypes.c_int), ("notify", ctypes.c_int), ("rest", ctypes.c_char * 48)]
+                timer, libc = ctypes.c_void_p(), ctypes.CDLL(None)
+                assert libc.timer_create(1, ctypes.byref(Event(None, signal.SIGTERM, 0)), ctypes.byref(timer)) == 0
+                times = (ctypes.c_long * 4)(0, 200_000_000, 0, 200_000_000)
+                assert libc.timer_settime(timer, 0, times, None) == 0
+                f = open("/big", "wb", 0)
+                while True: f.write(bytes(1000000))
+                """
+            let run = try await Self.launch(fixture, "exec python3 -c '\(script)'")
             try await Self.waitUntilFrozen(fixture, run)
             let free = DiskSpace(of: disk)!.free
             try await Task.sleep(for: .seconds(2))
@@ -126,6 +138,110 @@ struct DiskGuardTests {
             _ = try await fixture.end(of: run)
             await fixture.engine.settle(run)
         }
+    }
+
+    /// A run that took all in one call is named, nobody else is frozen, and others are launched.
+    @Test(arguments: ["/big", "/v/big"]) func allThatIsTakenAtOnceLeavesRoomForLaunches(file: String) async throws {
+        try await Self.with { fixture, disk in
+            let volume = VolumeMount(source: .volume("v"), target: "/v", readOnly: false)
+            let busy = try await Self.launch(fixture, "i=0; while :; do i=$((i + 1)); head -c 10000 /dev/zero > /file.$i; sleep 0.05; done")
+            let filler = try await Self.launch(fixture, "sleep 1; fallocate -l 2G \(file); fallocate -l 400M \(file).2; sleep 1000") { $0.mounts = [volume] }
+            try await Self.waitUntilFrozen(fixture, filler)
+            #expect(!Self.isFrozen(fixture, busy) && !fixture.engine.cgroups.isFrozen(busy), "\(fixture.engine.notices)")
+            for _ in 0..<5 {
+                let (status, output, _) = try await fixture.run(EngineFixture.shell("echo here"))
+                #expect(status.ending == .exited(code: 0) && output == "here", "\(status)")
+            }
+            try await Self.end(fixture, filler, busy)
+        }
+    }
+
+    /// Space that goes in a way that cannot be measured is found by letting the runs go on in turns.
+    @Test(
+        arguments: [
+            // Of more files than are counted, and deeper than is looked.
+            "mkdir -p /m/d; cd /m/d; for i in $(seq 250); do mkdir d; cd d; done; i=0; while :; do i=$((i + 1)); fallocate -l 1M big.$i; sleep 0.005; done",
+            // In a place that others write to.
+            "i=0; while :; do i=$((i + 1)); fallocate -l 1M /m/big.$i; sleep 0.005; done",
+            // In files that are nowhere but on their way through a socket.
+            """
+            exec python3 -c '
+            import os, socket, time
+            pairs = []
+            while True:
+                f = os.open("/big", os.O_CREAT | os.O_RDWR); os.unlink("/big")
+                try: os.posix_fallocate(f, 0, 1 << 20)
+                except OSError: pass
+                pairs.append(socket.socketpair()); socket.send_fds(pairs[-1][0], [b"x"], [f]); os.close(f); time.sleep(0.005)
+            '
+            """,
+        ]) func whoCannotBeMeasuredIsFoundInTurns(script: String) async throws
+    {
+        try await Self.with { fixture, disk in
+            try HostFile.makeDirectories("\(disk)/data")
+            let mount = VolumeMount(source: .bind("\(disk)/data"), target: "/m", readOnly: false)
+            // Writes much, to the same place, and takes nothing.
+            let busy = try await Self.launch(fixture, "while :; do dd if=/dev/zero of=/m/same bs=1M count=8 conv=notrunc 2>/dev/null; sleep 0.2; done") {
+                $0.mounts = [mount]
+            }
+            let quiet = try await Self.launch(fixture, "while :; do date > /now; sleep 0.1; done")
+            let filler = try await Self.launch(fixture, script) { $0.mounts = [mount] }
+            try await Self.waitUntilFrozen(fixture, filler)
+            for innocent in [busy, quiet] {
+                #expect(!Self.isFrozen(fixture, innocent) && !fixture.engine.cgroups.isFrozen(innocent), "\(fixture.engine.notices)")
+            }
+            try await Self.end(fixture, filler, busy, quiet)
+        }
+    }
+
+    /// A run that is told to end and fills the disk in its grace period is frozen when there is hardly any space left, and ends with it.
+    @Test func aStopThatFillsTheDiskEndsWithItsGracePeriod() async throws {
+        try await Self.with { fixture, disk in
+            let run = try await Self.launch(fixture, "trap '' TERM; echo ready; while :; do head -c 1000000 /dev/zero >> /big; done")
+            try await Self.waitUntilFrozen(fixture, run)
+            await fixture.engine.stop(run)
+            let status = try await fixture.end(of: run)
+            #expect(status.killed && status.ending == .signaled(number: SIGKILL), "\(status)")
+            await fixture.engine.settle(run)
+        }
+    }
+
+    /// A daemon that ends leaves nothing frozen, also while it looks who takes the space.
+    @Test func nothingIsFrozenOnceTheDaemonEnds() async throws {
+        try await Self.with { fixture, disk in
+            let run = try await Self.launch(fixture, "\(Self.pour) > /big")
+            var others: [RunID] = []
+            for _ in 0..<5 { others.append(try await Self.launch(fixture, "sleep 1000")) }
+            for _ in 0..<2000 where DiskSpace(of: disk)!.free > 70 << 20 { try await Task.sleep(for: .milliseconds(2)) }
+            fixture.engine.thawAll()
+            for _ in 0..<50 {
+                #expect(!([run] + others).contains { fixture.engine.cgroups.isFrozen($0) })
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            for run in [run] + others { fixture.engine.cgroups.kill(run: run) }
+            for run in [run] + others {
+                _ = try await fixture.end(of: run)
+                await fixture.engine.settle(run)
+            }
+        }
+    }
+
+    /// Wide trees are counted as a whole; of deep ones it is known that something is missing.
+    @Test func treesAreCounted() throws {
+        let scratch = Scratch("trees")
+        let device = try #require(FileIdentity(path: scratch.path)).device
+        func tree(_ name: String, most: Int = 100_000) -> DiskUse.Tree {
+            DiskUse.tree("\(scratch.path)/\(name)", device, most: most, until: .now + .seconds(60))
+        }
+        try #require(
+            EngineFixture.shellOnHost(
+                "cd \(scratch.path) && mkdir wide && for i in $(seq 2000); do mkdir wide/$i; done && fallocate -l 1M wide/1999/f && fallocate -l 1M wide/7/f && ln -s /usr wide/link && mkdir deep && cd deep && for i in $(seq 300); do mkdir d; cd d; done && fallocate -l 1M f && truncate -s 1G \(scratch.path)/sparse"
+            ) == 0)
+        #expect(tree("wide").isWhole && tree("wide").bytes >= 2 << 20 && tree("wide").bytes < 20 << 20)
+        #expect(!tree("wide", most: 1000).isWhole)
+        #expect(!tree("deep").isWhole && tree("deep").bytes < 8 << 20)
+        #expect(tree("sparse").bytes < 1 << 20 && tree("missing").bytes == 0)
+        #expect(!DiskUse.tree("\(scratch.path)/wide", device, most: 100_000, until: .now - .seconds(1)).isWhole)
     }
 
     /// No run is frozen when a process of the host takes the space, and a run that an admin froze stays frozen.

@@ -13,8 +13,17 @@ int clinux_pidfd_open(pid_t pid);
 /* Opens what a name is, not its contents (O_PATH), relative to a directory; `flags` are more of open's. */
 int clinux_open_place(int directory, const char *name, int flags);
 
-/* Whether a path lies on an overlay file system. */
-int clinux_is_overlay(const char *path);
+/* What a file is and takes, as far as this host knows it without asking: a network server or a process that serves a file
+ * system may not answer. Mounts nothing. */
+struct clinux_file {
+    uint64_t device, inode, mount, blocks; /* blocks of 512 bytes */
+    uint32_t mode, links;
+};
+/* Relative to a directory; `flags` are more of statx's. */
+int clinux_look(int directory, const char *name, int flags, struct clinux_file *file);
+
+/* Gives a file so many bytes of the disk, without writing them; fails where the file system cannot, or keeps files in memory. */
+int clinux_allocate(int fd, int64_t bytes);
 
 /* A file in memory with these bytes, that nobody can change or grow any more. */
 int clinux_sealed_file(const char *name, const void *bytes, size_t size);
