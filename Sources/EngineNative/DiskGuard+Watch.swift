@@ -7,7 +7,7 @@ extension DiskGuard {
     /// How fast a disk can be filled, in bytes a millisecond: the sooner it could be full, the sooner it is looked at again.
     private static let fastest: Int64 = 4 << 20
 
-    /// Looks at the free space, and asks for the next look: in 10 ms while it changes below the floor, else in up to 250 ms.
+    /// Looks at the free space, and asks for the next look: in 10 ms while it changes near the floor or below, else in up to 250 ms.
     ///
     /// - Parameters:
     ///   - last: the free space at the last look
@@ -30,7 +30,7 @@ extension DiskGuard {
         }
         let headroom = space.map { Int(clamping: ($0.free - $0.limits.floor) / DiskGuard.fastest) } ?? .max
         let isMoving = space.map { abs($0.free - (last ?? $0.free)) > 256 << 10 } ?? false
-        let next = headroom > 0 ? min(250, max(50, headroom)) : isMoving ? 10 : min(250, pause * 2)
+        let next = headroom > 0 ? min(250, max(isMoving ? 10 : 50, headroom)) : isMoving ? 10 : min(250, pause * 2)
         queue.asyncAfter(deadline: .now() + .milliseconds(next)) { [self] in look(last: space?.free, pause: next) }
     }
 
@@ -95,9 +95,11 @@ extension DiskGuard {
         let isExplained = growth.values.reduce(0) { $0 + max(0, $1) } >= (base.free - free) / 2
         var takers = isExplained ? DiskUse.largestGrowths(growth.filter { candidates[$0.key] != nil }) : []
         if !isExplained, isPressing {
-            // Where nothing is left, nobody is seen to take any.
-            if let space, space.beside < limits.portion { reserve.release(limits.portion) }
-            let trial = DiskTrial(freezer: freezer, cgroups: cgroups) { [self] in space?.free ?? 0 }
+            let trial = DiskTrial(freezer: freezer, cgroups: cgroups) { [self] in
+                // Where nothing is left, nobody is seen to take any.
+                if let space, space.beside < space.limits.portion { reserve.release(space.limits.portion) }
+                return space?.free ?? 0
+            }
             takers = trial.takers(among: candidates.keys.sorted(by: >))
         }
         if isPressing { for run in candidates.keys where !takers.contains(run) { freezer.thaw(run) } }

@@ -14,7 +14,7 @@ internal import WorkloadModel
 /// that takes all at once.
 ///
 /// Nobody is frozen by guess. What a run took is measured against an earlier measurement, and counts only when all that is measured
-/// explains at least half of what is gone. Otherwise, below half of the floor, the runs go on in turns, and those are frozen in whose
+/// explains at least half of what is gone. Otherwise, below three quarters of the floor, the runs go on in turns, and those are frozen in whose
 /// turn the space goes. Large runs that do not grow are not frozen, and none is when something outside of the runs takes the space.
 final class DiskGuard: Sendable {
     /// A run, and where it can write on the state disk.

@@ -33,8 +33,8 @@ struct DiskLimits {
 
     /// So much of the reserve is given back at a time: a launch needs it. With less in all nothing is launched.
     var portion: Int64 { reserve / 16 }
-    /// Below it, all containers are frozen while it is looked who takes the space; about so much is left when only the reserve is.
-    var pressing: Int64 { floor / 2 + reserve / 4 }
+    /// Below it, all containers are frozen while it is looked who takes the space.
+    var pressing: Int64 { floor / 4 * 3 }
     /// Below it, containers that are told to end are frozen as well.
     var last: Int64 { floor / 4 }
     /// Above it, frozen containers go on.

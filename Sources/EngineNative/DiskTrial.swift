@@ -7,7 +7,7 @@ internal import WorkloadModel
 struct DiskTrial {
     let freezer: RunFreezer
     let cgroups: CgroupHost
-    /// The free space now, in bytes.
+    /// The free space now, in bytes; sees that there is some.
     let free: () -> Int64
 
     /// How long a part of the runs goes on, in microseconds.

@@ -5,7 +5,7 @@ internal import HostOS
 
 /// A file or directory of the host, held open. Checks and mounts are of what is held: no path is looked up twice.
 final class HostPlace: Sendable {
-    /// Opened with `O_PATH`.
+    /// Opened with `O_PATH`, and closed with this: whoever takes it out has to keep this.
     let descriptor: Int32
     /// How the recipe names it; for messages.
     let path: String
@@ -30,6 +30,14 @@ final class HostPlace: Sendable {
 
     deinit { close(descriptor) }
 
+    /// Its path, as the kernel tells it now.
+    var name: String { HostLocation.name(of: descriptor) }
+
+    var mountID: Int? { HostLocation.mountID(of: descriptor) }
+
+    /// `nil` when its mount is not among the mounts, or it has no name any more.
+    func location(_ mounts: [MountTable]) -> HostLocation? { HostLocation(descriptor: descriptor, mounts) }
+
     /// A directory or file of Berth's own, below its own directories, where no path is anybody else's.
     static func own(_ path: String) throws(EngineError) -> HostPlace {
         let fd = clinux_open_place(AT_FDCWD, path, O_NOFOLLOW)
@@ -46,8 +54,26 @@ final class HostPlace: Sendable {
     ///   - path: absolute
     ///   - writable: directories that containers can write to
     static func open(_ path: String, writable: WritableDirectories) throws(EngineError) -> HostPlace {
-        let follower = BindWalk(path: path, writable: writable)
-        return try HostPlace(descriptor: try follower.descriptor(), path: path)
+        do throws(Unopened) { return try open(path, writable: writable, notEntering: []) } catch {
+            guard case .refused(let error) = error else { preconditionFailure("nothing was to be left out") }
+            throw error
+        }
+    }
+
+    /// Why a path was not opened.
+    enum Unopened: Error {
+        case refused(EngineError)
+        /// It leads there, to a mount that was not to be entered. Links on the way from there are not known.
+        case onServer(HostLocation)
+    }
+
+    /// Opens a path as ``open(_:writable:)`` does.
+    ///
+    /// - Parameter servers: mounts that are not entered
+    static func open(_ path: String, writable: WritableDirectories, notEntering servers: [MountTable]) throws(Unopened) -> HostPlace {
+        let walk = BindWalk(path: path, writable: writable, servers: servers)
+        let descriptor = try walk.descriptor()
+        do throws(EngineError) { return try HostPlace(descriptor: descriptor, path: path) } catch { throw .refused(error) }
     }
 }
 
@@ -75,12 +101,15 @@ struct FileIdentity: Hashable, Sendable, Codable {
 private struct BindWalk {
     let path: String
     let writable: WritableDirectories
+    let servers: [MountTable]
 
     /// Opened with `O_PATH`; the caller's to close.
-    func descriptor() throws(EngineError) -> Int32 {
+    func descriptor() throws(HostPlace.Unopened) -> Int32 {
         // Asked once a walk at most: what the host mounts while it is looked at (autofs) is among them.
         var mounts: [MountTable]?
         var mount: Int?
+        // Whether each directory of the mount is to be looked up by its location.
+        var isUnasked = false
         // The directory from which on links are not followed.
         var boundary: String?
         let walk = try reach { () throws(HostFile.Failure) in try PathWalk(path) }
@@ -94,14 +123,22 @@ private struct BindWalk {
             }
             // A part of a file system that is mounted here, as by `mount --bind`, may lie in one of them.
             let id = HostLocation.mountID(of: walk.descriptor)
-            guard id != mount else { return }
+            guard id != mount || isUnasked else { return }
             mount = id
             if mounts == nil || mounts?.contains(where: { $0.id == id }) == false { mounts = MountTable.read() }
-            if writable.contains(HostLocation(descriptor: walk.descriptor, mounts ?? [])) { boundary = HostLocation.name(of: walk.descriptor) }
+            let location = HostLocation(descriptor: walk.descriptor, mounts ?? [])
+            isUnasked = location.map { writable.unaskedDevices.contains($0.device) } ?? false
+            if writable.contains(location) { boundary = HostLocation.name(of: walk.descriptor) }
         }
         arrived()
         while let component = walk.upcoming {
             if component == "..", let boundary { throw refusal("leads up and out of", boundary) }
+            if !servers.isEmpty {
+                let next = HostLocation.join(HostLocation.name(of: walk.descriptor), String(component))
+                if let server = servers.last(where: { $0.target == next }) {
+                    throw .onServer(HostLocation(device: server.device, path: HostLocation.join(server.root, walk.rest(after: component))))
+                }
+            }
             guard let step = try reach({ () throws(HostFile.Failure) in try walk.next() }) else { break }
             switch step {
             case .entered: arrived()
@@ -116,18 +153,18 @@ private struct BindWalk {
         return walk.take()
     }
 
-    private func reach<Value>(_ body: () throws(HostFile.Failure) -> Value) throws(EngineError) -> Value {
+    private func reach<Value>(_ body: () throws(HostFile.Failure) -> Value) throws(HostPlace.Unopened) -> Value {
         do throws(HostFile.Failure) { return try body() } catch {
             switch error.code {
-            case ENOENT: throw .sandbox("the mount's source \(path) is not there")
-            case ELOOP: throw .sandbox("the mount's source \(path) leads through more links than can be followed")
-            default: throw .sandbox("the mount's source \(path) cannot be opened: \(String(cString: strerror(error.code)))")
+            case ENOENT: throw .refused(.sandbox("the mount's source \(path) is not there"))
+            case ELOOP: throw .refused(.sandbox("the mount's source \(path) leads through more links than can be followed"))
+            default: throw .refused(.sandbox("the mount's source \(path) cannot be opened: \(String(cString: strerror(error.code)))"))
             }
         }
     }
 
-    private func refusal(_ what: String, _ directory: String) -> EngineError {
-        .sandbox("the mount's source \(path) \(what) \(directory), which a container can write to: refused; name the place that is meant")
+    private func refusal(_ what: String, _ directory: String) -> HostPlace.Unopened {
+        .refused(.sandbox("the mount's source \(path) \(what) \(directory), which a container can write to: refused; name the place that is meant"))
     }
 }
 

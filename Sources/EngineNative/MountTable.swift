@@ -12,6 +12,11 @@ struct MountTable: Hashable {
     let type: String
     let superOptions: [String]
 
+    /// Whether a look at its files may have to wait for another machine or process.
+    var needsServer: Bool {
+        ["nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "lustre", "gfs2", "ocfs2", "virtiofs", "fuse"].contains(type) || type.hasPrefix("fuse.")
+    }
+
     static func read() -> [MountTable] {
         guard let text = try? HostFile.text("/proc/self/mountinfo", limit: 16 << 20) else { return [] }
         return parse(text)

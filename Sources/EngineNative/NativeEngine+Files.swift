@@ -16,22 +16,22 @@ extension NativeEngine {
         // Most containers name nothing of the host, and need no look at what is mounted.
         let mounts = container.namesHostFiles ? MountTable.read() : []
         let writable = container.namesHostPaths ? shared.current(mounts) : WritableDirectories()
-        try addRoot(container, image, &spec, mounts, writable)
+        var note = RunNote(workload: run.workload.description)
+        try addRoot(container, image, &spec, &note, mounts, writable)
         if container.root != .host {
             try spec.addBind(try .own("\(paths.etc)/hosts"), "/etc/hosts", [.readOnly])
             let resolver = container.network == .host && HostFile.exists("/etc/resolv.conf") ? HostFile.real("/etc/resolv.conf") : "\(paths.etc)/resolv.conf"
             try spec.addBind(try .own(resolver), "/etc/resolv.conf", [.readOnly])
         }
-        var note = RunNote(workload: run.workload.description)
         note.paths = ["\(paths.scratch)/\(run.id)/upper", paths.logs(run.workload)]
         note.empty = [note.paths[0]]
         try addMounts(run, &spec, &note, mounts, writable)
         return note
     }
 
-    private func addRoot(_ container: ContainerSpec, _ image: Image?, _ spec: inout LaunchSpec, _ mounts: [MountTable], _ writable: WritableDirectories)
-        throws(EngineError)
-    {
+    private func addRoot(
+        _ container: ContainerSpec, _ image: Image?, _ spec: inout LaunchSpec, _ note: inout RunNote, _ mounts: [MountTable], _ writable: WritableDirectories
+    ) throws(EngineError) {
         switch container.root {
         case .image:
             guard let image else { throw .image("the image is not in the store; 'berth up' brings it in") }
@@ -54,6 +54,10 @@ extension NativeEngine {
                     continue
                 }
                 try checkCovers(own, container, "the host's disk at \(disk)")
+                if container.canRemount {
+                    shared.note([disk])
+                    note.writable += WritablePlace.places(place, mounts)
+                }
                 try spec.addBind(place, disk, [.readOnly, .optional], hidden: own)
             }
             // Sockets and secrets of the host's own services are in /run; nothing of it is for a container.
@@ -85,8 +89,8 @@ extension NativeEngine {
                     try HostFile.makeDirectories("\(paths.volumes)/\(run.workload.project)")
                     try HostFile.makeDirectory(path, mode: 0o755)
                 } catch { throw .sandbox("\(error)") }
-                if !mount.readOnly {
-                    if HostFile.isEmptyDirectory(path) {
+                if !mount.readOnly || container.canRemount {
+                    if !mount.readOnly, HostFile.isEmptyDirectory(path) {
                         flags.insert(.fresh)
                         note.empty.append(path)
                     }
@@ -96,10 +100,10 @@ extension NativeEngine {
             case .bind(let path):
                 let place = try HostPlace.open(path, writable: writable)
                 if place.isDirectory { flags.insert(.recursive) }
-                if !mount.readOnly {
-                    note.writable += WritablePlace.places(place.descriptor, mounts)
+                if !mount.readOnly || container.canRemount {
+                    note.writable += WritablePlace.places(place, mounts)
                     // Only what is on the state disk can fill it.
-                    if place.identity.device == disk { note.paths.append(HostLocation.name(of: place.descriptor)) }
+                    if place.identity.device == disk { note.paths.append(place.name) }
                 }
                 try spec.addBind(place, mount.target, flags, hidden: try check(place, container, mounts))
             }
@@ -118,7 +122,7 @@ extension NativeEngine {
                 "the mount of / would bring the kernel's own files of the host: mount the directories that are needed, or say 'privileged: true'")
         }
         // A place that autofs mounted when it was opened is not in the table that was read before.
-        let id = HostLocation.mountID(of: place.descriptor)
+        let id = place.mountID
         let mounts = mounts.contains { $0.id == id } ? mounts : MountTable.read()
         // What lies above them may be seen; in their place the container finds an empty directory.
         let hidden = try ownFiles.visible(from: place, recursive: place.isDirectory, mounts)
@@ -140,9 +144,12 @@ extension ContainerSpec {
     /// Directories and files of the host that the container can write to.
     var writableDirectories: [String] {
         mounts.compactMap { mount in
-            if case .bind(let path) = mount.source, !mount.readOnly { path } else { nil }
+            if case .bind(let path) = mount.source, !mount.readOnly || canRemount { path } else { nil }
         }
     }
+
+    /// Whether the container can make a read-only mount of its own writable.
+    var canRemount: Bool { privileged || capabilities.contains(.sysAdmin) }
 
     /// Whether the recipe names a path of the host.
     var namesHostPaths: Bool {

@@ -75,7 +75,7 @@ public final class NativeEngine: ContainerEngine {
         quota = LayerQuota(directory: paths.scratch)
         // The folders in them too: each may be a link to a place elsewhere.
         ownFiles = try OwnFiles([paths.state, paths.runtime, paths.runs, paths.volumes, paths.images, paths.scratch, paths.logs, paths.runQuarantine])
-        shared = SharedDirectories(file: "\(paths.state)/writable.json", log: log)
+        shared = SharedDirectories(file: "\(paths.state)/writable.json", quarantine: "\(paths.state)/quarantine", log: log)
         hostCapabilities = HostProcess.permittedCapabilities()
         images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds, disk: disk)
         filters = SeccompFilters(shimPath: paths.shim)
@@ -89,6 +89,9 @@ public final class NativeEngine: ContainerEngine {
             log.warning("cgroup controllers are missing", metadata: ["controllers": "\(cgroups.missing.joined(separator: " "))"])
         }
     }
+
+    /// The most bytes of a directory's disk that containers can be told to leave free; `nil` when it cannot be asked.
+    public static func mostDiskFloor(_ directory: String) -> Int64? { DiskSpace(of: directory).map { DiskLimits($0, floor: .max).floor } }
 
     public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) {
         switch container.root {

@@ -25,15 +25,15 @@ final class OwnFiles: Sendable {
     /// - Parameter recursive: whether the mounts below come along
     /// - Throws: when it is one of ours itself, or lies in one
     func visible(from source: HostPlace, recursive: Bool, _ mounts: [MountTable]) throws(EngineError) -> [String] {
-        guard let location = HostLocation(descriptor: source.descriptor, mounts) else {
+        guard let location = source.location(mounts) else {
             throw .sandbox("cannot tell where the mount's source \(source.path) lies on the host: refused")
         }
-        let name = HostLocation.name(of: source.descriptor)
+        let name = source.name
         var found: [String] = []
         for own in directories {
-            guard let ours = HostLocation(descriptor: own.descriptor, mounts) else { continue }
+            guard let ours = own.location(mounts) else { continue }
             // A disk that is mounted below one of ours is ours as well.
-            let ownName = HostLocation.name(of: own.descriptor)
+            let ownName = own.name
             let below = mounts.filter { HostLocation.relative($0.target, to: ownName).map { !$0.isEmpty } ?? false }
             let isOurs = location.lies(in: ours) || below.contains { location.lies(in: HostLocation(device: $0.device, path: $0.root)) }
             if isOurs || isHardLink(source, own) {
@@ -60,7 +60,7 @@ final class OwnFiles: Sendable {
     /// A second name for a file that lies directly in one of ours, such as the history.
     private func isHardLink(_ source: HostPlace, _ own: HostPlace) -> Bool {
         guard !source.isDirectory, source.links > 1 else { return false }
-        let path = HostLocation.name(of: own.descriptor)
+        let path = own.name
         return HostFile.names(in: path).contains { FileIdentity(path: "\(path)/\($0)") == source.identity }
     }
 }

@@ -3,6 +3,7 @@ internal import EngineAPI
 internal import Glibc
 internal import HostOS
 internal import Logging
+internal import Schedules
 internal import Synchronization
 internal import WorkloadModel
 
@@ -13,13 +14,14 @@ struct WritablePlace: Hashable, Sendable, Codable {
     let location: HostLocation?
 
     /// The place itself, and what is mounted below it: a mount takes that along.
-    static func places(_ descriptor: Int32, _ mounts: [MountTable]) -> [WritablePlace] {
-        var info = stat()
-        guard fstat(descriptor, &info) == 0, info.st_mode & S_IFMT == S_IFDIR else { return [] }
-        var found = [WritablePlace(identity: FileIdentity(info), location: HostLocation(descriptor: descriptor, mounts))]
-        let name = HostLocation.name(of: descriptor)
+    static func places(_ place: HostPlace, _ mounts: [MountTable]) -> [WritablePlace] {
+        guard place.isDirectory else { return [] }
+        var found = [WritablePlace(identity: place.identity, location: place.location(mounts))]
+        let name = place.name
         for mount in mounts where HostLocation.relative(mount.target, to: name).map({ !$0.isEmpty }) ?? false {
-            guard let identity = FileIdentity(path: mount.target) else { continue }
+            // What is on another machine is known by its location.
+            let identity = mount.needsServer ? FileIdentity(device: 0, inode: 0) : FileIdentity(path: mount.target)
+            guard let identity else { continue }
             found.append(WritablePlace(identity: identity, location: HostLocation(device: mount.device, path: mount.root)))
         }
         return found
@@ -30,6 +32,14 @@ struct WritablePlace: Hashable, Sendable, Codable {
 struct WritableDirectories {
     private var identities: Set<FileIdentity> = []
     private var locations: Set<HostLocation> = []
+    /// Mounts whose server was not asked: of places in them only the location is known.
+    private(set) var unaskedDevices: Set<String> = []
+
+    /// Adds a place by its location alone.
+    mutating func insert(unasked location: HostLocation) {
+        locations.insert(location)
+        unaskedDevices.insert(location.device)
+    }
 
     mutating func insert(_ places: [WritablePlace]) {
         for place in places {
@@ -61,6 +71,8 @@ final class SharedDirectories: Sendable {
     private struct State {
         /// Absolute paths, as recipes name them.
         var names: Set<String> = []
+        /// Whether the file lacks some of them.
+        var isUnsaved = false
         var runs: [RunID: [WritablePlace]] = [:]
     }
 
@@ -71,13 +83,20 @@ final class SharedDirectories: Sendable {
     private let log: Logger
     private let state = Mutex(State())
 
-    /// - Parameter file: where the names are kept
-    init(file: String, log: Logger) {
+    /// - Parameters:
+    ///   - file: where the names are kept
+    ///   - quarantine: a directory for one that cannot be read
+    init(file: String, quarantine: String, log: Logger) {
         self.file = file
         self.log = log
         guard HostFile.exists(file) else { return }
         guard let names: [String] = HostFile.json(file, limit: 64 << 20) else {
-            log.error("the list of directories that containers could write to cannot be read; it begins anew", metadata: ["file": "\(file)"])
+            let aside = "\(quarantine)/writable.json-\(WallClock.now().milliseconds)"
+            try? HostFile.makeDirectory(quarantine)
+            rename(file, aside)
+            log.error(
+                "the list of directories that containers could write to cannot be read; it was put aside, and a new one begins",
+                metadata: ["file": "\(file)", "aside": "\(aside)"])
             return
         }
         state.withLock { $0.names = Set(names.count > SharedDirectories.many ? names.filter(HostFile.exists) : names) }
@@ -88,9 +107,13 @@ final class SharedDirectories: Sendable {
         state.withLock { state in
             let known = state.names.count
             state.names.formUnion(names)
-            guard state.names.count > known else { return }
+            guard state.names.count > known || state.isUnsaved else { return }
+            state.isUnsaved = true
             // Written under the lock, so that an older list never replaces a newer one.
-            do { try HostFile.replace(file, json: state.names.sorted()) } catch {
+            do {
+                try HostFile.replace(file, json: state.names.sorted())
+                state.isUnsaved = false
+            } catch {
                 log.error("the list of directories that containers can write to cannot be written", metadata: ["error": "\(error)"])
             }
         }
@@ -104,21 +127,28 @@ final class SharedDirectories: Sendable {
     ///
     /// A name is resolved as a mount's source is: no link in a writable directory is followed, so a container that replaces
     /// `data/sub` by a link adds nothing. Names without links come first, so that the rest is resolved when those are known.
+    ///
+    /// Places on other machines' disks are not opened, as a server that does not answer would keep every launch waiting.
     func current(_ mounts: [MountTable]) -> WritableDirectories {
         let (names, runs) = state.withLock { state in (state.names, state.runs) }
         var found = WritableDirectories()
         for places in runs.values { found.insert(places) }
+        let servers = mounts.filter(\.needsServer)
         var throughLinks: [String] = []
         for name in names {
-            if let place = try? HostPlace.open(name, writable: .everything) {
-                found.insert(WritablePlace.places(place.descriptor, mounts))
-            } else {
-                throughLinks.append(name)
+            do throws(HostPlace.Unopened) {
+                found.insert(WritablePlace.places(try HostPlace.open(name, writable: .everything, notEntering: servers), mounts))
+            } catch {
+                switch error {
+                case .onServer(let location): found.insert(unasked: location)
+                case .refused: throughLinks.append(name)
+                }
             }
         }
         for name in throughLinks.sorted(by: { ($0.utf8.count, $0) < ($1.utf8.count, $1) }) {
-            guard let place = try? HostPlace.open(name, writable: found) else { continue }
-            found.insert(WritablePlace.places(place.descriptor, mounts))
+            do throws(HostPlace.Unopened) {
+                found.insert(WritablePlace.places(try HostPlace.open(name, writable: found, notEntering: servers), mounts))
+            } catch { if case .onServer(let location) = error { found.insert(unasked: location) } }
         }
         return found
     }

@@ -1,19 +1,28 @@
 internal import GRDB
 
 extension HistoryStore {
-    /// Below this size the file is written anew, so that no old page of it holds what was sealed.
+    /// Up to this size the file is written anew, so that no old page of it holds what was sealed.
     private static let quickToRewrite = 256 << 20
 
-    /// Seals what an earlier release stored in clear. Where that cannot be done now, as on a full disk, it can be later.
-    ///
-    /// - Throws: ``StoreError``
-    public func sealWhatIsClear() throws(StoreError) {
-        guard let seal else { return }
-        do { try sealWhatIsClear(seal) } catch { throw StoreError(error, path: path) }
+    /// What is left of texts that were stored in clear.
+    public enum Remains: Sendable {
+        case none
+        /// The file is too large to be written anew at a start. What was sealed is overwritten, but pages that were free before may
+        /// hold older texts.
+        case inFreePages
     }
 
-    private func sealWhatIsClear(_ seal: Seal) throws {
-        let changed = try pool.writeWithoutTransaction { db in
+    /// Seals what an earlier release stored in clear, and overwrites it. What cannot be done now, as on a full disk or while somebody
+    /// reads, is done the next time.
+    ///
+    /// - Throws: ``StoreError``
+    public func sealWhatIsClear() throws(StoreError) -> Remains {
+        guard let seal else { return .none }
+        do { return try sealWhatIsClear(seal) } catch { throw StoreError(error, path: path) }
+    }
+
+    private func sealWhatIsClear(_ seal: Seal) throws -> Remains {
+        let isToRewrite = try pool.writeWithoutTransaction { db in
             // What the new text takes the place of is overwritten, not only let go of.
             try db.execute(sql: "PRAGMA secure_delete = ON")
             defer { try? db.execute(sql: "PRAGMA secure_delete = OFF") }
@@ -31,15 +40,21 @@ extension HistoryStore {
                         arguments: [try seal.close(row["pending"]), row["project"] as String, row["name"] as String])
                     changed += 1
                 }
+                // With it stays written down that old pages are still to be overwritten.
+                if changed > 0 { try db.execute(sql: "PRAGMA user_version = 1") }
                 return .commit
             }
-            return changed
+            return try Int.fetchOne(db, sql: "PRAGMA user_version") == 1
         }
-        guard changed > 0 else { return }
-        try pool.writeWithoutTransaction { db in
+        guard isToRewrite else { return .none }
+        return try pool.writeWithoutTransaction { db in
             let bytes = (try Int.fetchOne(db, sql: "PRAGMA page_count") ?? 0) * (try Int.fetchOne(db, sql: "PRAGMA page_size") ?? 0)
-            if bytes < HistoryStore.quickToRewrite { try db.execute(sql: "VACUUM") }
-            try db.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+            let isSmall = bytes <= HistoryStore.quickToRewrite
+            if isSmall { try db.execute(sql: "VACUUM") }
+            // The file itself has the new pages only once the log was moved into it.
+            guard try Int.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)") == 0 else { throw DatabaseError(resultCode: .SQLITE_BUSY) }
+            try db.execute(sql: "PRAGMA user_version = 0")
+            return isSmall ? .none : .inFreePages
         }
     }
 }

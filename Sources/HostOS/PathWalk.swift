@@ -36,6 +36,13 @@ package final class PathWalk {
     /// The component that the next step takes; `nil` at the end.
     package var upcoming: Substring? { pending.last { $0 != "." } }
 
+    /// What comes after the next component, as a path.
+    package func rest(after component: Substring) -> String {
+        var rest = pending[...]
+        while let last = rest.popLast(), last != component {}
+        return rest.reversed().filter { $0 != "." }.joined(separator: "/")
+    }
+
     /// Takes the next step; `nil` at the end.
     ///
     /// - Throws: with `ENOENT` where there is nothing of that name

@@ -23,17 +23,24 @@ int umount2(const char *target, int flags);
 #define MS_REC_FLAG 16384UL
 #define MNT_DETACH_FLAG 2
 
+/* A directory of the layer below, by what the file system has there: other mounts, which the layer does not show, are not
+ * entered. One below such a mount cannot be opened (EXDEV). */
+static int open_below(int lower, const char *path)
+{
+    return inside_openat2(lower, path, O_PATH | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+}
+
 /* One directory of the writable layer as it is below: the same owner and mode, so that the two are one for the container. */
 static int copy_directory(int lower, const char *path, int upper, const char *name, struct error *err)
 {
-    struct stat st;
-    int below = inside_openat2(lower, path, O_PATH | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
-    if (below < 0 || fstat(below, &st) < 0) {
+    struct stat st = { .st_mode = 0755 };
+    int below = open_below(lower, path);
+    if (below < 0 ? errno != EXDEV : fstat(below, &st) < 0) {
         int saved = errno;
         if (below >= 0) close(below);
         return fail(err, saved, "cannot hide %.200s", path);
     }
-    close(below);
+    if (below >= 0) close(below);
     if (mkdirat(upper, name, 0700) < 0 && errno != EEXIST) return fail(err, errno, "cannot hide %.200s", path);
     int made = openat(upper, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (made < 0 || fchown(made, st.st_uid, st.st_gid) < 0 || fchmod(made, st.st_mode & 07777) < 0) {
@@ -48,6 +55,9 @@ static int copy_directory(int lower, const char *path, int upper, const char *na
  * covers it (an opaque directory, in the kernel's overlayfs.rst). Nothing is mounted over it that could be taken away. */
 static int hide_in(int lower, int upper, const char *path, struct error *err)
 {
+    int found = open_below(lower, path);
+    if (found < 0 && (errno == ENOENT || errno == ENOTDIR)) return 0;
+    if (found >= 0) close(found);
     int at = dup(upper);
     for (const char *end = path; at >= 0 && *end;) {
         const char *start = end;

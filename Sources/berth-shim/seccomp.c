@@ -6,6 +6,8 @@
  *                   knows no other way have it back by `security_opt: [seccomp=socketcall]`.
  *   socket          the same families, but compared by the 32 bits that the kernel reads: by 64 bits, as libseccomp compares,
  *                   a family with a bit above those would not be the one that is refused.
+ *   open_by_handle_at  refused, Docker gives it with DAC_READ_SEARCH: by it every file of a disk is in reach of whoever has one
+ *                   mount of that disk, as /etc/hosts is one. Backup programs, which the capability is for, read files by name.
  *   ioctl           where a container's writable layer has a limit, FS_IOC_FSSETXATTR and FS_IOC_SETFLAGS are not there (ENOTTY):
  *                   with them the container's root takes files out of the project that is counted.
  *   x32             no such call (Docker: as for 64 bits): no distribution has programs for it.
@@ -60,7 +62,6 @@
 
 /* Calls that a capability brings with it. */
 static const struct { int capability; const char *names; } by_capability[] = {
-    { CAP_DAC_READ_SEARCH, "open_by_handle_at" },
     { CAP_SYS_ADMIN, "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr lsm_list_modules lsm_set_self_attr mount mount_setattr move_mount open_tree "
                      "perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare" },
     { CAP_SYS_BOOT, "reboot" },

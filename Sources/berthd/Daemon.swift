@@ -114,12 +114,19 @@ struct Daemon: AsyncParsableCommand {
         do { seal = try Seal(keyFile: "\(state)/seal.key") } catch { throw StartError(description: "\(error)", code: 74) }
         let (store, loaded) = try await openHistory(state, seal, log)
         do { try store.keepReserve() } catch { log.warning("there is no reserve for the history", metadata: ["error": "\(error)"]) }
-        do { try store.sealWhatIsClear() } catch {
+        do {
+            if try store.sealWhatIsClear() == .inFreePages {
+                log.warning(
+                    "what an earlier release stored in clear is sealed; free pages of the history may hold older texts until it is written anew, by VACUUM")
+            }
+        } catch {
             log.error("what an earlier release stored in clear cannot be sealed now; the next start tries again", metadata: ["error": "\(error)"])
         }
         let floor = try diskFloor.map { text in
             guard let bytes = ByteSize.parse(text) else { throw StartError(description: "--disk-floor '\(text)' is not a size: write it as 512M", code: 64) }
-            return bytes
+            guard let most = NativeEngine.mostDiskFloor(state), bytes > most else { return bytes }
+            throw StartError(
+                description: "--disk-floor \(text) is more than half of the disk of \(state): at most \(most >> 20)M can be kept free", code: 64)
         }
         let engine: NativeEngine
         do {

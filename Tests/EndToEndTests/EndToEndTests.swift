@@ -169,11 +169,11 @@ struct EndToEndTests {
         it.scratch.write("recipes/one.yaml", "name: t\njobs: { a: { rootfs: host, command: ['true'] } }")
         it.scratch.write("recipes/broken.yaml", "name: u\njobs: { a: { rootfs: host, comand: ['true'] } }")
         try it.start()
-        for _ in 0..<100 where !it.berth("ps").output.contains(" a ") { usleep(50_000) }
+        it.wait(upTo: 20) { it.berth("ps").output.contains(" a ") }
         #expect(it.log_.contains("did you mean 'command'?"))
         it.scratch.write("recipes/broken.yaml", "name: u\njobs: { c: { rootfs: host, command: ['true'] } }")
         it.hangUp()
-        for _ in 0..<100 where !it.berth("ps").output.contains(" c ") { usleep(50_000) }
+        it.wait(upTo: 20) { it.berth("ps").output.contains(" c ") }
         #expect(it.berth("ps").output.contains(" c "))
     }
 

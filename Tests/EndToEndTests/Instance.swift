@@ -151,6 +151,14 @@ final class Instance {
         throw Failure(description: "'\(query)' is '\(sql(query))' and not '\(expected)'\n\(log_)")
     }
 
+    /// Waits until something is so; whether it came to be is for the test to say.
+    func wait(upTo seconds: Int, until isSo: () -> Bool) {
+        for _ in 0..<(seconds * 20) {
+            if isSo() { return }
+            usleep(50_000)
+        }
+    }
+
     /// Ends everything that was started here.
     func finish() {
         if daemon == nil { try? start() }

@@ -378,7 +378,7 @@ struct SecurityEndToEndTests {
             jobs:
               tick: { rootfs: host, command: ['true'], schedule: every 1s }
             """)
-        for _ in 0..<300 where !it.berth("ps").errors.contains("t/filler") { usleep(100_000) }
+        it.wait(upTo: 60) { it.berth("ps").errors.contains("t/filler") }
         let notice = it.berth("ps").errors
         #expect(notice.contains("t/filler (run ") && notice.contains("is frozen until there is space"), "\(notice)")
         #expect(it.berth("doctor").output.contains("t/filler"))
@@ -391,7 +391,7 @@ struct SecurityEndToEndTests {
         #expect(it.sql("select group_concat(name || ' ' || state) from services") == "filler running,good running")
         // Stopped, it gives the space back.
         #expect(it.berth("stop", "filler").code == 0)
-        for _ in 0..<100 where it.berth("ps").errors.contains("filler") { usleep(100_000) }
+        it.wait(upTo: 20) { !it.berth("ps").errors.contains("filler") }
         #expect(!it.berth("ps").errors.contains("frozen"))
         #expect(it.sql("select count(*) from runs where outcome = 'start-error'") == "0")
     }

@@ -172,7 +172,8 @@ struct DiskGuardTests {
                 f = os.open("/big", os.O_CREAT | os.O_RDWR); os.unlink("/big")
                 try: os.posix_fallocate(f, 0, 1 << 20)
                 except OSError: pass
-                pairs.append(socket.socketpair()); socket.send_fds(pairs[-1][0], [b"x"], [f]); os.close(f); time.sleep(0.005)
+                else: pairs.append(socket.socketpair()); socket.send_fds(pairs[-1][0], [b"x"], [f])
+                os.close(f); time.sleep(0.005)
             '
             """,
         ]) func whoCannotBeMeasuredIsFoundInTurns(script: String) async throws

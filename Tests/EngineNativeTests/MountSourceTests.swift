@@ -262,6 +262,82 @@ struct MountSourceTests {
         }
     }
 
+    /// A list that cannot be read is kept, and what recipes name from then on is known.
+    @Test func aListOfWritableDirectoriesThatCannotBeReadIsPutAside() async throws {
+        try await EngineFixture.with { fixture in
+            let path = fixture.scratch.path
+            fixture.scratch.write("state/writable.json", "[\"torn")
+            let engine = try NativeEngine(
+                paths: fixture.engine.paths, cgroupName: fixture.groupName, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            let aside = HostFile.names(in: "\(path)/state/quarantine")
+            #expect(aside.count == 1 && (try? HostFile.text("\(path)/state/quarantine/\(aside[0])")) == "[\"torn")
+            try HostFile.makeDirectories("\(path)/data")
+            await engine.share([Self.look("\(path)/data", readOnly: false)])
+            #expect(try HostFile.text("\(path)/state/writable.json").contains("data"))
+        }
+    }
+
+    /// A server that does not answer keeps no other launch waiting: what containers can write to there is known by its location.
+    @Test(.timeLimit(.minutes(2))) func aServerThatDoesNotAnswerKeepsNobodyWaiting() async throws {
+        try await EngineFixture.with { fixture in
+            let path = fixture.scratch.path
+            try HostFile.makeDirectories("\(path)/server/sub")
+            fixture.scratch.write("data/film", "")
+            // A file system whose process answers its mount, and nothing afterwards.
+            fixture.scratch.write(
+                "serve.py",
+                """
+                import ctypes, os, struct, sys, time
+                fd = os.open("/dev/fuse", os.O_RDWR)
+                options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
+                libc = ctypes.CDLL(None, use_errno=True)
+                assert libc.mount(b"silent", sys.argv[1].encode(), b"fuse.silent", 0, options) == 0, ctypes.get_errno()
+                request = os.read(fd, 1 << 17)
+                unique = struct.unpack_from("<IIQ", request)[2]
+                body = struct.pack("<IIIIHHIIHHI", 7, 31, 0, 0, 16, 12, 131072, 1, 1, 0, 0) + bytes(28)
+                os.write(fd, struct.pack("<IiQ", 16 + len(body), 0, unique) + body)
+                print("ready", flush=True)
+                time.sleep(1000)
+                """)
+            let server = Process()
+            server.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
+            server.arguments = ["\(path)/serve.py", "\(path)/server"]
+            let output = Pipe()
+            server.standardOutput = output
+            try server.run()
+            defer {
+                kill(server.processIdentifier, SIGKILL)
+                server.waitUntilExit()
+                umount2("\(path)/server", Int32(MNT_DETACH))
+            }
+            try #require(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self).hasPrefix("ready"))
+            symlink("server", "\(path)/media")
+            await fixture.engine.share([Self.look("\(path)/server/sub", readOnly: false), Self.look("\(path)/media/other", readOnly: false)])
+            let film = try await fixture.run(Self.look("\(path)/data"))
+            #expect(film.output == "film")
+            try await fixture.engine.prepare(Self.look("\(path)/data")) { _ in }
+        }
+    }
+
+    /// With `rootfs: host` Berth's own files are hidden where the file system has them, whatever is mounted above.
+    @Test func ownFilesAreHiddenBelowOtherMounts() async throws {
+        let scratch = Scratch("own")
+        try HostFile.makeDirectories("\(scratch.path)/real")
+        try HostFile.makeDirectories("\(scratch.path)/seen")
+        try #require(mount("\(scratch.path)/real", "\(scratch.path)/seen", nil, UInt(MS_BIND), nil) == 0)
+        defer { umount2("\(scratch.path)/seen", Int32(MNT_DETACH)) }
+        try await EngineFixture.with(paths: EnginePaths(state: "\(scratch.path)/seen/state", runtime: "\(scratch.path)/run", shim: Requirement.shim)) {
+            fixture in
+            let script = "ls -A \(scratch.path)/real/state \(scratch.path)/seen/state"
+            let nothing = "\(scratch.path)/real/state:\n\n\(scratch.path)/seen/state:"
+            #expect(try await fixture.run(EngineFixture.shell(script)).output == nothing)
+            try #require(mount("none", "\(scratch.path)/real", "tmpfs", 0, nil) == 0)
+            defer { umount2("\(scratch.path)/real", Int32(MNT_DETACH)) }
+            let covered = try await fixture.run(EngineFixture.shell(script))
+            #expect(covered.status.ending == .exited(code: 0) && covered.output == nothing, "\(covered)")
+        }
+    }
+
     /// With SYS_ADMIN a cover over Berth's own files could be unmounted: such a mount is refused, and `rootfs: host` needs no cover.
     @Test func aContainerWithSysAdminCannotUncoverBerthsOwnFiles() async throws {
         try await EngineFixture.with { fixture in
@@ -278,6 +354,55 @@ struct MountSourceTests {
                 let found = try await fixture.run(host)
                 let place = "/m\(fixture.scratch.path)"
                 #expect(found.output == "\(place)/run:\n\n\(place)/state:\n\nrun:\n\nstate:\nrun", "\(found.output)")
+            }
+        }
+    }
+
+    /// By handle every file of a disk is in reach of whoever has one mount of it, as /etc/hosts is one ("shocker").
+    @Test(arguments: [[Capability.dacReadSearch], [.dacReadSearch, .sysAdmin]]) func noFileIsOpenedByHandle(capabilities: [Capability]) async throws {
+        try await EngineFixture.with { fixture in
+            // name_to_handle_at gives a handle that is right; open_by_handle_at is what would open it.
+            let script = """
+                import ctypes
+                libc = ctypes.CDLL(None, use_errno=True)
+                class Handle(ctypes.Structure): _fields_ = [("bytes", ctypes.c_uint), ("type", ctypes.c_int), ("handle", ctypes.c_char * 128)]
+                handle, mount = Handle(128), ctypes.c_int()
+                fd = libc.open(b"/m", 0)
+                named = libc.syscall(303, fd, b"file", ctypes.byref(handle), ctypes.byref(mount), 0)
+                print(fd >= 0, libc.syscall(304, fd, ctypes.byref(handle), 0), ctypes.get_errno())
+                """
+            fixture.scratch.write("data/file", "secret")
+            let found = try await fixture.run(
+                EngineFixture.shell("exec python3 -c '\(script)'") {
+                    $0.addedCapabilities = Set(capabilities)
+                    $0.mounts = [VolumeMount(source: .bind("\(fixture.scratch.path)/data"), target: "/m", readOnly: true)]
+                })
+            #expect(found.output == "True -1 1", "\(found.output)")
+        }
+    }
+
+    /// With SYS_ADMIN a container makes its read-only mount writable: links in that directory are its own, too.
+    @Test func aMountThatCanBeRemountedCountsAsWritable() async throws {
+        try await EngineFixture.with { fixture in
+            let path = fixture.scratch.path
+            try HostFile.makeDirectories("\(path)/data")
+            let container = EngineFixture.shell("mount -o remount,bind,rw /m && ln -s /etc /m/link; echo done; sleep 1000") {
+                $0.addedCapabilities = [.sysAdmin]
+                $0.mounts = [VolumeMount(source: .bind("\(path)/data"), target: "/m", readOnly: true)]
+                $0.stopGracePeriod = .milliseconds(100)
+            }
+            let request = await fixture.request(container)
+            _ = try await fixture.engine.launch(request)
+            for _ in 0..<1000 where await fixture.text(request).isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+            #expect(HostFile.link("\(path)/data/link") == "/etc")
+            for _ in 0..<2 {
+                await #expect { try await fixture.engine.prepare(Self.look("\(path)/data/link")) { _ in } } throws: {
+                    "\($0)".contains("leads through the link")
+                }
+                // The second time it has ended.
+                await fixture.engine.stop(request.id)
+                _ = try await fixture.end(of: request.id)
+                await fixture.engine.settle(request.id)
             }
         }
     }

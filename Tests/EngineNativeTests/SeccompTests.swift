@@ -159,6 +159,12 @@
             #expect(filter.answer(.native, 169) == .refused(1))
         }
 
+        /// Whatever it may: the one call that goes round every mount (Docker gives it with DAC_READ_SEARCH).
+        @Test func noCapabilityBringsOpenByHandle() async throws {
+            let filter = try await Self.filter(adding: Set(Capability.allCases))
+            #expect(filter.answer(.native, 304) == .refused(1) && filter.answer(.compatible, 342) == .refused(1))
+        }
+
         /// What the kernel does with the filter from inside: each call of three kinds, made in a container.
         @Test(.timeLimit(.minutes(10))) func fromInsideTheFilterAnswersAsItIsWritten() async throws {
             let filter = try await Self.filter()

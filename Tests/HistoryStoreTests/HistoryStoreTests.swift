@@ -251,9 +251,20 @@ import WorkloadModel
             #expect(try bytes().contains("canary"))
         }
         let seal = try Seal(keyFile: "\(directory)/seal.key")
+        // Somebody reads meanwhile: old pages stay, and that is not forgotten.
+        do {
+            let reader = try DatabasePool(path: path)
+            let store = try HistoryStore(path: path, engine: "test", seal: seal)
+            try await reader.read { db in
+                _ = try Int.fetchOne(db, sql: "SELECT count(*) FROM recipe_rows")
+                #expect(throws: StoreError.self) { try store.sealWhatIsClear() }
+            }
+            try reader.close()
+            try store.close()
+        }
         for _ in 0..<2 {
             let store = try HistoryStore(path: path, engine: "test", seal: seal)
-            try store.sealWhatIsClear()
+            #expect(try store.sealWhatIsClear() == .none)
             #expect(!(try bytes().contains("canary")))
             let loaded = try await store.load()
             #expect(loaded.recipeSources.map(\.source) == ["\(canary)-2"])
