@@ -84,9 +84,10 @@ extension Machine {
             jobs[id]?.record.pending.append(PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now + .seconds(1), queued: false, note: note))
             return
         }
-        dropRetries(id, before: dueAt, now)
+        let dropped = dropRetries(id, before: dueAt, now)
         let run = launchJob(id, start, now)
         write(.due(DueRecord(workload: id, dueAt: dueAt, result: .ran, runID: run, note: note, era: job.record.era)))
+        passOnDropped(dropped, of: id, now)
     }
 
     /// A due time that cannot start now waits, if its policy lets it, or is skipped.
@@ -117,12 +118,14 @@ extension Machine {
     }
 
     /// A retry of an older due time gives way to a newer one; that is said, not hidden.
-    mutating func dropRetries(_ id: WorkloadID, before dueAt: Timestamp, _ now: Timestamp) {
-        guard let job = jobs[id], job.policy.overlap != .allow else { return }
-        for pending in job.record.pending where pending.trigger == .retry && pending.dueAt ?? dueAt < dueAt {
-            event("dropped", "retry \(pending.attempt) gave way to the next due time", now, workload: id)
-        }
-        jobs[id]?.record.pending.removeAll { $0.trigger == .retry && $0.dueAt ?? dueAt < dueAt }
+    ///
+    /// - Returns: the retries that gave way: the attempts before them were the last
+    private mutating func dropRetries(_ id: WorkloadID, before dueAt: Timestamp, _ now: Timestamp) -> [PendingStart] {
+        guard let job = jobs[id], job.policy.overlap != .allow else { return [] }
+        let dropped = job.record.pending.filter { $0.trigger == .retry && $0.dueAt ?? dueAt < dueAt }
+        for pending in dropped { event("dropped", "retry \(pending.attempt) gave way to the next due time", now, workload: id) }
+        jobs[id]?.record.pending.removeAll { dropped.contains($0) }
+        return dropped
     }
 
     /// Whether no run prevents a start: a run of the job itself, unless runs may overlap, or the last run of a service that had the
@@ -160,14 +163,16 @@ extension Machine {
         job.record.streak = job.record.lastOutcome.map { ($0 == .succeeded) == good } == true ? job.record.streak + 1 : 1
         job.record.lastOutcome = outcome
         var again: PendingStart?
-        if outcome.isFailure, run.request.attempt <= job.policy.retries.limit, run.stopReason == nil, !job.record.paused {
+        // A due time is rerun at most once: after a lost attempt that was no first one, the next attempt follows.
+        let isRerun = outcome == .lost && job.policy.onLost == .rerun
+        if outcome.isFailure || isRerun && run.request.trigger == .retry, run.request.attempt <= job.policy.retries.limit, run.stopReason == nil, !job.record.paused {
             let jitter = job.policy.retries.jitter.wholeMilliseconds
             let delay = job.policy.retries.delay(afterAttempt: run.request.attempt) + .milliseconds(jitter > 0 ? Int64.random(in: 0...jitter, using: &dice) : 0)
             again = PendingStart(
                 trigger: .retry, dueAt: run.request.dueAt, attempt: run.request.attempt + 1, notBefore: now + delay, queued: true,
                 arrivals: run.request.arrivals.isEmpty ? nil : run.request.arrivals, changes: run.changes, retryOf: runID)
         }
-        if outcome == .lost, job.policy.onLost == .rerun, run.request.trigger != .rerun {
+        if isRerun, run.request.trigger != .rerun, run.request.trigger != .retry {
             again = PendingStart(
                 trigger: .rerun, dueAt: run.request.dueAt, attempt: run.request.attempt, notBefore: now, queued: true,
                 arrivals: run.request.arrivals.isEmpty ? nil : run.request.arrivals, changes: run.changes, retryOf: runID)

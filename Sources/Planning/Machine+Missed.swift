@@ -116,6 +116,9 @@ extension Machine {
     /// How old the last missed due time may be: the job's period, but at most a day.
     private static func lastWindow(_ schedule: Schedule, _ due: Timestamp) -> Duration {
         let day = Duration.seconds(86400)
-        return schedule.next(after: due).map { min($0.at - due, day) } ?? day
+        var next = schedule.next(after: due)
+        // A due time on a day that is excluded is no reason to give up the one before it.
+        while let excluded = next, excluded.excluded, excluded.at - due < day { next = schedule.next(after: excluded.at) }
+        return next.map { min($0.at - due, day) } ?? day
     }
 }

@@ -87,13 +87,19 @@ extension PendingStart {
     /// Whether jobs that its own comes after can be in its way.
     var waitsForOthers: Bool { queued && (trigger == .schedule || trigger == .catchUp) }
 
-    /// The last moment at which it may still start; `nil` when there is none. A due time and its catch-up are as old as the due
-    /// time, a link of a chain as old as the end that set it off.
-    func lastMoment(_ policy: JobPolicy) -> Timestamp? {
-        guard let deadline = policy.deadline else { return nil }
+    /// The last moment at which it may still start. A due time and its catch-up are as old as the due time, a link of a chain as old as
+    /// the end that set it off.
+    func lastMoment(_ policy: JobPolicy) -> Timestamp? { policy.lastMoment(of: trigger, dueAt: dueAt, decidedAt: notBefore) }
+}
+
+extension JobPolicy {
+    /// The last moment at which a start may still happen; `nil` when there is none, as for what people ask for and for attempts that
+    /// follow others.
+    func lastMoment(of trigger: Trigger, dueAt: Timestamp?, decidedAt: Timestamp) -> Timestamp? {
+        guard let deadline else { return nil }
         return switch trigger {
         case .schedule, .catchUp: dueAt.map { $0 + deadline }
-        case .after: notBefore + deadline
+        case .after: decidedAt + deadline
         case .manual, .retry, .rerun, .start, .restart: nil
         }
     }

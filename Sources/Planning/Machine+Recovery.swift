@@ -161,7 +161,8 @@ extension Machine {
             ended(open.id, ExitStatus(ending: .lost("the host went down while it was starting"), finishedAt: now), now)
             return
         }
-        let late = jobs[open.workload]?.policy.deadline.map { now - (open.dueAt ?? open.decidedAt) > $0 } ?? false
+        let lastMoment = jobs[open.workload]?.policy.lastMoment(of: open.trigger, dueAt: open.dueAt, decidedAt: open.decidedAt)
+        let late = lastMoment.map { now > $0 } ?? false
         let unwanted = workload == nil || !isOfItsKind(open) || services[open.workload]?.record.wanted == false
         let changed = workload?.container.fingerprint != open.fingerprint
         if late || unwanted || changed || open.stopReason != nil {

@@ -33,7 +33,10 @@ public struct Schedule: Sendable, Hashable {
         if unavailableZone != nil { return nil }
         // Due times are whole seconds, so one in the running second lies before a later instant of that second.
         let bound = before.milliseconds.floorRemainder(by: 1000) > 0 ? before.seconds + 1 : before.seconds
-        return entries.compactMap { $0.previous(before: bound) }.max { $0.at < $1.at }
+        let found = entries.compactMap { $0.previous(before: bound) }
+        guard let last = found.map(\.at).max() else { return nil }
+        let same = found.filter { $0.at == last }
+        return same.dropFirst().reduce(same[0], Schedule.joined)
     }
 
     /// How many due times lie in `(after, through]`. Exact for one entry; for several, exact up to 100,000 and beyond

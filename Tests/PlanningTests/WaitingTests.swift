@@ -175,4 +175,70 @@ import WorkloadModel
             #expect(world.broken(accounted: []).isEmpty)
         }
     }
+
+    /// The attempts that failed were the last when the next due time comes first: who comes after them hears of it.
+    @Test func aRetryThatGivesWayIsAnEnd() {
+        let dump = JobPolicy(schedule: Make.schedule("*/5 * * * *"), retries: RetryPolicy(limit: 3, backoff: .seconds(600)))
+        var world = ChainTests.world(
+            Make.recipe(Make.job("dump", dump), Make.job("alarm", JobPolicy(after: [Self.name("dump"): .failure]))), ["dump": (.seconds(5), .exited(code: 1))])
+        world.run(until: Self.start + .seconds(3599))
+        #expect(ChainTests.starts(world, "dump").count == 11)
+        // All but the last, whose retry waits still.
+        #expect(ChainTests.starts(world, "alarm").count == 10, "\(ChainTests.starts(world, "alarm"))")
+        #expect(world.broken(accounted: []).isEmpty)
+    }
+
+    /// A due time is rerun once, however its attempts are lost, and its retries go on.
+    @Test func aDueTimeIsRerunOnce() {
+        let policy = JobPolicy(schedule: Make.schedule("0 1 * * *"), retries: RetryPolicy(limit: 4, backoff: .seconds(10)), onLost: .rerun)
+        var world = ChainTests.world(Make.recipe(Make.job("j", policy)), [:])
+        // Attempts that are lost last long; the others fail.
+        world.script = { request, _ in request.trigger == .rerun ? (.seconds(2), .exited(code: 1)) : (.seconds(1000), .exited(code: 1)) }
+        world.run(until: Self.start + .seconds(3610))
+        for _ in 0..<5 {
+            world.restart(after: .seconds(30), newBoot: true)
+            world.run(until: world.now + .seconds(100))
+        }
+        world.run(until: Self.start + .seconds(20_000))
+        #expect(world.starts.map(\.trigger) == [.schedule, .rerun, .retry, .retry, .retry, .retry])
+        #expect(world.broken(accounted: []).isEmpty, "\(world.broken(accounted: []))")
+    }
+
+    /// A deadline is for due times: what people ask for, and attempts that follow others, have none, also over a restart.
+    @Test(arguments: [Trigger.manual, .retry, .rerun, .schedule, .after]) func aDeadlineIsForDueTimes(trigger: Trigger) {
+        let policy = JobPolicy(schedule: Make.schedule("0 1 * * *"), deadline: .seconds(60))
+        let recipe = Make.recipe(Make.job("j", policy))
+        let due = Self.start + .seconds(3600)
+        let now = due + .seconds(600)
+        let id = RunID(now: due, random: 1)
+        let open = OpenRun(
+            id: id, workload: Make.id("j"), kind: .job, trigger: trigger, attempt: 1, dueAt: trigger == .manual ? nil : due, decidedAt: due, state: .starting,
+            startedAt: nil, bootID: "b", fingerprint: recipe.workloads[0].container.fingerprint)
+        let stored = StoredState(
+            recipes: [recipe], jobs: [JobRecord(id: Make.id("j"), cursor: due, bootID: "b")], openRuns: [open], bootID: "b")
+        var machine = Machine(bootID: "b", seed: 1)
+        let decision = machine.restore(stored, observed: [:], at: Moment(wall: now, steady: .zero))
+        let launched = decision.effects.contains { if case .launch(let request) = $0 { request.id == id } else { false } }
+        #expect(launched == [.manual, .retry, .rerun].contains(trigger), "\(decision.effects)")
+    }
+
+    /// A day that one schedule of a list excludes is not excluded for the other, and takes no catch-up away.
+    @Test func anExcludedDayTakesNoCatchUpAway() {
+        let day = CivilDate(year: 2026, month: 1, day: 2)!
+        func world(_ schedules: [Schedule]) -> World {
+            var world = ChainTests.world(Make.recipe(Make.job("j", JobPolicy(schedule: Schedule(schedules.flatMap(\.entries))))), [:])
+            world.run(until: Self.start + .seconds(13 * 3600))
+            // Down from 13:00 to 03:00.
+            world.restart(after: .seconds(14 * 3600), newBoot: true)
+            world.run(until: world.now + .seconds(60))
+            return world
+        }
+        let excluded = Make.schedule("0 2 * * *", except: [day...day])
+        // The last due time of the day before; the next that counts is a day later.
+        #expect(ChainTests.starts(world([excluded, Make.schedule("0 14 * * *")]), "j").last == "catch-up 97200 s for 2026-01-01T14:00")
+        // The same second, excluded in one of them.
+        for both in [[excluded, Make.schedule("0 2 * * *")], [Make.schedule("0 2 * * *"), excluded]] {
+            #expect(ChainTests.starts(world(both), "j").last == "catch-up 97200 s for 2026-01-02T02:00")
+        }
+    }
 }
