@@ -37,6 +37,22 @@ int clinux_look(int directory, const char *name, int flags, struct clinux_file *
     return 0;
 }
 
+int clinux_disk_space(const char *path, int64_t *free, int64_t *total)
+{
+    struct statfs info;
+    if (statfs(path, &info) < 0) return -1;
+    int64_t unit = info.f_frsize ? info.f_frsize : info.f_bsize;
+    int64_t blocks = info.f_bavail;
+    if (info.f_type == EXT4_SUPER_MAGIC) {
+        /* Nobody gets the last fiftieth, at most 4096 blocks: ext4 needs them itself (reserved_clusters in its documentation). */
+        int64_t own = info.f_blocks / 50 < 4096 ? info.f_blocks / 50 : 4096;
+        if ((int64_t)info.f_bfree - own > blocks) blocks = (int64_t)info.f_bfree - own;
+    }
+    *free = blocks * unit;
+    *total = (int64_t)info.f_blocks * unit;
+    return 0;
+}
+
 int clinux_allocate(int fd, int64_t bytes)
 {
     struct statfs info;

@@ -26,7 +26,9 @@ extension DiskGuard {
             state.withLock { $0.freeWhenJudged = $0.freeWhenJudged.map { max($0, space.free) } }
             thawEnding()
             if space.free > space.limits.roomy { state.withLock { ($0.earlier, $0.later) = (nil, nil) } } else { sample(space.free, space.limits) }
-            if space.free < space.limits.floor { judge(space.free, space.limits) } else if space.free > space.limits.enough { thawForSpace() }
+            // How fast it goes, in bytes a millisecond.
+            let rate = last.map { max(0, $0 - space.free) / Int64(max(1, pause)) } ?? 0
+            if space.free < space.limits.floor { judge(space.free, space.limits, rate: rate) } else if space.free > space.limits.enough { thawForSpace() }
         }
         let headroom = space.map { Int(clamping: ($0.free - $0.limits.floor) / DiskGuard.fastest) } ?? .max
         let isMoving = space.map { abs($0.free - (last ?? $0.free)) > 256 << 10 } ?? false
@@ -36,10 +38,11 @@ extension DiskGuard {
 
     /// Takes the reserve, or what is missing of it, when there is space.
     private func keepReserve(_ free: Int64, _ limits: DiskLimits) {
+        // The floor may have been larger when it was taken.
+        if reserve.held > limits.reserve { reserve.release(reserve.held - limits.reserve) }
         guard reserve.held < limits.reserve, free > limits.enough + limits.reserve, !state.withLock({ $0.hasNoReserve }) else { return }
-        reserve.take(limits.reserve)
         // A file system that keeps no space for a file does not do so later.
-        if reserve.held == 0 { state.withLock { $0.hasNoReserve = true } }
+        if !reserve.take(limits.reserve) { state.withLock { $0.hasNoReserve = true } }
     }
 
     // MARK: Measuring
@@ -79,37 +82,45 @@ extension DiskGuard {
 
     /// Finds who takes the space, and freezes them. Done once some more of it is gone than at the last time: otherwise those who took it
     /// are frozen already, or it is not a run.
-    private func judge(_ free: Int64, _ limits: DiskLimits) {
+    private func judge(_ free: Int64, _ limits: DiskLimits, rate: Int64) {
+        let isLast = free < limits.last
+        let start = ContinuousClock.now
         let (all, candidates, base) = state.withLock { state -> ([RunID: Entry], [RunID: Entry], Sample?) in
-            guard let base = state.earlier, free < (state.freeWhenJudged ?? base.free) - state.step else { return ([:], [:], nil) }
-            let isLast = free < limits.last
-            return (state.runs, state.runs.filter { state.frozen[$0.key] == nil && (isLast || !state.ending.contains($0.key)) }, base)
+            guard let base = state.earlier, free < (state.freeWhenJudged ?? base.free) - state.step, state.nextJudgement.map({ $0 < start }) ?? true else {
+                return ([:], [:], nil)
+            }
+            return (
+                state.runs, state.runs.filter { state.frozen[$0.key] == nil && $0.value.hasStarted && (isLast || !state.ending.contains($0.key)) }, base
+            )
         }
         guard let base, !candidates.isEmpty else { return }
         // Measuring may take longer than the space lasts: all are frozen until it is done.
         let isPressing = free < limits.pressing
-        if isPressing { for run in candidates.keys { freezer.freeze(run) } }
+        if isPressing { for run in candidates.keys { freeze(run, evenEnding: isLast) } }
         let sample = measure(all, free)
         // Frozen and ending runs are measured too: what they took is not put down to others.
         let growth = sample?.use.growth(since: base.use) ?? [:]
         let isExplained = growth.values.reduce(0) { $0 + max(0, $1) } >= (base.free - free) / 2
         var takers = isExplained ? DiskUse.largestGrowths(growth.filter { candidates[$0.key] != nil }) : []
         if !isExplained, isPressing {
-            let trial = DiskTrial(freezer: freezer, cgroups: cgroups) { [self] in
-                // Where nothing is left, nobody is seen to take any.
-                if let space, space.beside < space.limits.portion { reserve.release(space.limits.portion) }
-                return space?.free ?? 0
-            }
+            // As long as the one that is looked for needs to be seen.
+            let turn = Duration.milliseconds(min(1000, max(25, rate > 0 ? 4 * DiskTrial.much / rate : 25)))
+            let trial = DiskTrial(
+                cgroups: cgroups, turn: turn, free: { [self] in space?.free ?? 0 },
+                provide: { [self] in if let space, space.beside < space.limits.portion { reserve.release(space.limits.portion) } },
+                thaw: freezer.thaw, freeze: { [self] in freeze($0, evenEnding: isLast) })
             takers = trial.takers(among: candidates.keys.sorted(by: >))
         }
         if isPressing { for run in candidates.keys where !takers.contains(run) { freezer.thaw(run) } }
         // Runs may have ended, or have been told to end, meanwhile.
         let chosen = state.withLock { state in
-            let chosen = state.isLeaving ? [] : takers.filter { state.runs[$0] != nil && (free < limits.last || !state.ending.contains($0)) }
+            let chosen = state.isLeaving ? [] : takers.filter { state.runs[$0] != nil && (isLast || !state.ending.contains($0)) }
             for run in chosen { state.frozen[run] = Frozen(workload: candidates[run]?.workload ?? "?", grown: isExplained ? growth[run] : nil) }
             // More of it goes while they take turns.
             let left = min(free, space?.free ?? free)
             state.freeWhenJudged = left
+            // All are frozen for a tenth of the time at most.
+            state.nextJudgement = chosen.isEmpty && isPressing ? .now + (.now - start) * 10 : nil
             state.step = chosen.isEmpty ? min(state.step * 2, max(DiskGuard.smallestStep, limits.floor / 16)) : DiskGuard.smallestStep
             // From now on only what is taken from now on counts.
             if !chosen.isEmpty, var sample {
@@ -122,7 +133,7 @@ extension DiskGuard {
         for run in takers where !chosen.contains(run) { freezer.thaw(run) }
         guard !chosen.isEmpty else { return }
         for run in chosen {
-            freezer.freeze(run)
+            freeze(run, evenEnding: isLast)
             log.error(
                 "a container fills the state disk; it is frozen until there is space",
                 metadata: [

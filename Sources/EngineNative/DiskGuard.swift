@@ -21,6 +21,8 @@ final class DiskGuard: Sendable {
     struct Entry {
         let workload: String
         let paths: [String]
+        /// Whether its command runs. While it is set up, it is not frozen: the launch would wait.
+        var hasStarted = false
     }
 
     /// What all runs took at one time.
@@ -47,6 +49,8 @@ final class DiskGuard: Sendable {
         var later: Sample?
         /// The free space when it was last looked who takes it, or the most since then.
         var freeWhenJudged: Int64?
+        /// When it may be looked again at the earliest, with all frozen.
+        var nextJudgement: ContinuousClock.Instant?
         /// How much more has to go before it is looked again.
         var step: Int64 = DiskGuard.smallestStep
         /// Runs that were told to end: they are frozen only when there is hardly any space left.
@@ -105,15 +109,21 @@ final class DiskGuard: Sendable {
         if start { queue.async { [self] in look(last: nil, pause: 250) } }
     }
 
+    /// A run that was added goes on to its command.
+    func started(_ run: RunID) { state.withLock { $0.runs[run]?.hasStarted = true } }
+
     /// Adds a run that an earlier daemon started, and thaws it when that daemon froze it.
     func adopt(_ run: RunID, workload: String, paths: [String]) {
         freezer.thaw(run)
         add(run, workload: workload, paths: paths, empty: [])
+        started(run)
     }
 
     func remove(_ run: RunID) {
         let frozen = state.withLock { state in
-            state.runs[run] = nil
+            let paths = state.runs.removeValue(forKey: run)?.paths ?? []
+            state.earlier?.use.forget(paths)
+            state.later?.use.forget(paths)
             state.ending.remove(run)
             return state.frozen.removeValue(forKey: run) != nil
         }
@@ -128,21 +138,28 @@ final class DiskGuard: Sendable {
             state.ending.insert(run)
             return state.frozen.removeValue(forKey: run) != nil
         }
-        guard frozen else { return }
+        // It may be frozen only while all are measured.
         freezer.thaw(run)
-        report()
+        if frozen { report() }
     }
 
     /// Thaws all runs, for a daemon that ends and leaves them running. Nothing is frozen afterwards.
     func thawAll() {
-        state.withLock { $0.isLeaving = true }
-        // A look that is under way ends first.
-        queue.sync {
-            let frozen = state.withLock { state in
-                defer { state.frozen = [:] }
-                return state.frozen
-            }
-            for run in frozen.keys { freezer.thaw(run) }
+        let runs = state.withLock { state in
+            state.isLeaving = true
+            state.frozen = [:]
+            return state.runs.keys
+        }
+        for run in runs { freezer.thaw(run) }
+    }
+
+    /// Freezes a run unless it has ended, was told to end, or the daemon ends: whoever thaws it for one of these has the last word.
+    ///
+    /// - Parameter evenEnding: also one that was told to end
+    func freeze(_ run: RunID, evenEnding: Bool) {
+        state.withLock { state in
+            guard state.runs[run] != nil, !state.isLeaving, evenEnding || !state.ending.contains(run) else { return }
+            freezer.freeze(run)
         }
     }
 

@@ -18,13 +18,21 @@ final class DiskReserve: Sendable {
 
     var held: Int64 { bytes.withLock { $0 } }
 
-    /// Takes so many bytes, or none where the file system cannot keep space for a file.
-    func take(_ size: Int64) {
+    /// Makes it so large; where that fails it stays as it is.
+    ///
+    /// - Returns: whether the file system can keep space for a file at all
+    func take(_ size: Int64) -> Bool {
         bytes.withLock { bytes in
             let fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-            guard fd >= 0 else { return }
+            guard fd >= 0 else { return true }
             defer { close(fd) }
-            if clinux_allocate(fd, size) == 0 { bytes = size } else { ftruncate(fd, 0) }
+            if clinux_allocate(fd, size) == 0 {
+                bytes = size
+                return true
+            }
+            let code = errno
+            ftruncate(fd, Int(bytes))
+            return code != EOPNOTSUPP && code != ENOSYS
         }
     }
 
@@ -32,17 +40,17 @@ final class DiskReserve: Sendable {
     ///
     /// - Returns: whether there was any
     @discardableResult func release(_ size: Int64) -> Bool {
-        bytes.withLock { bytes in
-            guard bytes > 0 else { return false }
-            let fd = open(file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
-            guard fd >= 0 else { return false }
-            defer { close(fd) }
+        let fd = open(file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard fd >= 0 else { return false }
+        defer { close(fd) }
+        let wasReleased = bytes.withLock { bytes in
             let left = max(0, bytes - size)
-            guard ftruncate(fd, Int(left)) == 0 else { return false }
-            // ext4 and xfs give freed blocks to others only once that is on the disk.
-            fsync(fd)
+            guard bytes > 0, ftruncate(fd, Int(left)) == 0 else { return false }
             bytes = left
             return true
         }
+        // ext4 and xfs give freed blocks to others only once that is on the disk.
+        if wasReleased { fsync(fd) }
+        return wasReleased
     }
 }

@@ -1,4 +1,4 @@
-internal import Glibc
+internal import CLinux
 
 /// How full a disk is, in bytes.
 struct DiskSpace {
@@ -6,11 +6,12 @@ struct DiskSpace {
     let total: Int64
 
     /// Of the disk that a directory is on; `nil` when it cannot be asked.
+    ///
+    /// What ext4 keeps back for root counts as free: the daemon and most containers are root, and may use it.
     init?(of directory: String) {
-        var info = statvfs()
-        guard statvfs(directory, &info) == 0 else { return nil }
-        free = Int64(info.f_bavail) * Int64(info.f_frsize)
-        total = Int64(info.f_blocks) * Int64(info.f_frsize)
+        var (free, total): (Int64, Int64) = (0, 0)
+        guard clinux_disk_space(directory, &free, &total) == 0 else { return nil }
+        (self.free, self.total) = (free, total)
     }
 
     /// What containers leave free by default: a twentieth of the disk, at least 128 MiB and at most 1 GiB, and never more than a
@@ -28,7 +29,8 @@ struct DiskLimits {
     /// - Parameter floor: at most half of the disk
     init(_ space: DiskSpace, floor: Int64?) {
         self.floor = min(space.total / 2, floor ?? space.usualFloor)
-        reserve = min(self.floor / 2, 64 << 20)
+        // In whole blocks of any file system.
+        reserve = min(self.floor / 2, 64 << 20) & ~0xFFFF
     }
 
     /// So much of the reserve is given back at a time: a launch needs it. With less in all nothing is launched.

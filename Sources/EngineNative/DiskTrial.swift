@@ -5,42 +5,55 @@ internal import WorkloadModel
 ///
 /// One that takes little in so short a time, or none while it is watched, is not found.
 struct DiskTrial {
-    let freezer: RunFreezer
     let cgroups: CgroupHost
-    /// The free space now, in bytes; sees that there is some.
+    /// How long a part of the runs goes on at most.
+    let turn: Duration
+    /// The free space now, in bytes.
     let free: () -> Int64
+    /// Sees that there is space to take: where nothing is left, nobody is seen to take any.
+    let provide: () -> Void
+    let thaw: (RunID) -> Void
+    let freeze: (RunID) -> Void
 
-    /// How long a part of the runs goes on, in microseconds.
-    private static let turn: UInt32 = 25_000
     /// Taking more than this many bytes in a turn is not what a disk's own journal and the daemon do.
-    private static let much: Int64 = 128 << 10
+    static let much: Int64 = 128 << 10
 
     /// - Parameter runs: all of them frozen; they are frozen afterwards, too
-    /// - Returns: those that took space twice; none when it goes while all are frozen
+    /// - Returns: those that took space in each of their turns, while none went when all were frozen
     func takers(among runs: [RunID]) -> Set<RunID> {
         waitUntilHalted(runs)
-        guard taken(by: []) < DiskTrial.much else { return [] }
-        return search(runs[...])
+        return isQuiet() ? search(runs[...]) : []
     }
 
     private func search(_ runs: ArraySlice<RunID>) -> Set<RunID> {
-        guard let first = runs.first, taken(by: runs) >= DiskTrial.much else { return [] }
-        if runs.count == 1 { return taken(by: runs) >= DiskTrial.much ? [first] : [] }
+        guard let first = runs.first, takes(runs) else { return [] }
+        if runs.count == 1 {
+            // Something else that takes space now and then would have to do so in these turns only.
+            for _ in 0..<3 { guard isQuiet(), takes(runs) else { return [] } }
+            return isQuiet() ? [first] : []
+        }
         let middle = runs.startIndex + runs.count / 2
         return search(runs[..<middle]).union(search(runs[middle...]))
     }
 
-    private func taken(by runs: ArraySlice<RunID>) -> Int64 {
+    /// Whether no space goes while all are frozen, for longer than a turn.
+    private func isQuiet() -> Bool { taken(by: [], in: turn * 4) < DiskTrial.much }
+
+    private func takes(_ runs: ArraySlice<RunID>) -> Bool { taken(by: runs, in: turn) >= DiskTrial.much }
+
+    private func taken(by runs: ArraySlice<RunID>, in time: Duration) -> Int64 {
+        provide()
         let before = free()
-        for run in runs { freezer.thaw(run) }
-        usleep(DiskTrial.turn)
-        for run in runs { freezer.freeze(run) }
+        let end = ContinuousClock.now + time
+        for run in runs { thaw(run) }
+        repeat { usleep(1000) } while ContinuousClock.now < end && before - free() < DiskTrial.much * 4
+        for run in runs { freeze(run) }
         waitUntilHalted(Array(runs))
         return before - free()
     }
 
     /// A write that is under way goes on to its end first.
     private func waitUntilHalted(_ runs: [RunID]) {
-        for _ in 0..<100 where !runs.allSatisfy(cgroups.hasHalted) { usleep(1000) }
+        for _ in 0..<100 where !runs.allSatisfy({ cgroups.hasHalted($0) || !cgroups.isFrozen($0) }) { usleep(1000) }
     }
 }

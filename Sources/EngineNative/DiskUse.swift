@@ -16,8 +16,8 @@ struct DiskUse {
     struct Activity {
         /// Bytes of files that they hold open or mapped and that have been removed.
         var unnamed: Int64 = 0
-        /// Bytes that they ever wrote (`write_bytes` of `/proc/PID/io`), whether they are still there or not.
-        var written: Int64 = 0
+        /// Whether all of their files were looked at; of very many only some are.
+        var isWhole = true
     }
 
     private var paths: [RunID: [String]]
@@ -26,6 +26,8 @@ struct DiskUse {
 
     /// Entries of directories that are counted in all, and at least for one path.
     private static let most = (all: 1_000_000, path: 20_000)
+    /// Open files that are looked at in all, and at least for one run.
+    private static let mostFiles = (all: 100_000, run: 2_000)
     /// Directories in one another that are looked into; each is held open meanwhile.
     private static let deepest = 200
 
@@ -42,7 +44,8 @@ struct DiskUse {
         let all = Set(paths.values.joined()).sorted()
         let share = max(DiskUse.most.path, DiskUse.most.all / max(1, all.count))
         trees = all.reduce(into: [:]) { $0[$1] = DiskUse.tree($1, device, most: share, until: deadline) }
-        activities = paths.keys.reduce(into: [:]) { $0[$1] = DiskUse.activity(processes($1), device) }
+        let files = max(DiskUse.mostFiles.run, DiskUse.mostFiles.all / max(1, paths.count))
+        activities = paths.keys.reduce(into: [:]) { $0[$1] = DiskUse.activity(processes($1), device, most: files, until: deadline) }
     }
 
     /// Adds a run that began after this measurement.
@@ -66,28 +69,26 @@ struct DiskUse {
         }
     }
 
+    /// Forgets what was in the places of a run that has ended: what it took there is not the others'.
+    mutating func forget(_ paths: some Sequence<String>) { for path in paths { trees[path] = nil } }
+
     /// How much more each run takes than at an earlier measurement, in bytes; only what is certain.
     ///
-    /// Nothing is said of paths that were not measured then, or not as a whole. The growth of a path that several runs can write to is
-    /// shared out in proportion to what they wrote meanwhile, unless that is less than half of it: who took the space without
-    /// writing, as by fallocate(2), cannot be told.
+    /// Nothing is said of paths that were not measured then, or not as a whole, nor of those that several runs can write to.
     func growth(since earlier: DiskUse) -> [RunID: Int64] {
-        let written = activities.merging(earlier.activities) { Activity(unnamed: 0, written: max(0, $0.written - $1.written)) }.mapValues(\.written)
-        var growth = activities.mapValues(\.unnamed).merging(earlier.activities.mapValues { -$0.unnamed }) { $0 + $1 }
-        var sharers: [String: [RunID]] = [:]
-        for (run, list) in paths { for path in Set(list) { sharers[path, default: []].append(run) } }
-        for (path, runs) in sharers {
-            guard let now = trees[path], let before = earlier.trees[path], now.isWhole, before.isWhole else { continue }
-            let grown = now.bytes - before.bytes
-            if runs.count == 1 {
-                growth[runs[0], default: 0] += grown
-                continue
-            }
-            let all = runs.reduce(0) { $0 + (written[$1] ?? 0) }
-            guard grown > 0, all >= grown / 2 else { continue }
-            for run in runs { growth[run, default: 0] += Int64(Double(grown) * Double(written[run] ?? 0) / Double(all)) }
+        var growth: [RunID: Int64] = [:]
+        for (run, now) in activities {
+            guard let before = earlier.activities[run], now.isWhole, before.isWhole else { continue }
+            growth[run] = now.unnamed - before.unnamed
         }
-        return growth.filter { paths[$0.key] != nil }
+        let users = paths.values.flatMap { Set($0) }.reduce(into: [:]) { $0[$1, default: 0] += 1 }
+        for (run, list) in paths {
+            for path in Set(list) where users[path] == 1 {
+                guard let now = trees[path], let before = earlier.trees[path], now.isWhole, before.isWhole else { continue }
+                growth[run, default: 0] += now.bytes - before.bytes
+            }
+        }
+        return growth
     }
 
     /// The runs whose growth together is more than half of all; as few as possible.
@@ -147,17 +148,21 @@ struct DiskUse {
         return tree
     }
 
-    private static func activity(_ processes: [pid_t], _ device: UInt) -> Activity {
+    private static func activity(_ processes: [pid_t], _ device: UInt, most: Int, until deadline: ContinuousClock.Instant) -> Activity {
         var activity = Activity()
         var seen: Set<FileIdentity> = []
+        var left = most
         for process in processes {
-            if let text = try? HostFile.text("/proc/\(process)/io", limit: 4096) {
-                for line in text.split(separator: "\n") where line.hasPrefix("write_bytes: ") { activity.written += Int64(line.dropFirst(13)) ?? 0 }
+            guard left > 0, ContinuousClock.now < deadline else {
+                activity.isWhole = false
+                break
             }
             // Files of a container's own layer have the overlay's device or another one, never the disk's.
             var root = clinux_file()
             guard clinux_look(AT_FDCWD, "/proc/\(process)/root", 0, &root) == 0 else { continue }
-            for path in openFiles(process) + mappedFiles(process) {
+            let paths = openFiles(process, most: left) + mappedFiles(process)
+            left -= paths.count
+            for path in paths {
                 var file = clinux_file()
                 guard clinux_look(AT_FDCWD, path, 0, &file) == 0, file.mode & S_IFMT == S_IFREG, file.links == 0 else { continue }
                 guard UInt(file.device) == device || file.mount == root.mount else { continue }
@@ -165,14 +170,24 @@ struct DiskUse {
                 activity.unnamed += Int64(file.blocks) * 512
             }
         }
+        if left <= 0 { activity.isWhole = false }
         return activity
     }
 
-    private static func openFiles(_ process: pid_t) -> [String] { HostFile.names(in: "/proc/\(process)/fd").map { "/proc/\(process)/fd/\($0)" } }
+    private static func openFiles(_ process: pid_t, most: Int) -> [String] {
+        guard let stream = opendir("/proc/\(process)/fd") else { return [] }
+        defer { closedir(stream) }
+        var paths: [String] = []
+        while paths.count < most, let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
+            if name != ".", name != ".." { paths.append("/proc/\(process)/fd/\(name)") }
+        }
+        return paths
+    }
 
     /// Files without a name that a process has mapped, and may not hold open.
     private static func mappedFiles(_ process: pid_t) -> [String] {
-        guard let text = try? HostFile.text("/proc/\(process)/maps", limit: 16 << 20) else { return [] }
+        guard let text = try? HostFile.text("/proc/\(process)/maps", limit: 1 << 20) else { return [] }
         return text.split(separator: "\n").filter { $0.hasSuffix(" (deleted)") }.compactMap { line in
             // The file's range is called as here, but without leading zeros.
             guard let range = line.split(separator: " ").first else { return nil }

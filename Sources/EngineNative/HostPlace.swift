@@ -135,8 +135,8 @@ private struct BindWalk {
             if component == "..", let boundary { throw refusal("leads up and out of", boundary) }
             if !servers.isEmpty {
                 let next = HostLocation.join(HostLocation.name(of: walk.descriptor), String(component))
-                if let server = servers.last(where: { $0.target == next }) {
-                    throw .onServer(HostLocation(device: server.device, path: HostLocation.join(server.root, walk.rest(after: component))))
+                if servers.contains(where: { $0.target == next }) {
+                    throw .onServer(HostLocation(unopened: HostLocation.join(next, walk.rest(after: component)), servers))
                 }
             }
             guard let step = try reach({ () throws(HostFile.Failure) in try walk.next() }) else { break }
@@ -184,6 +184,14 @@ struct HostLocation: Hashable, Sendable, Codable {
         let name = HostLocation.name(of: descriptor)
         guard let below = HostLocation.relative(name, to: mount.target) else { return nil }
         self.init(device: mount.device, path: HostLocation.join(mount.root, below))
+    }
+
+    /// Of a path that is not looked up, below one of some mounts: where it is if no link leads elsewhere. A path that goes up again
+    /// stands for all of its mount.
+    init(unopened path: String, _ mounts: [MountTable]) {
+        let mount = mounts.filter { HostLocation.relative(path, to: $0.target) != nil }.max { $0.target.utf8.count < $1.target.utf8.count }!
+        let below = HostLocation.relative(path, to: mount.target) ?? ""
+        self.init(device: mount.device, path: HostLocation.join(mount.root, below.split(separator: "/").contains("..") ? "" : below))
     }
 
     func lies(in other: HostLocation) -> Bool { device == other.device && HostLocation.relative(path, to: other.path) != nil }

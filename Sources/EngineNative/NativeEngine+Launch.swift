@@ -114,6 +114,7 @@ extension NativeEngine {
             abandon(pid, pidfd)
             throw .sandbox(started.sentence ?? "the shim ended before the command was released")
         }
+        disk.started(run)
         watch(run, pidfd: pidfd, isShim: true, child: pid)
         return now
     }

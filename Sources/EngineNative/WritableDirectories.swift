@@ -18,9 +18,10 @@ struct WritablePlace: Hashable, Sendable, Codable {
         guard place.isDirectory else { return [] }
         var found = [WritablePlace(identity: place.identity, location: place.location(mounts))]
         let name = place.name
+        let unanswering = Set(MountTable.unanswering(mounts).map(\.target))
         for mount in mounts where HostLocation.relative(mount.target, to: name).map({ !$0.isEmpty }) ?? false {
-            // What is on another machine is known by its location.
-            let identity = mount.needsServer ? FileIdentity(device: 0, inode: 0) : FileIdentity(path: mount.target)
+            // What is on another machine, or behind one, is known by its location.
+            let identity = unanswering.contains(mount.target) ? FileIdentity(device: 0, inode: 0) : FileIdentity(path: mount.target)
             guard let identity else { continue }
             found.append(WritablePlace(identity: identity, location: HostLocation(device: mount.device, path: mount.root)))
         }
@@ -55,7 +56,7 @@ struct WritableDirectories {
     init() {}
     private init(isEverything: Bool) { self.isEverything = isEverything }
 
-    var isEmpty: Bool { identities.isEmpty && !isEverything }
+    var isEmpty: Bool { identities.isEmpty && locations.isEmpty && !isEverything }
 
     func contains(_ identity: FileIdentity) -> Bool { isEverything || identities.contains(identity) }
 
@@ -133,7 +134,7 @@ final class SharedDirectories: Sendable {
         let (names, runs) = state.withLock { state in (state.names, state.runs) }
         var found = WritableDirectories()
         for places in runs.values { found.insert(places) }
-        let servers = mounts.filter(\.needsServer)
+        let servers = MountTable.unanswering(mounts)
         var throughLinks: [String] = []
         for name in names {
             do throws(HostPlace.Unopened) {

@@ -165,7 +165,9 @@ extension Machine {
         var again: PendingStart?
         // A due time is rerun at most once: after a lost attempt that was no first one, the next attempt follows.
         let isRerun = outcome == .lost && job.policy.onLost == .rerun
-        if outcome.isFailure || isRerun && run.request.trigger == .retry, run.request.attempt <= job.policy.retries.limit, run.stopReason == nil, !job.record.paused {
+        if outcome.isFailure || isRerun && run.request.trigger == .retry, run.request.attempt <= job.policy.retries.limit, run.stopReason == nil,
+            !job.record.paused
+        {
             let jitter = job.policy.retries.jitter.wholeMilliseconds
             let delay = job.policy.retries.delay(afterAttempt: run.request.attempt) + .milliseconds(jitter > 0 ? Int64.random(in: 0...jitter, using: &dice) : 0)
             again = PendingStart(

@@ -125,8 +125,8 @@ struct Daemon: AsyncParsableCommand {
         let floor = try diskFloor.map { text in
             guard let bytes = ByteSize.parse(text) else { throw StartError(description: "--disk-floor '\(text)' is not a size: write it as 512M", code: 64) }
             guard let most = NativeEngine.mostDiskFloor(state), bytes > most else { return bytes }
-            throw StartError(
-                description: "--disk-floor \(text) is more than half of the disk of \(state): at most \(most >> 20)M can be kept free", code: 64)
+            log.warning("--disk-floor is more than half of the disk; half of it is kept free", metadata: ["floor": "\(text)", "kept": "\(most >> 20)M"])
+            return most
         }
         let engine: NativeEngine
         do {

@@ -13,8 +13,8 @@ import WorkloadModel
 @Suite(.enabled(if: Requirement.root, "needs root"), .serialized)
 struct DiskGuardTests {
     /// An engine whose state is on a disk of 512 MiB of its own; containers leave 128 MiB of it free.
-    private static func with(_ body: (EngineFixture, _ disk: String) async throws -> Void) async throws {
-        try await EngineFixture.withDisk(size: "512M", body)
+    private static func with(features: String = "-m 0", _ body: (EngineFixture, _ disk: String) async throws -> Void) async throws {
+        try await EngineFixture.withDisk(size: "512M", features: features, body)
     }
 
     /// Writes a megabyte after the other, for ever.
@@ -82,7 +82,7 @@ struct DiskGuardTests {
             }
             #expect(fixture.engine.cgroups.isFrozen(filler))
             // A second measurement does not put the filler's growth down to its neighbour.
-            try #require(EngineFixture.shellOnHost("head -c 8000000 /dev/zero > \(disk)/others") == 0)
+            _ = EngineFixture.shellOnHost("head -c 8000000 /dev/zero > \(disk)/others")
             try await Task.sleep(for: .seconds(1))
             #expect(!fixture.engine.cgroups.isFrozen(neighbour) && !Self.isFrozen(fixture, neighbour), "\(fixture.engine.notices)")
             #expect(fixture.engine.disk.space!.free > 64 << 20)
@@ -141,14 +141,15 @@ struct DiskGuardTests {
     }
 
     /// A run that took all in one call is named, nobody else is frozen, and others are launched.
-    @Test(arguments: ["/big", "/v/big"]) func allThatIsTakenAtOnceLeavesRoomForLaunches(file: String) async throws {
-        try await Self.with { fixture, disk in
+    @Test(arguments: ["/big", "/v/big"], ["-m 0", "-m 5"]) func allThatIsTakenAtOnceLeavesRoomForLaunches(file: String, features: String) async throws {
+        try await Self.with(features: features) { fixture, disk in
             let volume = VolumeMount(source: .volume("v"), target: "/v", readOnly: false)
             let busy = try await Self.launch(fixture, "i=0; while :; do i=$((i + 1)); head -c 10000 /dev/zero > /file.$i; sleep 0.05; done")
             let filler = try await Self.launch(fixture, "sleep 1; fallocate -l 2G \(file); fallocate -l 400M \(file).2; sleep 1000") { $0.mounts = [volume] }
             try await Self.waitUntilFrozen(fixture, filler)
             #expect(!Self.isFrozen(fixture, busy) && !fixture.engine.cgroups.isFrozen(busy), "\(fixture.engine.notices)")
-            for _ in 0..<5 {
+            // More than the reserve has portions: none is used up while there is space.
+            for _ in 0..<20 {
                 let (status, output, _) = try await fixture.run(EngineFixture.shell("echo here"))
                 #expect(status.ending == .exited(code: 0) && output == "here", "\(status)")
             }
@@ -161,7 +162,8 @@ struct DiskGuardTests {
         arguments: [
             // Of more files than are counted, and deeper than is looked.
             "mkdir -p /m/d; cd /m/d; for i in $(seq 250); do mkdir d; cd d; done; i=0; while :; do i=$((i + 1)); fallocate -l 1M big.$i; sleep 0.005; done",
-            // In a place that others write to.
+            // In a place that others write to, fast and slowly.
+            "head -c 400000000 /dev/zero > /m/first; while :; do head -c 20000 /dev/zero; sleep 0.02; done >> /m/big",
             "i=0; while :; do i=$((i + 1)); fallocate -l 1M /m/big.$i; sleep 0.005; done",
             // In files that are nowhere but on their way through a socket.
             """
@@ -192,6 +194,84 @@ struct DiskGuardTests {
                 #expect(!Self.isFrozen(fixture, innocent) && !fixture.engine.cgroups.isFrozen(innocent), "\(fixture.engine.notices)")
             }
             try await Self.end(fixture, filler, busy, quiet)
+        }
+    }
+
+    /// What a run took in a place of several, others are not blamed for: not when it has ended, and not when they write there.
+    @Test func nobodyIsBlamedForWhatAnotherTookInASharedPlace() async throws {
+        try await Self.with { fixture, disk in
+            let volume = VolumeMount(source: .volume("v"), target: "/v", readOnly: false)
+            let reader = try await Self.launch(fixture, "sleep 1000") { $0.mounts = [volume] }
+            let writer = try await Self.launch(fixture, "while :; do dd if=/dev/zero of=/v/same bs=1M count=4 conv=notrunc,fsync 2>/dev/null; sleep 0.1; done")
+            {
+                $0.mounts = [volume]
+            }
+            try await Task.sleep(for: .seconds(4))
+            let ended = try await fixture.run(EngineFixture.shell("fallocate -l 230M /v/ended") { $0.mounts = [volume] })
+            #expect(ended.status.ending == .exited(code: 0))
+            let hog = try await Self.launch(fixture, "fallocate -l 140M /v/hog; sleep 1000") { $0.mounts = [volume] }
+            for _ in 0..<400 where fixture.engine.notices.isEmpty { try await Task.sleep(for: .milliseconds(25)) }
+            try await Task.sleep(for: .seconds(2))
+            #expect(fixture.engine.notices.count == 1 && fixture.engine.notices[0].contains("no container is seen to take it"), "\(fixture.engine.notices)")
+            for run in [reader, writer, hog] { #expect(!fixture.engine.cgroups.isFrozen(run)) }
+            try await Self.end(fixture, reader, writer, hog)
+        }
+    }
+
+    /// A process of the host that writes now and then does not make anybody look like a taker.
+    @Test func burstsOfTheHostFreezeNobody() async throws {
+        try await Self.with { fixture, disk in
+            var idle: [RunID] = []
+            for _ in 0..<3 { idle.append(try await Self.launch(fixture, "sleep 1000")) }
+            let free = try #require(fixture.engine.disk.space).free
+            try #require(EngineFixture.shellOnHost("fallocate -l \(free - (100 << 20)) \(disk)/others") == 0)
+            try #require(
+                EngineFixture.shellOnHost("for i in $(seq 150); do head -c 400000 /dev/zero >> \(disk)/bursts; sleep 0.05; done") == 0)
+            #expect(fixture.engine.notices.allSatisfy { $0.contains("no container is seen to take it") }, "\(fixture.engine.notices)")
+            for run in idle { #expect(!fixture.engine.cgroups.isFrozen(run)) }
+            try await Self.end(fixture, idle[0], idle[1], idle[2])
+        }
+    }
+
+    /// Very many open files keep the guard from nothing.
+    @Test func manyOpenFilesDoNotBlindTheGuard() async throws {
+        try await Self.with { fixture, _ in
+            let script = """
+                import os, time
+                for i in range(900): os.open("/dev/null", os.O_RDONLY)
+                for i in range(300):
+                    if os.fork() == 0: time.sleep(1000)
+                print("ready", flush=True)
+                time.sleep(1000)
+                """
+            let many = try await Self.launch(fixture, "exec python3 -c '\(script)'")
+            for _ in 0..<400 where fixture.engine.cgroups.processes(of: many).count < 300 { try await Task.sleep(for: .milliseconds(25)) }
+            let filler = try await Self.launch(fixture, "\(Self.pour) > /big")
+            try await Self.waitUntilFrozen(fixture, filler)
+            #expect(!Self.isFrozen(fixture, many) && !fixture.engine.cgroups.isFrozen(many))
+            fixture.engine.cgroups.kill(run: many)
+            _ = try await fixture.end(of: many)
+            try await Self.end(fixture, filler)
+            await fixture.engine.settle(many)
+        }
+    }
+
+    /// With a smaller floor the reserve becomes smaller: what it holds is not taken for space that is left.
+    @Test func theReserveFollowsTheFloor() async throws {
+        try await EngineFixture.withDisk(size: "512M") { fixture, disk in
+            let run = try await Self.launch(fixture, "sleep 1000")
+            for _ in 0..<200 where fixture.engine.disk.reserve.held == 0 { try await Task.sleep(for: .milliseconds(25)) }
+            let limits = try #require(fixture.engine.disk.space).limits
+            #expect(fixture.engine.disk.reserve.held == limits.reserve && Self.size(disk, "state/reserve") >= limits.reserve)
+            try await Self.end(fixture, run)
+            let smaller = DiskGuard(
+                directory: fixture.engine.paths.state, runs: fixture.engine.paths.runs, floor: 20 << 20, cgroups: fixture.engine.cgroups,
+                log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            #expect(smaller.reserve.held == limits.reserve)
+            smaller.add(run, workload: "shop/it", paths: [], empty: [])
+            for _ in 0..<200 where smaller.reserve.held > 10 << 20 { try await Task.sleep(for: .milliseconds(25)) }
+            #expect(smaller.reserve.held == 10 << 20 && Self.size(disk, "state/reserve") < 11 << 20)
+            smaller.remove(run)
         }
     }
 
@@ -254,6 +334,7 @@ struct DiskGuardTests {
             try #require(EngineFixture.shellOnHost("sleep 1; head -c 330000000 /dev/zero > \(disk)/others") == 0)
             for _ in 0..<100 where fixture.engine.notices.isEmpty { try await Task.sleep(for: .milliseconds(50)) }
             #expect(fixture.engine.notices.count == 1 && fixture.engine.notices[0].contains("no container is seen to take it"), "\(fixture.engine.notices)")
+            for _ in 0..<100 where fixture.engine.cgroups.isFrozen(quiet) { try await Task.sleep(for: .milliseconds(50)) }
             #expect(!fixture.engine.cgroups.isFrozen(quiet))
             unlink("\(disk)/others")
             try await Task.sleep(for: .seconds(1))

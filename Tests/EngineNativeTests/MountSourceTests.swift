@@ -319,6 +319,31 @@ struct MountSourceTests {
         }
     }
 
+    /// Places behind a server are known by their location: on the mount that they are really on, wherever that is.
+    @Test func placesBehindServersAreKnownByTheirLocation() {
+        let mounts = MountTable.parse(
+            """
+            20 1 8:1 / / rw - ext4 /dev/sda1 rw
+            21 20 0:40 / /net rw - autofs systemd-1 rw
+            22 21 0:41 /export /net rw - nfs4 server:/export rw
+            23 22 8:2 /films /net/disk rw - ext4 /dev/sda2 rw
+            24 20 0:42 / /auto rw - autofs systemd-1 rw
+            25 24 8:3 / /auto rw - ext4 /dev/sda3 rw
+            26 20 0:43 / /later rw - autofs systemd-1 rw
+            """)
+        let servers = MountTable.unanswering(mounts)
+        #expect(Set(servers.map(\.target)) == ["/net", "/net/disk", "/later"])
+        func location(_ path: String) -> HostLocation { HostLocation(unopened: path, servers) }
+        #expect(location("/net/data/sub") == HostLocation(device: "0:41", path: "/export/data/sub"))
+        #expect(location("/net") == HostLocation(device: "0:41", path: "/export"))
+        #expect(location("/net/disk/sub") == HostLocation(device: "8:2", path: "/films/sub"))
+        #expect(location("/net/a/../b") == HostLocation(device: "0:41", path: "/export"))
+        var writable = WritableDirectories()
+        #expect(writable.isEmpty)
+        writable.insert(unasked: location("/net/data"))
+        #expect(!writable.isEmpty && writable.contains(location("/net/data/link")) && !writable.contains(location("/net/other")))
+    }
+
     /// With `rootfs: host` Berth's own files are hidden where the file system has them, whatever is mounted above.
     @Test func ownFilesAreHiddenBelowOtherMounts() async throws {
         let scratch = Scratch("own")
