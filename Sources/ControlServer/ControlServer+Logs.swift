@@ -19,11 +19,18 @@ extension ControlServer {
                 status: .ok, headers: [.contentType: "text/plain; charset=utf-8"],
                 body: .init { writer in
                     var reader = LogReader()
+                    var log = RunLog(files: [], droppedBytes: 0, droppedLines: 0)
+                    var listed = ContinuousClock.now
                     while true {
                         let running = await supervisor.isRunning(id)
-                        let log = await engine.log(of: id, workload: workload)
+                        // A log gets another file now and then; to look for it costs more than to read on.
+                        if !running || log.files.isEmpty || .now - listed > .seconds(1) {
+                            log = await engine.log(of: id, workload: workload)
+                            listed = .now
+                        }
                         while let chunk = reader.next(log) { try await writer.write(ByteBuffer(bytes: chunk)) }
-                        if !follow || !running { break }
+                        // Of a run that says nothing, a client that has left is noticed only here.
+                        if !follow || !running || !context.channel.isActive { break }
                         try await Task.sleep(for: .milliseconds(100))
                     }
                     try await writer.finish(nil)

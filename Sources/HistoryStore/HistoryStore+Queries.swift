@@ -165,10 +165,12 @@ extension HistoryStore {
     ///
     /// What goes is looked for beside the writer and removed a little at a time, so that nothing waits for it long.
     ///
-    /// - Parameter own: jobs that say themselves how much of theirs is kept; the other two bounds stand in where they do not
+    /// - Parameters:
+    ///   - own: jobs that say themselves how much of theirs is kept; the other two bounds stand in where they do not
+    ///   - batch: rows that go in one transaction; of runs at most 50 times as many go at all, and the rest the next time
     /// - Returns: the runs that are forgotten, whose logs can go
     /// - Throws: ``StoreError``
-    public func prune(keep: Int, before: Timestamp, own: [WorkloadID: Retention] = [:]) async throws(StoreError) -> [(RunID, WorkloadID)] {
+    public func prune(keep: Int, before: Timestamp, own: [WorkloadID: Retention] = [:], batch: Int = 1000) async throws(StoreError) -> [(RunID, WorkloadID)] {
         let rules = own.map { id, retention in
             [id.project.description, id.name.description, "\(retention.runs ?? keep)", "\((retention.before ?? before).milliseconds)"]
         }
@@ -186,34 +188,44 @@ extension HistoryStore {
                         SELECT run_id, r.project, r.name, state, decided_ms, coalesce(o.runs, ?1) AS most, coalesce(o.before_ms, ?2) AS oldest,
                             row_number() OVER (PARTITION BY r.project, r.name ORDER BY run_id DESC) AS place
                         FROM run_rows r LEFT JOIN own o ON o.project = r.project AND o.name = r.name
-                    ) WHERE state = 'finished' AND (place > most OR decided_ms < oldest)
-                    """, arguments: [keep, before.milliseconds, list]
+                    ) WHERE state = 'finished' AND (place > most OR decided_ms < oldest) LIMIT ?4
+                    """, arguments: [keep, before.milliseconds, list, batch * 50]
             ).compactMap { row -> (RunID, WorkloadID)? in
                 guard let id = RunID(row["run_id"]), let workload = workloadID(row) else { return nil }
                 return (id, workload)
             }
         }
-        for batch in stride(from: 0, to: old.count, by: 500).map({ old[$0..<min($0 + 500, old.count)] }) {
+        for rows in stride(from: 0, to: old.count, by: batch).map({ old[$0..<min($0 + batch, old.count)] }) {
             try await write { db in
-                for (id, _) in batch {
+                for (id, _) in rows {
                     try db.cachedStatement(sql: "DELETE FROM run_rows WHERE run_id = ? AND state = 'finished'").execute(arguments: [id.description])
                 }
             }
         }
-        for (table, column) in [("due_rows", "due_ms"), ("event_rows", "at_ms")] {
-            try await write { db in
-                try db.execute(
-                    sql: """
-                        \(own) DELETE FROM \(table) WHERE \(column) < max(?1, ?2) AND NOT EXISTS
-                            (SELECT 1 FROM own o WHERE o.project = \(table).project AND o.name = \(table).name)
-                        """, arguments: [Int64.min, before.milliseconds, list])
-                for rule in rules {
-                    try db.cachedStatement(sql: "DELETE FROM \(table) WHERE project = ? AND name = ? AND \(column) < cast(? AS INTEGER)").execute(
-                        arguments: [rule[0], rule[1], rule[3]])
-                }
+        for (table, column, key) in [("due_rows", "due_ms", "project, name, due_ms, era"), ("event_rows", "at_ms", "id")] {
+            try await deleteInBatches(
+                """
+                DELETE FROM \(table) WHERE (\(key)) IN (\(own) SELECT \(key) FROM \(table) WHERE \(column) < max(?1, ?2) AND NOT EXISTS
+                    (SELECT 1 FROM own o WHERE o.project = \(table).project AND o.name = \(table).name) LIMIT ?4)
+                """, [Int64.min, before.milliseconds, list, batch])
+            for rule in rules {
+                try await deleteInBatches(
+                    """
+                    DELETE FROM \(table) WHERE (\(key)) IN
+                        (SELECT \(key) FROM \(table) WHERE project = ?1 AND name = ?2 AND \(column) < cast(?3 AS INTEGER) LIMIT ?4)
+                    """, [rule[0], rule[1], rule[3], batch])
             }
         }
         return old
+    }
+
+    /// Runs a statement that removes some rows until it finds none: each time on its own, so that a launch's write comes between.
+    private func deleteInBatches(_ sql: String, _ arguments: StatementArguments) async throws(StoreError) {
+        while try await write({ db in
+            let statement = try db.cachedStatement(sql: sql)
+            try statement.execute(arguments: arguments)
+            return db.changesCount
+        }) > 0 {}
     }
 }
 

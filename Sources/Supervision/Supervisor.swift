@@ -28,7 +28,9 @@ public actor Supervisor {
     private var pruning: Task<Void, Never>?
     /// The due time that the engine was told of.
     private var noticed: Timestamp?
-    private var lastPrune: Timestamp?
+    private var lastPrune: Moment?
+    /// Since when the wall clock has gone as fast as time passes.
+    private var clockIsRightSince: Moment?
     /// Why nothing can be launched; `nil` when all is well.
     public private(set) var degraded: String?
     /// How long after its due time each of the last runs was released, in milliseconds; newest last.
@@ -91,15 +93,26 @@ public actor Supervisor {
 
     private func tick() async {
         await take(.tick)
-        let now = clock.moment().wall
-        guard lastPrune.map({ now - $0 > .seconds(3600) }) ?? true else { return }
-        lastPrune = now
+        let moment = clock.moment()
+        let now = moment.wall
+        // A clock that is far ahead for a while would make all of the history old.
+        if let since = clockIsRightSince {
+            let drift = (now - since.wall) - (moment.steady - since.steady)
+            if drift > .seconds(60) || drift < .seconds(-60) { clockIsRightSince = nil }
+        }
+        let since = clockIsRightSince ?? moment
+        clockIsRightSince = since
+        guard moment.steady - since.steady >= .seconds(600), lastPrune.map({ moment.steady - $0.steady >= .seconds(3600) }) ?? true else { return }
+        lastPrune = moment
         // Beside the loop: it may take its time, and no due time waits for it.
         let own = machine.keepPolicies.mapValues { Retention(runs: $0.runs, before: $0.days.map { now - .seconds(Int64($0) * 86400) }) }
         pruning = Task { [store, engine, log] in
             do {
-                let forgotten = try await store.prune(keep: 10_000, before: now - .seconds(90 * 86400), own: own)
-                if !forgotten.isEmpty { await engine.forget(forgotten) }
+                var forgotten: [(RunID, WorkloadID)]
+                repeat {
+                    forgotten = try await store.prune(keep: 10_000, before: now - .seconds(90 * 86400), own: own)
+                    if !forgotten.isEmpty { await engine.forget(forgotten) }
+                } while !forgotten.isEmpty && !Task.isCancelled
             } catch { log.error("the history cannot be pruned", metadata: ["error": "\(error)"]) }
             do { try store.keepReserve() } catch { log.warning("there is no reserve for the history", metadata: ["error": "\(error)"]) }
         }

@@ -60,6 +60,30 @@ import WorkloadModel
         }
     }
 
+    /// What is old is forgotten, and a clock that was far ahead for a moment makes nothing old.
+    @Test func aClockThatIsAheadForAMomentForgetsNothing() async throws {
+        let fixture = try Fixture()
+        let daemon = try await fixture.daemon()
+        await daemon.take(.apply(Make.recipe(Make.job("j", JobPolicy())), explicit: true, actor: "t"))
+        await daemon.take(.run(Make.id("j"), actor: "t"))
+        try await fixture.eventually("it runs") { fixture.engine.alive(of: "j").count == 1 }
+        fixture.engine.end(fixture.engine.alive(of: "j")[0], .exited(code: 0))
+        try await fixture.eventually("it has ended") { try await fixture.runs("j").first?.state == "finished" }
+        let right = fixture.clock.moment().wall
+        for _ in 0..<5 {
+            fixture.clock.set(right + .seconds(4000 * 86400))
+            fixture.clock.advance(by: .seconds(300))
+            fixture.clock.set(right)
+            fixture.clock.advance(by: .seconds(900))
+        }
+        // Time for what should not happen: the next one is looked at after it.
+        try await Task.sleep(for: .milliseconds(300))
+        #expect(try await fixture.runs("j").count == 1)
+        for _ in 0..<2 { fixture.clock.advance(by: .seconds(100 * 86400)) }
+        try await fixture.eventually("it is forgotten") { try await fixture.runs("j").isEmpty }
+        await daemon.shutDown()
+    }
+
     @Test func aServiceIsStartedRestartedAndStopped() async throws {
         let fixture = try Fixture()
         let daemon = try await fixture.daemon()

@@ -1,0 +1,18 @@
+extension MountTable {
+    /// Whether a look at its files may have to wait for another machine or process.
+    private var needsServer: Bool {
+        let kinds: Set<String> = [
+            "nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "lustre", "beegfs", "gpfs", "gfs2", "ocfs2", "orangefs", "virtiofs", "vboxsf", "autofs", "fuse",
+            "fuseblk",
+        ]
+        return kinds.contains(type) || type.hasPrefix("fuse.")
+    }
+
+    /// The mounts that may not answer: those of other machines and processes, and what is mounted below one of them.
+    static func unanswering(_ mounts: [MountTable]) -> [MountTable] {
+        // Of several on one place the last is on top: what autofs has mounted is not autofs any more.
+        let tops = Dictionary(mounts.map { ($0.target, $0) }) { _, last in last }
+        let servers = tops.values.filter(\.needsServer)
+        return tops.values.filter { mount in servers.contains { HostLocation.relative(mount.target, to: $0.target) != nil } }
+    }
+}
