@@ -21,14 +21,19 @@ extension ControlServer {
                     var reader = LogReader()
                     var log = RunLog(files: [], droppedBytes: 0, droppedLines: 0)
                     var listed = ContinuousClock.now
+                    var isSilent = false
                     while true {
                         let running = await supervisor.isRunning(id)
-                        // A log gets another file now and then; to look for it costs more than to read on.
-                        if !running || log.files.isEmpty || .now - listed > .seconds(1) {
+                        // A log that grows gets another file; for one that is silent, to look for it costs more than to read on.
+                        if !running || !isSilent || log.files.isEmpty || .now - listed > .seconds(1) {
                             log = await engine.log(of: id, workload: workload)
                             listed = .now
                         }
-                        while let chunk = reader.next(log) { try await writer.write(ByteBuffer(bytes: chunk)) }
+                        isSilent = true
+                        while let chunk = reader.next(log) {
+                            isSilent = false
+                            try await writer.write(ByteBuffer(bytes: chunk))
+                        }
                         // Of a run that says nothing, a client that has left is noticed only here.
                         if !follow || !running || !context.channel.isActive { break }
                         try await Task.sleep(for: .milliseconds(100))

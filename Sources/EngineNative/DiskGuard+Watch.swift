@@ -85,12 +85,13 @@ extension DiskGuard {
     private func judge(_ free: Int64, _ limits: DiskLimits, rate: Int64) {
         let isLast = free < limits.last
         let start = ContinuousClock.now
-        let (all, candidates, base) = state.withLock { state -> ([RunID: Entry], [RunID: Entry], Sample?) in
+        let (all, candidates, base, highest) = state.withLock { state -> ([RunID: Entry], [RunID: Entry], Sample?, Int64) in
             guard let base = state.earlier, free < (state.freeWhenJudged ?? base.free) - state.step, state.nextJudgement.map({ $0 < start }) ?? true else {
-                return ([:], [:], nil)
+                return ([:], [:], nil, 0)
             }
             return (
-                state.runs, state.runs.filter { state.frozen[$0.key] == nil && $0.value.hasStarted && (isLast || !state.ending.contains($0.key)) }, base
+                state.runs, state.runs.filter { state.frozen[$0.key] == nil && $0.value.hasStarted && (isLast || !state.ending.contains($0.key)) }, base,
+                state.freeWhenJudged ?? 0
             )
         }
         guard let base, !candidates.isEmpty else { return }
@@ -100,7 +101,9 @@ extension DiskGuard {
         let sample = measure(all, free)
         // Frozen and ending runs are measured too: what they took is not put down to others.
         let growth = sample?.use.growth(since: base.use) ?? [:]
-        let isExplained = growth.values.reduce(0) { $0 + max(0, $1) } >= (base.free - free) / 2
+        // What is gone, and what runs gave back meanwhile.
+        let gone = max(base.free, highest) - free - growth.values.reduce(0) { $0 + min(0, $1) }
+        let isExplained = growth.values.reduce(0) { $0 + max(0, $1) } >= gone / 2
         var takers = isExplained ? DiskUse.largestGrowths(growth.filter { candidates[$0.key] != nil }) : []
         if !isExplained, isPressing {
             // As long as the one that is looked for needs to be seen.
@@ -115,12 +118,15 @@ extension DiskGuard {
         // Runs may have ended, or have been told to end, meanwhile.
         let chosen = state.withLock { state in
             let chosen = state.isLeaving ? [] : takers.filter { state.runs[$0] != nil && (isLast || !state.ending.contains($0)) }
-            for run in chosen { state.frozen[run] = Frozen(workload: candidates[run]?.workload ?? "?", grown: isExplained ? growth[run] : nil) }
+            for run in chosen {
+                freezer.freeze(run)
+                state.frozen[run] = Frozen(workload: candidates[run]?.workload ?? "?", grown: isExplained ? growth[run] : nil)
+            }
             // More of it goes while they take turns.
             let left = min(free, space?.free ?? free)
             state.freeWhenJudged = left
             // All are frozen for a tenth of the time at most.
-            state.nextJudgement = chosen.isEmpty && isPressing ? .now + (.now - start) * 10 : nil
+            state.nextJudgement = isPressing ? .now + (.now - start) * 10 : nil
             state.step = chosen.isEmpty ? min(state.step * 2, max(DiskGuard.smallestStep, limits.floor / 16)) : DiskGuard.smallestStep
             // From now on only what is taken from now on counts.
             if !chosen.isEmpty, var sample {
@@ -133,7 +139,6 @@ extension DiskGuard {
         for run in takers where !chosen.contains(run) { freezer.thaw(run) }
         guard !chosen.isEmpty else { return }
         for run in chosen {
-            freeze(run, evenEnding: isLast)
             log.error(
                 "a container fills the state disk; it is frozen until there is space",
                 metadata: [

@@ -17,23 +17,26 @@ struct DiskTrial {
 
     /// Taking more than this many bytes in a turn is not what a disk's own journal and the daemon do.
     static let much: Int64 = 128 << 10
+    /// After this time nobody more is looked for: all the others wait.
+    private static let longest = Duration.seconds(30)
 
     /// - Parameter runs: all of them frozen; they are frozen afterwards, too
     /// - Returns: those that took space in each of their turns, while none went when all were frozen
     func takers(among runs: [RunID]) -> Set<RunID> {
         waitUntilHalted(runs)
-        return isQuiet() ? search(runs[...]) : []
+        let end = ContinuousClock.now + DiskTrial.longest
+        return isQuiet() ? search(runs[...], until: end) : []
     }
 
-    private func search(_ runs: ArraySlice<RunID>) -> Set<RunID> {
-        guard let first = runs.first, takes(runs) else { return [] }
+    private func search(_ runs: ArraySlice<RunID>, until end: ContinuousClock.Instant) -> Set<RunID> {
+        guard let first = runs.first, ContinuousClock.now < end, takes(runs) else { return [] }
         if runs.count == 1 {
             // Something else that takes space now and then would have to do so in these turns only.
             for _ in 0..<3 { guard isQuiet(), takes(runs) else { return [] } }
             return isQuiet() ? [first] : []
         }
         let middle = runs.startIndex + runs.count / 2
-        return search(runs[..<middle]).union(search(runs[middle...]))
+        return search(runs[..<middle], until: end).union(search(runs[middle...], until: end))
     }
 
     /// Whether no space goes while all are frozen, for longer than a turn.

@@ -2,7 +2,7 @@ extension MountTable {
     /// Whether a look at its files may have to wait for another machine or process.
     private var needsServer: Bool {
         let kinds: Set<String> = [
-            "nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "lustre", "beegfs", "gpfs", "gfs2", "ocfs2", "orangefs", "virtiofs", "vboxsf", "autofs", "fuse",
+            "nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "lustre", "beegfs", "gpfs", "gfs2", "ocfs2", "orangefs", "virtiofs", "vboxsf", "fuse",
             "fuseblk",
         ]
         return kinds.contains(type) || type.hasPrefix("fuse.")
@@ -12,7 +12,8 @@ extension MountTable {
     static func unanswering(_ mounts: [MountTable]) -> [MountTable] {
         // Of several on one place the last is on top: what autofs has mounted is not autofs any more.
         let tops = Dictionary(mounts.map { ($0.target, $0) }) { _, last in last }
-        let servers = tops.values.filter(\.needsServer)
+        // If the root did not answer, nothing would.
+        let servers = tops.values.filter { $0.needsServer && $0.target != "/" }
         return tops.values.filter { mount in servers.contains { HostLocation.relative(mount.target, to: $0.target) != nil } }
     }
 }

@@ -19,20 +19,23 @@ final class RunFreezer: Sendable {
     private func mark(_ run: RunID) -> String { "\(directory)/\(run)/frozen" }
 
     func freeze(_ run: RunID) {
-        if !HostFile.exists(mark(run)) {
-            if cgroups.isFrozen(run) { return }
-            try? HostFile.replace(mark(run), with: "", durable: false)
+        frozen.withLock { frozen in
+            if !HostFile.exists(mark(run)) {
+                if cgroups.isFrozen(run) { return }
+                try? HostFile.replace(mark(run), with: "", durable: false)
+            }
+            frozen.insert(run)
+            cgroups.freeze(run, true)
         }
-        frozen.withLock { _ = $0.insert(run) }
-        cgroups.freeze(run, true)
     }
 
     /// Does nothing for a run that neither this freezer nor that of an earlier daemon froze.
     func thaw(_ run: RunID) {
-        let isOurs = frozen.withLock { $0.remove(run) != nil }
-        guard isOurs || HostFile.exists(mark(run)) else { return }
-        cgroups.freeze(run, false)
-        unlink(mark(run))
+        frozen.withLock { frozen in
+            guard frozen.remove(run) != nil || HostFile.exists(mark(run)) else { return }
+            cgroups.freeze(run, false)
+            unlink(mark(run))
+        }
     }
 
     /// A run that has ended.

@@ -161,16 +161,21 @@ extension HistoryStore {
         }
     }
 
+    /// The runs that are forgotten at a time; the rest are the next time.
+    public static let mostPrunedRuns = 50_000
+
     /// Forgets finished runs beyond `keep` for each workload, and runs, due times and events older than `before`.
     ///
     /// What goes is looked for beside the writer and removed a little at a time, so that nothing waits for it long.
     ///
     /// - Parameters:
     ///   - own: jobs that say themselves how much of theirs is kept; the other two bounds stand in where they do not
-    ///   - batch: rows that go in one transaction; of runs at most 50 times as many go at all, and the rest the next time
-    /// - Returns: the runs that are forgotten, whose logs can go
+    ///   - batch: rows that go in one transaction
+    /// - Returns: the runs that are forgotten, whose logs can go; at most ``mostPrunedRuns``
     /// - Throws: ``StoreError``
-    public func prune(keep: Int, before: Timestamp, own: [WorkloadID: Retention] = [:], batch: Int = 1000) async throws(StoreError) -> [(RunID, WorkloadID)] {
+    public func prune(keep: Int, before: Timestamp, own: [WorkloadID: Retention] = [:], batch: Int = 1000, most: Int = mostPrunedRuns) async throws(StoreError)
+        -> [(RunID, WorkloadID)]
+    {
         let rules = own.map { id, retention in
             [id.project.description, id.name.description, "\(retention.runs ?? keep)", "\((retention.before ?? before).milliseconds)"]
         }
@@ -189,17 +194,10 @@ extension HistoryStore {
                             row_number() OVER (PARTITION BY r.project, r.name ORDER BY run_id DESC) AS place
                         FROM run_rows r LEFT JOIN own o ON o.project = r.project AND o.name = r.name
                     ) WHERE state = 'finished' AND (place > most OR decided_ms < oldest) LIMIT ?4
-                    """, arguments: [keep, before.milliseconds, list, batch * 50]
+                    """, arguments: [keep, before.milliseconds, list, most]
             ).compactMap { row -> (RunID, WorkloadID)? in
                 guard let id = RunID(row["run_id"]), let workload = workloadID(row) else { return nil }
                 return (id, workload)
-            }
-        }
-        for rows in stride(from: 0, to: old.count, by: batch).map({ old[$0..<min($0 + batch, old.count)] }) {
-            try await write { db in
-                for (id, _) in rows {
-                    try db.cachedStatement(sql: "DELETE FROM run_rows WHERE run_id = ? AND state = 'finished'").execute(arguments: [id.description])
-                }
             }
         }
         for (table, column, key) in [("due_rows", "due_ms", "project, name, due_ms, era"), ("event_rows", "at_ms", "id")] {
@@ -214,6 +212,14 @@ extension HistoryStore {
                     DELETE FROM \(table) WHERE (\(key)) IN
                         (SELECT \(key) FROM \(table) WHERE project = ?1 AND name = ?2 AND \(column) < cast(?3 AS INTEGER) LIMIT ?4)
                     """, [rule[0], rule[1], rule[3], batch])
+            }
+        }
+        // Last: the logs of these runs are known only by what is returned.
+        for rows in stride(from: 0, to: old.count, by: batch).map({ old[$0..<min($0 + batch, old.count)] }) {
+            try await write { db in
+                for (id, _) in rows {
+                    try db.cachedStatement(sql: "DELETE FROM run_rows WHERE run_id = ? AND state = 'finished'").execute(arguments: [id.description])
+                }
             }
         }
         return old

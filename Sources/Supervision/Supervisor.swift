@@ -25,9 +25,9 @@ public actor Supervisor {
     private var isLeaving = false
     /// Runs whose end is decided and not durable yet.
     private var closing: Set<RunID> = []
-    private var pruning: Task<Void, Never>?
     /// The due time that the engine was told of.
     private var noticed: Timestamp?
+    private var isPruning = false
     private var lastPrune: Moment?
     /// Since when the wall clock has gone as fast as time passes.
     private var clockIsRightSince: Moment?
@@ -102,17 +102,22 @@ public actor Supervisor {
         }
         let since = clockIsRightSince ?? moment
         clockIsRightSince = since
-        guard moment.steady - since.steady >= .seconds(600), lastPrune.map({ moment.steady - $0.steady >= .seconds(3600) }) ?? true else { return }
+        guard moment.steady - since.steady >= .seconds(600), lastPrune.map({ moment.steady - $0.steady >= .seconds(3600) }) ?? true,
+            !isPruning
+        else { return }
         lastPrune = moment
         // Beside the loop: it may take its time, and no due time waits for it.
         let own = machine.keepPolicies.mapValues { Retention(runs: $0.runs, before: $0.days.map { now - .seconds(Int64($0) * 86400) }) }
-        pruning = Task { [store, engine, log] in
+        isPruning = true
+        Task { [store, engine, log] in
+            defer { isPruning = false }
             do {
                 var forgotten: [(RunID, WorkloadID)]
                 repeat {
                     forgotten = try await store.prune(keep: 10_000, before: now - .seconds(90 * 86400), own: own)
                     if !forgotten.isEmpty { await engine.forget(forgotten) }
-                } while !forgotten.isEmpty && !Task.isCancelled
+                    // A full batch says that there is more; what ends meanwhile can wait for the next hour.
+                } while forgotten.count >= HistoryStore.mostPrunedRuns && !isLeaving
             } catch { log.error("the history cannot be pruned", metadata: ["error": "\(error)"]) }
             do { try store.keepReserve() } catch { log.warning("there is no reserve for the history", metadata: ["error": "\(error)"]) }
         }

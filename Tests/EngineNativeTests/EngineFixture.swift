@@ -43,6 +43,8 @@ final class EngineFixture: Sendable {
 
     func finish() {
         listener.cancel()
+        // Of a test that failed in the middle, containers are left.
+        for run in engine.cgroups.leftovers() where !engine.cgroups.remove(run) { Issue.record("the control group of run \(run) cannot be removed") }
         engine.removeGroups()
     }
 
@@ -122,7 +124,10 @@ final class EngineFixture: Sendable {
     /// A fixture for the time of a body; afterwards nothing of it may be left.
     static func with(shim: String = Requirement.shim, paths: EnginePaths? = nil, _ body: (EngineFixture) async throws -> Void) async throws {
         let fixture = try EngineFixture(shim: shim, paths: paths)
-        try await body(fixture)
+        do { try await body(fixture) } catch {
+            fixture.finish()
+            throw error
+        }
         #expect(fixture.engine.cgroups.leftovers().isEmpty, "control groups are left")
         #expect(HostFile.names(in: "\(fixture.scratch.path)/state/scratch").isEmpty, "writable layers are left")
         #expect(HostFile.names(in: "\(fixture.scratch.path)/run/runs").isEmpty, "run directories are left")

@@ -190,7 +190,7 @@ import WorkloadModel
             let own = [Make.id("a"): Retention(runs: 3, before: nil), Make.id("b"): Retention(runs: nil, before: Self.now - .seconds(100))]
             // Fewer at a time than there are.
             var gone: [(RunID, WorkloadID)] = []
-            while case let some = try await store.prune(keep: 5, before: Self.now + .seconds(4), own: own, batch: gone.isEmpty ? 1 : 3), !some.isEmpty {
+            while case let some = try await store.prune(keep: 5, before: Self.now + .seconds(4), own: own, batch: 2, most: 5), !some.isEmpty {
                 gone += some
             }
             #expect(gone.count == 7 + 5)
