@@ -73,6 +73,8 @@ import WorkloadModel
         for _ in 0..<5 {
             fixture.clock.set(right + .seconds(4000 * 86400))
             fixture.clock.advance(by: .seconds(300))
+            // Time for the tick to be looked at while the clock is wrong.
+            try await Task.sleep(for: .milliseconds(50))
             fixture.clock.set(right)
             fixture.clock.advance(by: .seconds(900))
         }
