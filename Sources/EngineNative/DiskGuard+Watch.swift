@@ -80,8 +80,8 @@ extension DiskGuard {
 
     // MARK: Judging
 
-    /// Finds who takes the space, and freezes them. Done once some more of it is gone than at the last time: otherwise those who took it
-    /// are frozen already, or it is not a run.
+    /// Finds the runs that take the space, and freezes them. Done only when more of it is gone than at the last time: otherwise the takers
+    /// are frozen already, or something else takes it.
     private func judge(_ free: Int64, _ limits: DiskLimits, rate: Int64) {
         let isLast = free < limits.last
         let start = ContinuousClock.now
@@ -125,7 +125,7 @@ extension DiskGuard {
             // More of it goes while they take turns.
             let left = min(free, space?.free ?? free)
             state.freeWhenJudged = left
-            // All are frozen for a tenth of the time at most.
+            // On average all are frozen for a tenth of the time at most.
             state.nextJudgement = isPressing ? .now + (.now - start) * 10 : nil
             state.step = chosen.isEmpty ? min(state.step * 2, max(DiskGuard.smallestStep, limits.floor / 16)) : DiskGuard.smallestStep
             // From now on only what is taken from now on counts.

@@ -13,9 +13,9 @@ internal import WorkloadModel
 /// virtual machine in the same way when its disk's storage is full.) A reserve below the floor is out of the reach of a container
 /// that takes all at once.
 ///
-/// Nobody is frozen by guess. What a run took is measured against an earlier measurement, and counts only when all that is measured
-/// explains at least half of what is gone. Otherwise, below three quarters of the floor, the runs go on in turns, and those are frozen in whose
-/// turn the space goes. Large runs that do not grow are not frozen, and none is when something outside of the runs takes the space.
+/// Nobody is frozen by guess. What a run took, in places that it alone can write to, is measured against an earlier measurement, and
+/// counts only when all that is measured explains at least half of what is gone. Otherwise, below three quarters of the floor, the runs go
+/// on in turns (``DiskTrial``), and those are frozen in whose turns the space goes. Large runs that do not grow are not frozen, and none is when something outside of the runs takes the space.
 final class DiskGuard: Sendable {
     /// A run, and where it can write on the state disk.
     struct Entry {
@@ -47,11 +47,11 @@ final class DiskGuard: Sendable {
         /// The sample that growth is measured from, and the one that takes its place a minute later.
         var earlier: Sample?
         var later: Sample?
-        /// The free space when it was last looked who takes it, or the most since then.
+        /// The free space when takers were last looked for, or the most since then.
         var freeWhenJudged: Int64?
-        /// When it may be looked again at the earliest, with all frozen.
+        /// Before it, takers are not looked for again.
         var nextJudgement: ContinuousClock.Instant?
-        /// How much more has to go before it is looked again.
+        /// How much more space has to go before takers are looked for again.
         var step: Int64 = DiskGuard.smallestStep
         /// Runs that were told to end: they are frozen only when there is hardly any space left.
         var ending: Set<RunID> = []
@@ -153,7 +153,7 @@ final class DiskGuard: Sendable {
         for run in runs { freezer.thaw(run) }
     }
 
-    /// Freezes a run unless it has ended, was told to end, or the daemon ends: whoever thaws it for one of these has the last word.
+    /// Freezes a run unless it has ended, was told to end, or the daemon ends: a thaw for one of these reasons is not undone.
     ///
     /// - Parameter evenEnding: also one that was told to end
     func freeze(_ run: RunID, evenEnding: Bool) {

@@ -160,7 +160,7 @@ struct DiskUse {
             // Files of a container's own layer have the overlay's device or another one, never the disk's.
             var root = clinux_file()
             guard clinux_look(AT_FDCWD, "/proc/\(process)/root", 0, &root) == 0 else { continue }
-            let paths = openFiles(process, most: left) + mappedFiles(process)
+            let paths = HostFile.names(in: "/proc/\(process)/fd", most: left).map { "/proc/\(process)/fd/\($0)" } + mappedFiles(process)
             left -= paths.count
             for path in paths {
                 var file = clinux_file()
@@ -172,17 +172,6 @@ struct DiskUse {
         }
         if left <= 0 { activity.isWhole = false }
         return activity
-    }
-
-    private static func openFiles(_ process: pid_t, most: Int) -> [String] {
-        guard let stream = opendir("/proc/\(process)/fd") else { return [] }
-        defer { closedir(stream) }
-        var paths: [String] = []
-        while paths.count < most, let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
-            if name != ".", name != ".." { paths.append("/proc/\(process)/fd/\(name)") }
-        }
-        return paths
     }
 
     /// Files without a name that a process has mapped, and may not hold open.

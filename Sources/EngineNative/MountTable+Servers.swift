@@ -10,7 +10,7 @@ extension MountTable {
 
     /// The mounts that may not answer: those of other machines and processes, and what is mounted below one of them.
     static func unanswering(_ mounts: [MountTable]) -> [MountTable] {
-        // Of several on one place the last is on top: what autofs has mounted is not autofs any more.
+        // Of several mounts on one place the last is on top. An automount is not among them: until it is looked at, nobody knows what it mounts.
         let tops = Dictionary(mounts.map { ($0.target, $0) }) { _, last in last }
         // If the root did not answer, nothing would.
         let servers = tops.values.filter { $0.needsServer && $0.target != "/" }

@@ -148,11 +148,13 @@ package enum HostFile {
     }
 
     /// The names in a directory, ascending; none when it cannot be read.
-    package static func names(in path: String) -> [String] {
+    ///
+    /// - Parameter most: as many are read; where there are more, any of them
+    package static func names(in path: String, most: Int = .max) -> [String] {
         guard let stream = opendir(path) else { return [] }
         defer { closedir(stream) }
         var names: [String] = []
-        while let entry = readdir(stream) {
+        while names.count < most, let entry = readdir(stream) {
             let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
                 pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }

@@ -1,0 +1,48 @@
+import ControlServer
+import Foundation
+import Glibc
+import HistoryStore
+import Logging
+import Planning
+import Supervision
+import WorkloadModel
+
+/// The history at a start: opened, put aside when it is damaged, and read back.
+extension Daemon {
+    func openHistory(_ state: String, _ seal: Seal, _ log: Logger) async throws -> (HistoryStore, LoadedState) {
+        let path = "\(state)/berth.db"
+        let failure: StoreError
+        do throws(StoreError) {
+            let store = try HistoryStore(path: path, engine: "native", seal: seal)
+            let size = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0
+            if size < 256 << 20 { try store.check() }
+            return (store, try await store.load())
+        } catch { failure = error }
+        guard case .corrupt(let sentence) = failure else { throw StartError(description: failure.description, code: 74) }
+        // What cannot be read is put aside, not removed. Containers that the new history does not know are stopped: started
+        // again from recipe files they would run twice, on the same volumes.
+        let aside = "\(state)/quarantine/berth.db.corrupt-\(Int(Date().timeIntervalSince1970))"
+        try? FileManager.default.createDirectory(atPath: "\(state)/quarantine", withIntermediateDirectories: true)
+        for ending in ["", "-wal", "-shm"] { rename(path + ending, aside + ending) }
+        log.critical("the history is damaged; it was put aside, and a new one begins", metadata: ["reason": "\(sentence)", "aside": "\(aside)"])
+        let store = try HistoryStore(path: path, engine: "native", seal: seal)
+        return (store, try await store.load())
+    }
+
+    func readBack(_ loaded: LoadedState, _ recipes: RecipeService, state: String, _ log: Logger) -> StoredState {
+        var stored = loaded.state
+        for row in loaded.unreadable { log.error("a row of the history cannot be read; it stays as it is", metadata: ["row": "\(row)"]) }
+        for (project, source) in loaded.recipeSources {
+            do {
+                guard let source else { throw StoreError.corrupt("it cannot be opened") }
+                stored.recipes.append(try recipes.restore(source))
+            } catch {
+                if let name = try? ProjectName(project) { stored.unreadable.insert(name) }
+                log.critical(
+                    "a stored recipe cannot be read now; its containers run on, and nothing of it is started until it is applied again",
+                    metadata: ["project": "\(project)", "error": "\(error)"])
+            }
+        }
+        return stored
+    }
+}
