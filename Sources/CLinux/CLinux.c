@@ -37,7 +37,7 @@ int clinux_look(int directory, const char *name, int flags, struct clinux_file *
     return 0;
 }
 
-int clinux_disk_space(const char *path, int64_t *free, int64_t *total)
+int clinux_disk_space(const char *path, struct clinux_space *space)
 {
     struct statfs info;
     if (statfs(path, &info) < 0) return -1;
@@ -48,8 +48,12 @@ int clinux_disk_space(const char *path, int64_t *free, int64_t *total)
         int64_t own = info.f_blocks / 50 < 4096 ? info.f_blocks / 50 : 4096;
         if ((int64_t)info.f_bfree - own > blocks) blocks = (int64_t)info.f_bfree - own;
     }
-    *free = blocks * unit;
-    *total = (int64_t)info.f_blocks * unit;
+    space->free = blocks * unit;
+    space->total = (int64_t)info.f_blocks * unit;
+    /* Some network file systems say more free than there are, for "not known". */
+    int counted = info.f_files > 0 && info.f_ffree <= info.f_files;
+    space->free_inodes = counted ? (int64_t)info.f_ffree : 0;
+    space->inodes = counted ? (int64_t)info.f_files : 0;
     return 0;
 }
 

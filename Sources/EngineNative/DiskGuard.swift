@@ -8,8 +8,8 @@ internal import WorkloadModel
 
 /// Keeps the state disk from being filled by containers, so that the history can be written and jobs go on.
 ///
-/// When the free space falls below a floor, the runs that take it are frozen: they are not stopped, and write no more. They are
-/// thawed when there is space again, when they are stopped, and when the daemon ends; until then they are named. (QEMU pauses a
+/// When its free bytes or inodes fall below a floor, the runs that take it are frozen: they are not stopped, and write no more. They are
+/// thawed when there are enough again, when they are stopped, and when the daemon ends; until then they are named. (QEMU pauses a
 /// virtual machine in the same way when its disk's storage is full.) A reserve below the floor is out of the reach of a container
 /// that takes all at once.
 ///
@@ -27,8 +27,8 @@ final class DiskGuard: Sendable {
 
     /// What all runs took at one time.
     struct Sample {
-        /// Free space with the reserve, in bytes.
-        var free: Int64
+        /// With the reserve.
+        var free: DiskAmount
         let at: ContinuousClock.Instant
         /// How long it took to measure.
         let cost: Duration
@@ -37,8 +37,28 @@ final class DiskGuard: Sendable {
 
     struct Frozen {
         let workload: String
-        /// What it took of late, in bytes; `nil` when that is not known.
+        /// What it takes.
+        let quantity: DiskQuantity
+        /// How much of it it took of late; `nil` when that is not known.
         let grown: Int64?
+    }
+
+    /// What the disk has free.
+    struct Space {
+        let quantity: DiskQuantity
+        /// With the reserve.
+        let free: Int64
+        /// Without it.
+        let beside: Int64
+        let limits: DiskLimits
+    }
+
+    /// How the search for those who take one quantity stands.
+    struct Search {
+        /// What was free when takers were last looked for, or the most since then.
+        var freeWhenJudged: Int64?
+        /// How much more has to go before takers are looked for again.
+        var step: Int64
     }
 
     struct State {
@@ -47,30 +67,26 @@ final class DiskGuard: Sendable {
         /// The sample that growth is measured from, and the one that takes its place a minute later.
         var earlier: Sample?
         var later: Sample?
-        /// The free space when takers were last looked for, or the most since then.
-        var freeWhenJudged: Int64?
+        var searches: [DiskQuantity: Search] = [:]
         /// Before it, takers are not looked for again.
         var nextJudgement: ContinuousClock.Instant?
-        /// How much more space has to go before takers are looked for again.
-        var step: Int64 = DiskGuard.smallestStep
         /// Runs that were told to end: they are frozen only when there is hardly any space left.
         var ending: Set<RunID> = []
-        /// The file system keeps no space for a file.
-        var hasNoReserve = false
+        /// When a reserve could not be taken, it is tried again.
+        var nextReserve: [DiskQuantity: ContinuousClock.Instant] = [:]
         /// Whether the timer runs.
         var isWatching = false
         /// The daemon ends: nothing is frozen any more.
         var isLeaving = false
     }
 
-    static let smallestStep: Int64 = 1 << 20
-
     let directory: String
     let runs: String
     let freezer: RunFreezer
     let cgroups: CgroupHost
     let log: Logger
-    let reserve: DiskReserve
+    private let byteReserve: ByteReserve
+    private let inodeReserve: InodeReserve
     private let floor: Int64?
     let state = Mutex(State())
     let queue = DispatchQueue(label: "berth.disk", qos: .userInitiated)
@@ -89,7 +105,8 @@ final class DiskGuard: Sendable {
         self.log = log
         self.floor = floor
         freezer = RunFreezer(directory: runs, cgroups: cgroups)
-        reserve = DiskReserve(file: "\(directory)/reserve")
+        byteReserve = ByteReserve(file: "\(directory)/reserve")
+        inodeReserve = InodeReserve(directory: "\(directory)/reserve.d")
         (changes, changeSink) = AsyncStream.makeStream(of: Set<RunID>.self, bufferingPolicy: .bufferingNewest(1))
     }
 
@@ -165,52 +182,80 @@ final class DiskGuard: Sendable {
 
     // MARK: Space
 
-    /// The disk's free space, the reserve counted in, and its limits; `nil` when it cannot be asked.
-    var space: (free: Int64, beside: Int64, limits: DiskLimits)? {
-        guard let space = DiskSpace(of: directory) else { return nil }
-        return (space.free + reserve.held, space.free, DiskLimits(space, floor: floor))
+    func reserve(_ quantity: DiskQuantity) -> any DiskReserve {
+        switch quantity {
+        case .bytes: byteReserve
+        case .inodes: inodeReserve
+        }
+    }
+
+    /// `nil` when the disk cannot be asked, or does not count that.
+    func space(_ quantity: DiskQuantity) -> Space? {
+        guard let space = DiskSpace(of: directory), space.total[quantity] > 0 else { return nil }
+        let free = space.free[quantity]
+        let limits = DiskLimits(space, quantity, floor: quantity == .bytes ? floor : nil)
+        return Space(quantity: quantity, free: free + reserve(quantity).held, beside: free, limits: limits)
+    }
+
+    /// Gives some of the reserve back when hardly anything is free beside it.
+    ///
+    /// - Returns: whether there is space now that was not there before
+    @discardableResult func provide(_ quantity: DiskQuantity) -> Bool {
+        guard let space = space(quantity), space.beside < space.limits.portion else { return false }
+        return reserve(quantity).release(space.limits.portion)
     }
 
     /// Sees that a launch finds space, by giving the reserve back when there is no other.
     func checkForLaunch() throws(EngineError) {
-        guard let space else { return }
-        if space.beside < space.limits.portion { reserve.release(space.limits.portion) }
-        guard space.free < space.limits.portion else { return }
-        let names = state.withLock { $0.frozen.map { DiskGuard.words($0.key, $0.value) } }
-        throw .host(
-            "the disk of \(directory) has only \(ByteText.text(space.free)) free"
-                + (names.isEmpty ? "; nothing is started until there is more" : "; it is taken by \(names.sorted().joined(separator: ", "))"))
+        for quantity in DiskQuantity.allCases {
+            provide(quantity)
+            guard let space = space(quantity), space.free < space.limits.portion else { continue }
+            let names = state.withLock { $0.frozen.filter { $1.quantity == quantity }.map { DiskGuard.words($0.key, $0.value) } }
+            throw .host(
+                left(space.free, quantity)
+                    + (names.isEmpty ? "; nothing is started until there is more" : "; it is taken by \(names.sorted().joined(separator: ", "))"))
+        }
     }
 
     /// After a launch failed: gives some of the reserve back when that may be why.
     ///
     /// - Returns: whether there is space now that was not there before
-    func makeRoom() -> Bool { space.map { $0.beside < $0.limits.portion && reserve.release($0.limits.portion) } ?? false }
+    func makeRoom() -> Bool { DiskQuantity.allCases.reduce(false) { provide($1) || $0 } }
 
     /// Refuses to bring in more when the free space is below the floor.
     ///
     /// - Parameter what: what is brought in, for the message
     func checkForImport(_ what: String) throws(EngineError) {
-        guard let space, space.free < space.limits.floor else { return }
-        throw .image(
-            "\(what) is not brought in: the disk of \(directory) has only \(ByteText.text(space.free)) free, and \(ByteText.text(space.limits.floor)) are kept for the history"
-        )
+        for quantity in DiskQuantity.allCases {
+            guard let space = space(quantity), space.free < space.limits.floor else { continue }
+            throw .image(
+                "\(what) is not brought in: \(left(space.free, quantity)), and \(quantity.text(space.limits.floor)) are kept for the history")
+        }
     }
 
     /// What there is to say to people; empty when all is well.
     var notices: [String] {
         let frozen = state.withLock { $0.frozen }
-        var notices = frozen.sorted { ($0.value.workload, $0.key) < ($1.value.workload, $1.key) }.map {
-            "\(DiskGuard.words($0.key, $0.value)) fills the disk of \(directory), and is frozen until there is space: stop it, or free some"
+        return frozen.sorted { ($0.value.workload, $0.key) < ($1.value.workload, $1.key) }.map {
+            let (does, until) =
+                switch $0.value.quantity {
+                case .bytes: ("fills", "there is space")
+                case .inodes: ("takes the inodes of", "some are free")
+                }
+            return "\(DiskGuard.words($0.key, $0.value)) \(does) the disk of \(directory), and is frozen until \(until): stop it, or remove files"
         }
-        if frozen.isEmpty, let space, space.free < space.limits.floor {
-            notices.append("the disk of \(directory) has only \(ByteText.text(space.free)) free, and no container is seen to take it")
-        }
-        return notices
+            + DiskQuantity.allCases.compactMap { quantity in
+                guard !frozen.values.contains(where: { $0.quantity == quantity }), let space = space(quantity), space.free < space.limits.floor else {
+                    return nil
+                }
+                return "\(left(space.free, quantity)), and no container is seen to take \(quantity == .bytes ? "it" : "them")"
+            }
     }
 
+    private func left(_ free: Int64, _ quantity: DiskQuantity) -> String { "the disk of \(directory) has only \(quantity.text(free)) free" }
+
     private static func words(_ run: RunID, _ frozen: Frozen) -> String {
-        "\(frozen.workload) (run \(run)\(frozen.grown.map { ", \(ByteText.text($0)) of late" } ?? ""))"
+        "\(frozen.workload) (run \(run)\(frozen.grown.map { ", \(frozen.quantity.text($0)) of late" } ?? ""))"
     }
 
     func report() { changeSink.yield(state.withLock { Set($0.frozen.keys) }) }

@@ -8,15 +8,16 @@ struct DiskTrial {
     let cgroups: CgroupHost
     /// How long a part of the runs goes on at most.
     let turn: Duration
-    /// The free space now, in bytes.
+    /// Taking less than this in a turn counts as nothing.
+    let much: Int64
+    /// What is free now.
     let free: () -> Int64
-    /// Sees that there is space to take: where nothing is left, nobody is seen to take any.
-    let provide: () -> Void
+    /// Called before each turn, while all are frozen: sees that there is space to take, since where nothing is left nobody is seen to
+    /// take any, and that runs end that are to end.
+    let prepare: () -> Void
     let thaw: (RunID) -> Void
     let freeze: (RunID) -> Void
 
-    /// Taking more than this many bytes in a turn is not what a disk's own journal and the daemon do.
-    static let much: Int64 = 128 << 10
     /// After this time nobody more is looked for: all the others wait.
     private static let longest = Duration.seconds(30)
 
@@ -40,16 +41,16 @@ struct DiskTrial {
     }
 
     /// Whether no space goes while all are frozen, for longer than a turn.
-    private func isQuiet() -> Bool { taken(by: [], in: turn * 4) < DiskTrial.much }
+    private func isQuiet() -> Bool { taken(by: [], in: turn * 4) < much }
 
-    private func takes(_ runs: ArraySlice<RunID>) -> Bool { taken(by: runs, in: turn) >= DiskTrial.much }
+    private func takes(_ runs: ArraySlice<RunID>) -> Bool { taken(by: runs, in: turn) >= much }
 
     private func taken(by runs: ArraySlice<RunID>, in time: Duration) -> Int64 {
-        provide()
+        prepare()
         let before = free()
         let end = ContinuousClock.now + time
         for run in runs { thaw(run) }
-        repeat { usleep(1000) } while ContinuousClock.now < end && before - free() < DiskTrial.much * 4
+        repeat { usleep(1000) } while ContinuousClock.now < end && before - free() < much * 4
         for run in runs { freeze(run) }
         waitUntilHalted(Array(runs))
         return before - free()

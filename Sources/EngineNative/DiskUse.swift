@@ -7,15 +7,15 @@ internal import WorkloadModel
 struct DiskUse {
     /// What lies below a path.
     struct Tree {
-        var bytes: Int64 = 0
+        var amount = DiskAmount()
         /// Whether all of its files were counted; of very many, or in very deep directories, only some are.
         var isWhole = true
     }
 
     /// What a run's processes do.
     struct Activity {
-        /// Bytes of files that they hold open or mapped and that have been removed.
-        var unnamed: Int64 = 0
+        /// Files that they hold open or mapped and that have been removed.
+        var unnamed = DiskAmount()
         /// Whether all of their files were looked at; of very many only some are.
         var isWhole = true
     }
@@ -72,44 +72,44 @@ struct DiskUse {
     /// Forgets what was in the places of a run that has ended: what it took there is not the others'.
     mutating func forget(_ paths: some Sequence<String>) { for path in paths { trees[path] = nil } }
 
-    /// How much more each run takes than at an earlier measurement, in bytes; only what is certain.
+    /// How much more each run takes than at an earlier measurement; only what is certain.
     ///
     /// Nothing is said of paths that were not measured then, or not as a whole, nor of those that several runs can write to.
-    func growth(since earlier: DiskUse) -> [RunID: Int64] {
+    func growth(of quantity: DiskQuantity, since earlier: DiskUse) -> [RunID: Int64] {
         var growth: [RunID: Int64] = [:]
         for (run, now) in activities {
             guard let before = earlier.activities[run], now.isWhole, before.isWhole else { continue }
-            growth[run] = now.unnamed - before.unnamed
+            growth[run] = now.unnamed[quantity] - before.unnamed[quantity]
         }
         let users = paths.values.flatMap { Set($0) }.reduce(into: [:]) { $0[$1, default: 0] += 1 }
         for (run, list) in paths {
             for path in Set(list) where users[path] == 1 {
                 guard let now = trees[path], let before = earlier.trees[path], now.isWhole, before.isWhole else { continue }
-                growth[run, default: 0] += now.bytes - before.bytes
+                growth[run, default: 0] += now.amount[quantity] - before.amount[quantity]
             }
         }
         return growth
     }
 
     /// The runs whose growth together is more than half of all; as few as possible.
-    static func largestGrowths(_ growth: [RunID: Int64]) -> Set<RunID> {
-        let grown = growth.filter { $0.value > 256 << 10 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+    static func largestGrowths(_ growth: [RunID: Int64], of quantity: DiskQuantity) -> Set<RunID> {
+        let grown = growth.filter { $0.value > 2 * quantity.much }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
         let sum = grown.reduce(0) { $0 + $1.value }
         var found: Set<RunID> = []
         var counted: Int64 = 0
-        for (run, bytes) in grown where counted * 2 <= sum {
+        for (run, amount) in grown where counted * 2 <= sum {
             found.insert(run)
-            counted += bytes
+            counted += amount
         }
         return found
     }
 
-    /// Counts the blocks of all files below a path, on one disk.
+    /// Counts all files below a path, and their blocks, on one disk. Each name of a file counts.
     static func tree(_ path: String, _ device: UInt, most: Int, until deadline: ContinuousClock.Instant) -> Tree {
         var tree = Tree()
         var file = clinux_file()
         guard clinux_look(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &file) == 0, UInt(file.device) == device else { return tree }
-        tree.bytes += Int64(file.blocks) * 512
+        tree.amount = tree.amount + DiskAmount(file)
         guard file.mode & S_IFMT == S_IFDIR else { return tree }
         var left = most
         // One branch after the other, so that only the directories above are open.
@@ -135,7 +135,7 @@ struct DiskUse {
                 pointer.withMemoryRebound(to: CChar.self, capacity: 256) { name in
                     if strcmp(name, ".") == 0 || strcmp(name, "..") == 0 { return }
                     guard clinux_look(dirfd(stream), name, AT_SYMLINK_NOFOLLOW, &file) == 0, UInt(file.device) == device else { return }
-                    tree.bytes += Int64(file.blocks) * 512
+                    tree.amount = tree.amount + DiskAmount(file)
                     guard file.mode & S_IFMT == S_IFDIR else { return }
                     if open.count < deepest {
                         enter(openat(dirfd(stream), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
@@ -167,7 +167,7 @@ struct DiskUse {
                 guard clinux_look(AT_FDCWD, path, 0, &file) == 0, file.mode & S_IFMT == S_IFREG, file.links == 0 else { continue }
                 guard UInt(file.device) == device || file.mount == root.mount else { continue }
                 guard seen.insert(FileIdentity(device: UInt(file.device), inode: UInt(file.inode))).inserted else { continue }
-                activity.unnamed += Int64(file.blocks) * 512
+                activity.unnamed = activity.unnamed + DiskAmount(file)
             }
         }
         if left <= 0 { activity.isWhole = false }
@@ -183,4 +183,9 @@ struct DiskUse {
             return "/proc/\(process)/map_files/" + range.split(separator: "-").map { $0.drop { $0 == "0" } }.joined(separator: "-")
         }
     }
+}
+
+extension DiskAmount {
+    /// Of one file.
+    fileprivate init(_ file: clinux_file) { self.init(bytes: Int64(file.blocks) * 512, inodes: 1) }
 }

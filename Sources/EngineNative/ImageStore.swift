@@ -124,7 +124,7 @@ final class ImageStore: Sendable {
     /// skopeo, in a mount namespace of its own so that nothing it mounts stays behind. An archive may claim anything, so what
     /// it takes of the processor and the disk is bounded.
     private func skopeo(_ arguments: [String], _ source: ImageSource) async throws(EngineError) -> [UInt8] {
-        let blocks = max(1, (DiskSpace(of: directory)?.free ?? 1 << 40) / 512)
+        let blocks = max(1, (DiskSpace(of: directory)?.free.bytes ?? 1 << 40) / 512)
         // Directories that a layer only implies are made under the mask; they are for the image's users, not for ours.
         let script = "umask 022; ulimit -t \(processorSeconds) && ulimit -f \(blocks) && exec skopeo \"$@\""
         do {

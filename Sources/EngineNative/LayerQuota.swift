@@ -18,7 +18,7 @@ struct LayerQuota: Sendable {
         let probe = "\(directory)/.quota"
         try? HostFile.makeDirectory(probe)
         defer { rmdir(probe) }
-        let total = DiskSpace(of: directory)?.total ?? 0
+        let total = DiskSpace(of: directory)?.total.bytes ?? 0
         usual = clinux_project_limit(probe, LayerQuota.project("probe"), 1 << 20) == 0 ? max(1 << 20, total / 4) : nil
         if usual != nil { release("probe") }
     }

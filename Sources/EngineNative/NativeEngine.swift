@@ -91,7 +91,7 @@ public final class NativeEngine: ContainerEngine {
     }
 
     /// The most bytes of a directory's disk that containers can be told to leave free; `nil` when it cannot be asked.
-    public static func mostDiskFloor(_ directory: String) -> Int64? { DiskSpace(of: directory).map { DiskLimits($0, floor: .max).floor } }
+    public static func mostDiskFloor(_ directory: String) -> Int64? { DiskSpace(of: directory).map { DiskLimits($0, .bytes, floor: .max).floor } }
 
     public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) {
         switch container.root {

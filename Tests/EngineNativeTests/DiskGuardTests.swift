@@ -9,7 +9,7 @@ import WorkloadModel
 
 @testable import EngineNative
 
-/// The run that fills the state disk is frozen, however it takes the space; other runs are not.
+/// The run that fills the state disk is frozen, however it takes the space or the inodes; other runs are not.
 @Suite(.enabled(if: Requirement.root, "needs root"), .serialized)
 struct DiskGuardTests {
     /// An engine whose state is on a disk of 512 MiB of its own; containers leave 128 MiB of it free.
@@ -40,7 +40,7 @@ struct DiskGuardTests {
     }
 
     private static func size(_ disk: String, _ path: String) -> Int64 {
-        DiskUse.tree("\(disk)/\(path)", FileIdentity(path: disk)!.device, most: 100_000, until: .now + .seconds(10)).bytes
+        DiskUse.tree("\(disk)/\(path)", FileIdentity(path: disk)!.device, most: 100_000, until: .now + .seconds(10)).amount.bytes
     }
 
     private static func end(_ fixture: EngineFixture, _ runs: RunID...) async throws {
@@ -85,8 +85,92 @@ struct DiskGuardTests {
             _ = EngineFixture.shellOnHost("head -c 8000000 /dev/zero > \(disk)/others")
             try await Task.sleep(for: .seconds(1))
             #expect(!fixture.engine.cgroups.isFrozen(neighbour) && !Self.isFrozen(fixture, neighbour), "\(fixture.engine.notices)")
-            #expect(fixture.engine.disk.space!.free > 64 << 20)
+            #expect(fixture.engine.disk.space(.bytes)!.free > 64 << 20)
             try await Self.end(fixture, filler, busy, large, neighbour)
+        }
+    }
+
+    /// Inodes are guarded as bytes are: the run that makes files without end is frozen, others are launched, and it goes on once there are enough.
+    @Test(
+        arguments: [
+            "i=0; while :; do i=$((i + 1)); : > /f.$i; done",
+            "i=0; while :; do i=$((i + 1)); mkdir /d.$i; done",
+            // Other names of a file take no inode.
+            "i=0; while :; do i=$((i + 1)); : > /m/f.$i; ln /m/f.$i /m/g.$i; done",
+            // In a place that others write to, deeper than is looked: found by turns.
+            "mkdir -p /m/d; cd /m/d; for i in $(seq 250); do mkdir d; cd d; done; i=0; while :; do i=$((i + 1)); : > f.$i; done",
+            // Files without a name, of very many processes.
+            """
+            exec python3 -c '
+            import os
+            while True:
+                if os.fork() == 0:
+                    for i in range(900): os.open("/", os.O_TMPFILE | os.O_RDWR)
+                    while True: os.pause() if hasattr(os, "pause") else __import__("signal").pause()
+            '
+            """,
+        ]) func theRunThatTakesTheInodesIsFrozenAndNoOther(script: String) async throws
+    {
+        try await Self.with(features: "-m 0 -N 40000") { fixture, disk in
+            try HostFile.makeDirectories("\(disk)/data")
+            let mount = VolumeMount(source: .bind("\(disk)/data"), target: "/m", readOnly: false)
+            let large = try await Self.launch(fixture, "i=0; while [ $i -lt 6000 ]; do i=$((i + 1)); : > /f.$i; done; : > /done; sleep 1000")
+            for _ in 0..<1200 where !HostFile.exists("\(disk)/state/scratch/\(large)/upper/done") { try await Task.sleep(for: .milliseconds(50)) }
+            let busy = try await Self.launch(fixture, "i=0; while :; do i=$((i + 1)); : > /m/busy.$i; rm -f /m/busy.$i; sleep 0.02; done") { $0.mounts = [mount] }
+            let filler = try await Self.launch(fixture, script) { $0.mounts = [mount] }
+            try await Self.waitUntilFrozen(fixture, filler)
+            let notice = fixture.engine.notices.first { $0.contains("\(filler)") } ?? ""
+            #expect(notice.contains("takes the inodes of the disk"), "\(notice)")
+            for innocent in [large, busy] {
+                #expect(!Self.isFrozen(fixture, innocent) && !fixture.engine.cgroups.isFrozen(innocent), "\(fixture.engine.notices)")
+            }
+            for _ in 0..<20 {
+                let (status, output, _) = try await fixture.run(EngineFixture.shell("echo here > /file; cat /file"))
+                #expect(status.ending == .exited(code: 0) && output == "here", "\(status)")
+            }
+            fixture.engine.cgroups.kill(run: filler)
+            _ = try await fixture.end(of: filler)
+            await fixture.engine.settle(filler)
+            try await Self.end(fixture, busy, large)
+        }
+    }
+
+    /// A frozen run goes on once there are inodes again, and the others that no space is missed for.
+    @Test func whoTookTheInodesGoesOnWhenThereAreEnough() async throws {
+        try await Self.with(features: "-m 0 -N 40000") { fixture, disk in
+            try HostFile.makeDirectories("\(disk)/data")
+            let mount = VolumeMount(source: .bind("\(disk)/data"), target: "/m", readOnly: false)
+            let filler = try await Self.launch(fixture, "i=0; while :; do i=$((i + 1)); : > /m/f.$i; done") { $0.mounts = [mount] }
+            try await Self.waitUntilFrozen(fixture, filler)
+            let last = HostFile.names(in: "\(disk)/data").count
+            _ = EngineFixture.shellOnHost("cd \(disk)/data && ls -U | head -n \(last - 1000) | xargs rm")
+            for _ in 0..<400 where fixture.engine.cgroups.isFrozen(filler) { try await Task.sleep(for: .milliseconds(10)) }
+            // It takes them again.
+            try await Self.waitUntilFrozen(fixture, filler)
+            try await Self.end(fixture, filler)
+        }
+    }
+
+    /// All inodes of the disk are gone, and launches get theirs from the reserve.
+    @Test func withoutInodesLaunchesHaveTheReserve() async throws {
+        try await Self.with(features: "-m 0 -N 40000") { fixture, disk in
+            let quiet = try await Self.launch(fixture, "sleep 1000")
+            let space = try #require(fixture.engine.disk.space(.inodes))
+            for _ in 0..<400 where fixture.engine.disk.reserve(.inodes).held < space.limits.reserve { try await Task.sleep(for: .milliseconds(25)) }
+            #expect(HostFile.names(in: "\(disk)/state/reserve.d").count == 1024)
+            try HostFile.makeDirectories("\(disk)/others")
+            _ = EngineFixture.shellOnHost("cd \(disk)/others && seq 40000 | xargs touch 2>/dev/null")
+            #expect(DiskSpace(of: disk)!.free.inodes == 0)
+            let (status, output, _) = try await fixture.run(EngineFixture.shell("echo here > /file; cat /file"))
+            #expect(status.ending == .exited(code: 0) && output == "here", "\(status)")
+            #expect(fixture.engine.notices.contains { $0.contains("inodes free, and no container is seen to take them") }, "\(fixture.engine.notices)")
+            // What the reserve gave is taken again.
+            while fixture.engine.disk.reserve(.inodes).release(100) { _ = EngineFixture.shellOnHost("cd \(disk)/others && mktemp -d >/dev/null; seq 40001 41100 | xargs touch 2>/dev/null") }
+            await #expect { _ = try await fixture.run(EngineFixture.shell("true")) } throws: { "\($0)".contains("inodes free; nothing is started until there is more") }
+            _ = EngineFixture.shellOnHost("rm -r \(disk)/others")
+            for _ in 0..<400 where fixture.engine.disk.reserve(.inodes).held < space.limits.reserve { try await Task.sleep(for: .milliseconds(25)) }
+            #expect(fixture.engine.disk.reserve(.inodes).held == 1024 && fixture.engine.notices.isEmpty)
+            try await Self.end(fixture, quiet)
         }
     }
 
@@ -95,7 +179,7 @@ struct DiskGuardTests {
         try await Self.with { fixture, disk in
             // Leaves little to be written, for slow disks.
             let space = try #require(DiskSpace(of: disk))
-            try #require(EngineFixture.shellOnHost("fallocate -l \(space.free - space.usualFloor - (12 << 20)) \(disk)/others") == 0)
+            try #require(EngineFixture.shellOnHost("fallocate -l \(space.free.bytes - space.usualFloor(.bytes) - (12 << 20)) \(disk)/others") == 0)
             let script = "trap 'rm /big; exit 3' TERM; while :; do head -c 1000000 /dev/zero >> /big; done"
             let stopped = try await Self.launch(fixture, script)
             try await Self.waitUntilFrozen(fixture, stopped)
@@ -130,10 +214,10 @@ struct DiskGuardTests {
                 """
             let run = try await Self.launch(fixture, "exec python3 -c '\(script)'")
             try await Self.waitUntilFrozen(fixture, run)
-            let free = DiskSpace(of: disk)!.free
+            let free = DiskSpace(of: disk)!.free.bytes
             try await Task.sleep(for: .seconds(2))
             #expect(Self.isFrozen(fixture, run) && fixture.engine.cgroups.isFrozen(run))
-            #expect(abs(DiskSpace(of: disk)!.free - free) < 8 << 20)
+            #expect(abs(DiskSpace(of: disk)!.free.bytes - free) < 8 << 20)
             fixture.engine.cgroups.kill(run: run)
             _ = try await fixture.end(of: run)
             await fixture.engine.settle(run)
@@ -223,7 +307,7 @@ struct DiskGuardTests {
         try await Self.with { fixture, disk in
             var idle: [RunID] = []
             for _ in 0..<3 { idle.append(try await Self.launch(fixture, "sleep 1000")) }
-            let free = try #require(fixture.engine.disk.space).free
+            let free = try #require(fixture.engine.disk.space(.bytes)).free
             try #require(EngineFixture.shellOnHost("fallocate -l \(free - (100 << 20)) \(disk)/others") == 0)
             try #require(
                 EngineFixture.shellOnHost("for i in $(seq 150); do head -c 400000 /dev/zero >> \(disk)/bursts; sleep 0.05; done") == 0)
@@ -260,17 +344,17 @@ struct DiskGuardTests {
     @Test func theReserveFollowsTheFloor() async throws {
         try await EngineFixture.withDisk(size: "512M") { fixture, disk in
             let run = try await Self.launch(fixture, "sleep 1000")
-            for _ in 0..<200 where fixture.engine.disk.reserve.held == 0 { try await Task.sleep(for: .milliseconds(25)) }
-            let limits = try #require(fixture.engine.disk.space).limits
-            #expect(fixture.engine.disk.reserve.held == limits.reserve && Self.size(disk, "state/reserve") >= limits.reserve)
+            for _ in 0..<200 where fixture.engine.disk.reserve(.bytes).held == 0 { try await Task.sleep(for: .milliseconds(25)) }
+            let limits = try #require(fixture.engine.disk.space(.bytes)).limits
+            #expect(fixture.engine.disk.reserve(.bytes).held == limits.reserve && Self.size(disk, "state/reserve") >= limits.reserve)
             try await Self.end(fixture, run)
             let smaller = DiskGuard(
                 directory: fixture.engine.paths.state, runs: fixture.engine.paths.runs, floor: 20 << 20, cgroups: fixture.engine.cgroups,
                 log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-            #expect(smaller.reserve.held == limits.reserve)
+            #expect(smaller.reserve(.bytes).held == limits.reserve)
             smaller.add(run, workload: "shop/it", paths: [], empty: [])
-            for _ in 0..<200 where smaller.reserve.held > 10 << 20 { try await Task.sleep(for: .milliseconds(25)) }
-            #expect(smaller.reserve.held == 10 << 20 && Self.size(disk, "state/reserve") < 11 << 20)
+            for _ in 0..<200 where smaller.reserve(.bytes).held > 10 << 20 { try await Task.sleep(for: .milliseconds(25)) }
+            #expect(smaller.reserve(.bytes).held == 10 << 20 && Self.size(disk, "state/reserve") < 11 << 20)
             smaller.remove(run)
         }
     }
@@ -293,7 +377,7 @@ struct DiskGuardTests {
             let run = try await Self.launch(fixture, "\(Self.pour) > /big")
             var others: [RunID] = []
             for _ in 0..<5 { others.append(try await Self.launch(fixture, "sleep 1000")) }
-            for _ in 0..<2000 where DiskSpace(of: disk)!.free > 70 << 20 { try await Task.sleep(for: .milliseconds(2)) }
+            for _ in 0..<2000 where DiskSpace(of: disk)!.free.bytes > 70 << 20 { try await Task.sleep(for: .milliseconds(2)) }
             fixture.engine.thawAll()
             for _ in 0..<50 {
                 #expect(!([run] + others).contains { fixture.engine.cgroups.isFrozen($0) })
@@ -318,10 +402,10 @@ struct DiskGuardTests {
             EngineFixture.shellOnHost(
                 "cd \(scratch.path) && mkdir wide && for i in $(seq 2000); do mkdir wide/$i; done && fallocate -l 1M wide/1999/f && fallocate -l 1M wide/7/f && ln -s /usr wide/link && mkdir deep && cd deep && for i in $(seq 300); do mkdir d; cd d; done && fallocate -l 1M f && truncate -s 1G \(scratch.path)/sparse"
             ) == 0)
-        #expect(tree("wide").isWhole && tree("wide").bytes >= 2 << 20 && tree("wide").bytes < 20 << 20)
+        #expect(tree("wide").isWhole && tree("wide").amount.bytes >= 2 << 20 && tree("wide").amount.bytes < 20 << 20)
         #expect(!tree("wide", most: 1000).isWhole)
-        #expect(!tree("deep").isWhole && tree("deep").bytes < 8 << 20)
-        #expect(tree("sparse").bytes < 1 << 20 && tree("missing").bytes == 0)
+        #expect(!tree("deep").isWhole && tree("deep").amount.bytes < 8 << 20)
+        #expect(tree("sparse").amount.bytes < 1 << 20 && tree("missing").amount.bytes == 0)
         #expect(!DiskUse.tree("\(scratch.path)/wide", device, most: 100_000, until: .now - .seconds(1)).isWhole)
     }
 
@@ -411,10 +495,10 @@ struct DiskGuardTests {
         let scratch = Scratch("large")
         let container = try Self.container(of: scratch, "image", files: 30)
         try await Self.with { fixture, disk in
-            let before = DiskSpace(of: disk)!.free
+            let before = DiskSpace(of: disk)!.free.bytes
             await #expect { try await fixture.engine.prepare(container) { _ in } } throws: { "\($0)".contains("is not brought in: the disk of") }
             // What is left of a layer, skopeo removes when it comes by again.
-            #expect(before - DiskSpace(of: disk)!.free < 400 << 20)
+            #expect(before - DiskSpace(of: disk)!.free.bytes < 400 << 20)
             #expect(HostFile.names(in: "\(disk)/state/images/unpacking").isEmpty)
         }
     }
@@ -423,11 +507,11 @@ struct DiskGuardTests {
         func run(_ number: UInt32) -> RunID { RunID(now: WallClock.now(), random: number) }
         let (a, b, c) = (run(1), run(2), run(3))
         let mib: Int64 = 1 << 20
-        #expect(DiskUse.largestGrowths([:]) == [])
-        #expect(DiskUse.largestGrowths([a: 0, b: -5 * mib]) == [])
-        #expect(DiskUse.largestGrowths([a: 100_000]) == [], "too little to tell")
-        #expect(DiskUse.largestGrowths([a: 100 * mib, b: 10 * mib, c: 0]) == [a])
-        #expect(DiskUse.largestGrowths([a: 100 * mib, b: 90 * mib, c: 80 * mib]) == [a, b])
-        #expect(DiskUse.largestGrowths([a: 50 * mib, b: 50 * mib]) == [a, b])
+        #expect(DiskUse.largestGrowths([:], of: .bytes) == [])
+        #expect(DiskUse.largestGrowths([a: 0, b: -5 * mib], of: .bytes) == [])
+        #expect(DiskUse.largestGrowths([a: 100_000], of: .bytes) == [], "too little to tell")
+        #expect(DiskUse.largestGrowths([a: 100 * mib, b: 10 * mib, c: 0], of: .bytes) == [a])
+        #expect(DiskUse.largestGrowths([a: 100 * mib, b: 90 * mib, c: 80 * mib], of: .bytes) == [a, b])
+        #expect(DiskUse.largestGrowths([a: 50 * mib, b: 50 * mib], of: .bytes) == [a, b])
     }
 }

@@ -22,8 +22,12 @@ struct clinux_file {
 /* Relative to a directory; `flags` are more of statx's. */
 int clinux_look(int directory, const char *name, int flags, struct clinux_file *file);
 
-/* Free and all bytes of a path's disk. What ext4 keeps back for root counts as free. */
-int clinux_disk_space(const char *path, int64_t *free, int64_t *total);
+/* Free and all bytes and inodes of a disk; no inodes at all where the file system does not count them. */
+struct clinux_space {
+    int64_t free, total, free_inodes, inodes;
+};
+/* Of a path's disk. What ext4 keeps back for root counts as free. */
+int clinux_disk_space(const char *path, struct clinux_space *space);
 
 /* Gives a file so many bytes of the disk, without writing them; fails where the file system cannot, or keeps files in memory. */
 int clinux_allocate(int fd, int64_t bytes);
