@@ -53,12 +53,14 @@ extension DiskGuard {
     }
 
     /// Takes the reserve, or what is missing of it, when there is space.
-    private func keepReserve(_ space: Space) {
+    func keepReserve(_ space: Space) {
         let (quantity, limits, reserve) = (space.quantity, space.limits, reserve(space.quantity))
         // The floor may have been larger when it was taken.
         if reserve.held > limits.reserve { reserve.release(reserve.held - limits.reserve) }
         let now = ContinuousClock.now
-        guard reserve.held < limits.reserve, space.beside > limits.enough + limits.reserve, state.withLock({ ($0.nextReserve[quantity] ?? now) <= now }) else { return }
+        guard reserve.held < limits.reserve, space.beside > limits.enough + limits.reserve, state.withLock({ ($0.nextReserve[quantity] ?? now) <= now }) else {
+            return
+        }
         // Some file systems keep no space for a file.
         if !reserve.take(limits.reserve) { state.withLock { $0.nextReserve[quantity] = now + .seconds(60) } }
     }
@@ -93,7 +95,7 @@ extension DiskGuard {
     private func measure(_ runs: [RunID: Entry], _ free: DiskAmount) -> Sample? {
         guard let device = FileIdentity(path: directory)?.device else { return nil }
         let start = ContinuousClock.now
-        let use = DiskUse(runs.mapValues(\.paths), on: device, until: start + .seconds(2)) { cgroups.processes(of: $0) }
+        let use = DiskUse(runs.mapValues(\.paths), on: device, until: start + DiskUse.longest) { cgroups.processes(of: $0) }
         return Sample(free: free, at: start, cost: .now - start, use: use)
     }
 
@@ -110,9 +112,11 @@ extension DiskGuard {
         let base: Sample
         /// The most that was free since takers were last looked for.
         let highest: Int64
+        /// How much of it goes in a second.
+        let rate: Double
 
-        /// All are frozen during the search.
-        var isPressing: Bool { free[quantity] < limits.pressing }
+        /// All are frozen during the search: else it could last longer than the space.
+        var isPressing: Bool { limits.isPressing(free[quantity], rate: rate) }
         var isLast: Bool { free[quantity] < limits.last }
     }
 
@@ -133,13 +137,13 @@ extension DiskGuard {
             return candidates.isEmpty
                 ? nil
                 : Case(
-                    quantity: quantity, free: free, limits: limits, all: state.runs, candidates: candidates, base: base, highest: search?.freeWhenJudged ?? 0)
+                    quantity: quantity, free: free, limits: limits, all: state.runs, candidates: candidates, base: base, highest: search?.freeWhenJudged ?? 0,
+                    rate: rate)
         }
         guard let found else { return }
-        // Measuring may take longer than the space lasts: all are frozen until it is done.
         if found.isPressing { for run in found.candidates.keys { freeze(run, evenEnding: isLast) } }
         let sample = measure(found.all, free)
-        let (takers, growth) = takers(found, sample, rate: rate)
+        let (takers, growth) = takers(found, sample)
         if found.isPressing { for run in found.candidates.keys where !takers.contains(run) { freezer.thaw(run) } }
         let chosen = keep(takers, growth, found, sample, since: start)
         for run in takers where !chosen.contains(run) { freezer.thaw(run) }
@@ -156,7 +160,7 @@ extension DiskGuard {
     }
 
     /// - Returns: who takes the quantity, and by how much each run grew; `nil` when that does not explain what is gone
-    private func takers(_ found: Case, _ sample: Sample?, rate: Double) -> (Set<RunID>, growth: [RunID: Int64]?) {
+    private func takers(_ found: Case, _ sample: Sample?) -> (Set<RunID>, growth: [RunID: Int64]?) {
         let (quantity, isLast) = (found.quantity, found.isLast)
         // Frozen and ending runs are measured too: what they took is not put down to others.
         let growth = sample?.use.growth(of: quantity, since: found.base.use) ?? [:]
@@ -167,7 +171,7 @@ extension DiskGuard {
         }
         guard found.isPressing else { return ([], nil) }
         // As long as the one that is looked for needs to be seen.
-        let turn = Duration.seconds(min(1, max(0.025, rate > 0 ? 4 * Double(quantity.much) / rate : 0)))
+        let turn = Duration.seconds(min(1, max(0.025, found.rate > 0 ? 4 * Double(quantity.much) / found.rate : 0)))
         let trial = DiskTrial(
             cgroups: cgroups, turn: turn, much: quantity.much, free: { [self] in space(quantity)?.free ?? 0 },
             prepare: { [self] in

@@ -110,6 +110,9 @@ final class DiskGuard: Sendable {
         (changes, changeSink) = AsyncStream.makeStream(of: Set<RunID>.self, bufferingPolicy: .bufferingNewest(1))
     }
 
+    /// Takes the reserve, before anything runs that could take it.
+    func prepare() { for quantity in DiskQuantity.allCases { space(quantity).map(keepReserve) } }
+
     // MARK: Runs come and go
 
     /// - Parameters:

@@ -64,7 +64,9 @@ struct DiskSpace {
     let free: DiskAmount
     /// Without inodes where the file system does not count them, as btrfs.
     let total: DiskAmount
+}
 
+extension DiskSpace {
     /// Of the disk that a directory is on; `nil` when it cannot be asked.
     ///
     /// What ext4 keeps back for root counts as free: the daemon and most containers are root, and may use it.
@@ -109,6 +111,11 @@ struct DiskLimits {
     var portion: Int64 { reserve / 16 }
     /// Below it, all containers are frozen while it is looked who takes the space.
     var pressing: Int64 { floor / 4 * 3 }
+
+    /// Whether all containers are frozen for that: already above ``pressing`` when a measurement could last longer than the space.
+    ///
+    /// - Parameter rate: how much goes in a second
+    func isPressing(_ free: Int64, rate: Double) -> Bool { free < pressing || Double(free) < rate * (DiskUse.longest / .seconds(1)) }
     /// Below it, containers that are told to end are frozen as well.
     var last: Int64 { floor / 4 }
     /// Above it, frozen containers go on.

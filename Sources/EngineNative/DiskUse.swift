@@ -28,6 +28,8 @@ struct DiskUse {
     private static let most = (all: 1_000_000, path: 20_000)
     /// Open files that are looked at in all, and at least for one run.
     private static let mostFiles = (all: 100_000, run: 2_000)
+    /// How long a measurement takes at most.
+    static let longest = Duration.seconds(2)
     /// Directories in one another that are looked into; each is held open meanwhile.
     private static let deepest = 200
 

@@ -77,6 +77,7 @@ public final class NativeEngine: ContainerEngine {
         ownFiles = try OwnFiles([paths.state, paths.runtime, paths.runs, paths.volumes, paths.images, paths.scratch, paths.logs, paths.runQuarantine])
         shared = SharedDirectories(file: "\(paths.state)/writable.json", quarantine: "\(paths.state)/quarantine", log: log)
         hostCapabilities = HostProcess.permittedCapabilities()
+        disk.prepare()
         images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds, disk: disk)
         filters = SeccompFilters(shimPath: paths.shim)
         launches = OperationQueue()

@@ -387,13 +387,14 @@ struct SecurityEndToEndTests {
         sleep(8)
         #expect((Int(it.sql("select count(*) from due_times where result = 'ran'")) ?? 0) - before >= 3)
         #expect(
-            it.sql("select name, result, reason, due_at from due_times where result != 'ran'") == "",
+            // On a busy machine a run may last longer than a second.
+            it.sql("select name, result, reason, due_at from due_times where result != 'ran' and reason != 'overlap'") == "",
             "\(it.sql("select * from runs order by due_at limit 12")) \(it.log_)")
         #expect(it.sql("select group_concat(name || ' ' || state) from services") == "filler running,good running")
         // Stopped, it gives the space back.
         #expect(it.berth("stop", "filler").code == 0)
         it.wait(upTo: 20) { !it.berth("ps").errors.contains("filler") }
         #expect(!it.berth("ps").errors.contains("frozen"))
-        #expect(it.sql("select count(*) from runs where outcome = 'start-error'") == "0", "\(it.sql("select * from runs where outcome = 'start-error' limit 3")) \(it.log_.suffix(3000))")
+        #expect(it.sql("select name, reason from runs where outcome = 'start-error' limit 3") == "")
     }
 }

@@ -116,7 +116,9 @@ struct DiskGuardTests {
             let mount = VolumeMount(source: .bind("\(disk)/data"), target: "/m", readOnly: false)
             let large = try await Self.launch(fixture, "i=0; while [ $i -lt 6000 ]; do i=$((i + 1)); : > /f.$i; done; : > /done; sleep 1000")
             for _ in 0..<1200 where !HostFile.exists("\(disk)/state/scratch/\(large)/upper/done") { try await Task.sleep(for: .milliseconds(50)) }
-            let busy = try await Self.launch(fixture, "i=0; while :; do i=$((i + 1)); : > /m/busy.$i; rm -f /m/busy.$i; sleep 0.02; done") { $0.mounts = [mount] }
+            let busy = try await Self.launch(fixture, "i=0; while :; do i=$((i + 1)); : > /m/busy.$i; rm -f /m/busy.$i; sleep 0.02; done") {
+                $0.mounts = [mount]
+            }
             let filler = try await Self.launch(fixture, script) { $0.mounts = [mount] }
             try await Self.waitUntilFrozen(fixture, filler)
             let notice = fixture.engine.notices.first { $0.contains("\(filler)") } ?? ""
@@ -165,8 +167,12 @@ struct DiskGuardTests {
             #expect(status.ending == .exited(code: 0) && output == "here", "\(status)")
             #expect(fixture.engine.notices.contains { $0.contains("inodes free, and no container is seen to take them") }, "\(fixture.engine.notices)")
             // What the reserve gave is taken again.
-            while fixture.engine.disk.reserve(.inodes).release(100) { _ = EngineFixture.shellOnHost("cd \(disk)/others && mktemp -d >/dev/null; seq 40001 41100 | xargs touch 2>/dev/null") }
-            await #expect { _ = try await fixture.run(EngineFixture.shell("true")) } throws: { "\($0)".contains("inodes free; nothing is started until there is more") }
+            while fixture.engine.disk.reserve(.inodes).release(100) {
+                _ = EngineFixture.shellOnHost("cd \(disk)/others && mktemp -d >/dev/null; seq 40001 41100 | xargs touch 2>/dev/null")
+            }
+            await #expect { _ = try await fixture.run(EngineFixture.shell("true")) } throws: {
+                "\($0)".contains("inodes free; nothing is started until there is more")
+            }
             _ = EngineFixture.shellOnHost("rm -r \(disk)/others")
             for _ in 0..<400 where fixture.engine.disk.reserve(.inodes).held < space.limits.reserve { try await Task.sleep(for: .milliseconds(25)) }
             #expect(fixture.engine.disk.reserve(.inodes).held == 1024 && fixture.engine.notices.isEmpty)
@@ -501,6 +507,29 @@ struct DiskGuardTests {
             #expect(before - DiskSpace(of: disk)!.free.bytes < 400 << 20)
             #expect(HostFile.names(in: "\(disk)/state/images/unpacking").isEmpty)
         }
+    }
+
+    @Test func theLimitsFollowTheDisksSize() throws {
+        let mib: Int64 = 1 << 20
+        func limits(_ total: Int64, _ quantity: DiskQuantity, floor: Int64? = nil) -> DiskLimits {
+            let amount = DiskAmount(bytes: total, inodes: total)
+            return DiskLimits(DiskSpace(free: amount, total: amount), quantity, floor: floor)
+        }
+        let cases: [(Int64, DiskQuantity, floor: Int64, reserve: Int64)] = [
+            (100 * mib, .bytes, 25 * mib, 12 * mib + 512 << 10), (512 * mib, .bytes, 128 * mib, 64 * mib), (4096 * mib, .bytes, 4096 * mib / 20, 64 * mib),
+            (1 << 40, .bytes, 1 << 30, 64 * mib), (100, .inodes, 25, 0), (32768, .inodes, 8192, 1024), (1_000_000, .inodes, 50_000, 1024),
+            (1 << 32, .inodes, 65536, 1024),
+        ]
+        for (total, quantity, floor, reserve) in cases {
+            let limits = limits(total, quantity)
+            #expect(limits.floor == floor && limits.reserve == reserve, "\(total) \(quantity): \(limits)")
+            #expect(limits.last <= limits.pressing && limits.pressing <= limits.floor && limits.floor <= limits.enough && limits.enough <= limits.roomy)
+            // What goes slowly is measured while all go on, down to three quarters.
+            #expect(!limits.isPressing(floor - 1, rate: 0) || floor < 4)
+            #expect(limits.isPressing(floor / 2, rate: 0))
+            #expect(limits.isPressing(floor - 1, rate: Double(floor)) && !limits.isPressing(floor - 1, rate: Double(floor) / 4))
+        }
+        #expect(limits(512 * mib, .bytes, floor: .max).floor == 256 * mib)
     }
 
     @Test func theLargestGrowthsAreChosen() throws {
