@@ -2,7 +2,7 @@ internal import Foundation
 internal import GRDB
 public import Planning
 internal import Schedules
-internal import WorkloadModel
+public import WorkloadModel
 
 /// What a start reads back.
 public struct LoadedState: Sendable {
@@ -10,8 +10,18 @@ public struct LoadedState: Sendable {
     public let recipeSources: [(project: String, source: String?)]
     /// All but the recipes.
     public let state: StoredState
-    /// Rows that could not be read, each with a sentence. They stay where they are.
+    /// Rows that could not be read and could not be replaced, each with a sentence. They stay as they are.
     public let unreadable: [String]
+    /// Rows that could not be read, and others now stand for.
+    public let replaced: [ReplacedRow]
+}
+
+/// A row that could not be read. It is kept in `damaged_rows`, and in its place is one that leaves things as they are until a person
+/// decides: a service that runs runs on, one that does not is stopped, and a job is paused.
+public struct ReplacedRow: Sendable {
+    public let workload: WorkloadID
+    /// For people.
+    public let sentence: String
 }
 
 extension HistoryStore {
@@ -24,26 +34,145 @@ extension HistoryStore {
 
     /// - Throws: ``StoreError``
     public func load() async throws(StoreError) -> LoadedState {
-        try await read { [seal] db in
-            var unreadable: [String] = []
-            let recipes = try Row.fetchAll(db, sql: "SELECT project, source FROM recipe_rows ORDER BY project")
-            var state = StoredState()
-            state.bootID = try String.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'boot_id'")
-            for row in try Row.fetchAll(db, sql: "SELECT * FROM service_rows") {
-                if let record = ServiceRecord(row) { state.services.append(record) } else { unreadable.append(name("service", row)) }
-            }
-            for row in try Row.fetchAll(db, sql: "SELECT * FROM job_rows") {
-                if let record = JobRecord(row, seal) { state.jobs.append(record) } else { unreadable.append(name("job", row)) }
-            }
-            for row in try Row.fetchAll(db, sql: "SELECT * FROM run_rows WHERE state <> 'finished'") {
-                if let run = OpenRun(row) { state.openRuns.append(run) } else { unreadable.append(name("run", row)) }
-            }
-            let sources = recipes.map { (project: $0["project"] as String, source: opened($0["source"], seal)) }
-            unreadable += sources.filter { $0.source == nil }.map {
-                "recipe of \($0.project): it is damaged, or was sealed with another key than the one beside the database"
-            }
-            return LoadedState(recipeSources: sources, state: state, unreadable: unreadable)
+        let (isSound, found) = try await read { [seal] db in
+            let found = try Loading(db, seal)
+            return (found.damaged.isEmpty, found.state(replaced: []))
         }
+        if isSound { return found }
+        // Where nothing can be written, they stay as they are, and their workloads are taken for new ones.
+        let loaded = try? await write { [seal] db in
+            // Runs come first: what a service's row stands for depends on them.
+            let damaged = try Loading(db, seal).damaged
+            let replaced = try (damaged.filter { $0.kind == .run } + damaged.filter { $0.kind != .run }).compactMap { try $0.replace(db, seal) }
+            return try Loading(db, seal).state(replaced: replaced)
+        }
+        return loaded ?? found
+    }
+}
+
+/// One reading of the state.
+private struct Loading {
+    private var stored = StoredState()
+    private var sources: [(project: String, source: String?)] = []
+    private(set) var damaged: [DamagedRow] = []
+
+    init(_ db: Database, _ seal: Seal?) throws {
+        stored.bootID = try String.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'boot_id'")
+        for row in try Row.fetchAll(db, sql: "SELECT * FROM service_rows") {
+            if let record = ServiceRecord(row) { stored.services.append(record) } else { damaged.append(DamagedRow(kind: .service, row: row)) }
+        }
+        for row in try Row.fetchAll(db, sql: "SELECT * FROM job_rows") {
+            if let record = JobRecord(row, seal) { stored.jobs.append(record) } else { damaged.append(DamagedRow(kind: .job, row: row)) }
+        }
+        for row in try Row.fetchAll(db, sql: "SELECT * FROM run_rows WHERE state <> 'finished'") {
+            if let run = OpenRun(row) { stored.openRuns.append(run) } else { damaged.append(DamagedRow(kind: .run, row: row)) }
+        }
+        for row in try Row.fetchAll(db, sql: "SELECT project, source FROM recipe_rows ORDER BY project") {
+            sources.append((row["project"], opened(row["source"], seal)))
+        }
+    }
+
+    func state(replaced: [ReplacedRow]) -> LoadedState {
+        let recipes = sources.filter { $0.source == nil }.map {
+            "recipe of \($0.project): it is damaged, or was sealed with another key than the one beside the database"
+        }
+        return LoadedState(
+            recipeSources: sources, state: stored, unreadable: damaged.map { "\($0.kind.rawValue) row of \($0.name)" } + recipes, replaced: replaced)
+    }
+}
+
+/// A row of the state that cannot be read.
+private struct DamagedRow {
+    enum Kind: String {
+        case service, job, run
+    }
+
+    let kind: Kind
+    let row: Row
+
+    /// Which row it is. Its values stay out of it: a start that waits holds the variables of a run by hand.
+    var name: String { "\(row["project"] as String? ?? "?")/\(row["name"] as String? ?? "?")" }
+
+    /// Keeps the row aside and puts one in its place that leaves things as they are.
+    ///
+    /// - Returns: `nil` where that cannot be done, or would lose what another key can open
+    func replace(_ db: Database, _ seal: Seal?) throws -> ReplacedRow? {
+        guard let id = workloadID(row) else { return nil }
+        let source = try String.fetchOne(db, sql: "SELECT source FROM recipe_rows WHERE project = ?", arguments: [id.project.description])
+        // Without its recipe nothing of the project is started or stopped anyway.
+        guard source == nil || opened(source, seal) != nil else { return nil }
+        let sentence: String
+        switch kind {
+        case .service: sentence = try replaceService(id, db)
+        case .job: sentence = try replaceJob(id, db, seal)
+        case .run:
+            guard let text = try replaceRun(id, db) else { return nil }
+            sentence = text
+        }
+        let content = String(decoding: try JSONSerialization.data(withJSONObject: columns, options: [.sortedKeys]), as: UTF8.self)
+        try db.execute(
+            sql: "INSERT INTO damaged_rows (at_ms, kind, project, name, content) VALUES (\(DamagedRow.now), ?, ?, ?, ?)",
+            arguments: [kind.rawValue, id.project.description, id.name.description, try seal?.close(content) ?? content])
+        try db.execute(
+            sql: "INSERT INTO event_rows (at_ms, project, name, kind, actor, text) VALUES (\(DamagedRow.now), ?, ?, 'damaged', 'berthd', ?)",
+            arguments: [id.project.description, id.name.description, sentence])
+        return ReplacedRow(workload: id, sentence: sentence)
+    }
+
+    private static let now = "CAST(strftime('%s', 'now') AS INTEGER) * 1000"
+
+    private var columns: [String: Any] {
+        Dictionary(
+            uniqueKeysWithValues: row.map { name, value in
+                let plain: Any =
+                    switch value.storage {
+                    case .int64(let number): number
+                    case .double(let number): number
+                    case .string(let text): text
+                    case .blob(let data): data.base64EncodedString()
+                    case .null: NSNull()
+                    }
+                return (name, plain)
+            })
+    }
+
+    private func replaceService(_ id: WorkloadID, _ db: Database) throws -> String {
+        // What runs, and nobody asked to end, was to be on.
+        let run = try String.fetchOne(
+            db,
+            sql: """
+                SELECT run_id FROM run_rows WHERE project = ? AND name = ? AND kind = 'service' AND state IN ('starting', 'running') AND stop_reason IS NULL
+                ORDER BY run_id DESC LIMIT 1
+                """, arguments: [id.project.description, id.name.description])
+        try db.execute(
+            sql: "UPDATE service_rows SET wanted = ?, state = ?, next_start_ms = NULL, run_id = ? WHERE project = ? AND name = ?",
+            arguments: [run != nil, run == nil ? "stopped" : "running", run, id.project.description, id.name.description])
+        return "the row of the service \(id) in the history could not be read; "
+            + (run == nil ? "it is stopped until 'berth start \(id)'" : "it runs, and is taken for one that is to run")
+    }
+
+    private func replaceJob(_ id: WorkloadID, _ db: Database, _ seal: Seal?) throws -> String {
+        func isSound<Value: Decodable>(_ column: String, _ type: Value.Type) -> Bool { (decoded(row, column, seal) as Value?) != nil }
+        let pending = isSound("pending", [PendingStart].self) ? row["pending"] as String : "[]"
+        let arrivals = isSound("arrivals", [Arrival].self) ? row["arrivals"] as String : "[]"
+        try db.execute(
+            sql: "UPDATE job_rows SET paused = 1, pending = ?, arrivals = ? WHERE project = ? AND name = ?",
+            arguments: [pending, arrivals, id.project.description, id.name.description])
+        return "the row of the job \(id) in the history could not be read; it is paused until 'berth resume \(id)', and starts that waited are not known"
+    }
+
+    private func replaceRun(_ id: WorkloadID, _ db: Database) throws -> String? {
+        guard let run = RunID(row["run_id"]) else { return nil }
+        let isService = try Bool.fetchOne(
+            db, sql: "SELECT EXISTS (SELECT 1 FROM service_rows WHERE project = ? AND name = ?)", arguments: [id.project.description, id.name.description])
+        let kind = WorkloadKind(rawValue: row["kind"]) ?? (isService == true ? .service : .job)
+        let hasEnded = (row["finished_ms"] as Int64?) != nil || (row["outcome"] as String?) != nil
+        let state: RunState =
+            hasEnded ? .finished : RunState(rawValue: row["state"]) ?? ((row["started_ms"] as Int64?) == nil ? .starting : .running)
+        try db.execute(
+            sql: "UPDATE run_rows SET kind = ?, trigger = ?, state = ? WHERE run_id = ?",
+            arguments: [kind.rawValue, (Trigger(rawValue: row["trigger"]) ?? .manual).rawValue, state.rawValue, run.description])
+        return "the row of the run \(run) of \(id) in the history could not be read; it is taken for one that \(hasEnded ? "has ended" : "goes on")"
     }
 }
 
@@ -51,11 +180,6 @@ extension HistoryStore {
 private func opened(_ text: String?, _ seal: Seal?) -> String? {
     guard let text, let seal else { return text }
     return try? seal.open(text)
-}
-
-/// Which row it is. Its values stay out of it: a start that waits holds the variables of a run by hand.
-private func name(_ kind: String, _ row: Row) -> String {
-    "\(kind) row of \(row["project"] as String? ?? "?")/\(row["name"] as String? ?? "?")"
 }
 
 func workloadID(_ row: Row) -> WorkloadID? {

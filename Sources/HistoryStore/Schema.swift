@@ -13,6 +13,9 @@ enum Schema {
         migrator.registerMigration("3") { db in
             try db.execute(sql: version3)
         }
+        migrator.registerMigration("4") { db in
+            try db.execute(sql: version4)
+        }
         return migrator
     }()
 
@@ -140,5 +143,12 @@ enum Schema {
         ALTER TABLE run_rows ADD COLUMN stop_ms INTEGER;
         ALTER TABLE run_rows ADD COLUMN stop_reason TEXT;
         ALTER TABLE service_rows ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+        """
+
+    /// Rows that could not be read, as they were: JSON, sealed.
+    private static let version4 = """
+        CREATE TABLE damaged_rows (
+            id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, kind TEXT NOT NULL, project TEXT NOT NULL, name TEXT NOT NULL, content TEXT NOT NULL
+        ) STRICT;
         """
 }

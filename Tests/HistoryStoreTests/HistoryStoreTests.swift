@@ -283,6 +283,61 @@ import WorkloadModel
         #expect(loaded.recipeSources.map(\.source) == [nil] && loaded.unreadable.count == 2 && loaded.state.jobs.isEmpty, "\(loaded.unreadable)")
     }
 
+    /// What cannot be read is kept, and nothing begins or ends because of it.
+    @Test func rowsThatCannotBeReadRest() async throws {
+        try await Self.with { store, path in
+            func request(_ name: String, _ number: UInt32, _ kind: WorkloadKind) -> RunRequest {
+                RunRequest(
+                    id: RunID(now: Self.now, random: number), workload: Make.id(name), kind: kind, container: Make.container("x"), trigger: .start,
+                    attempt: 1, dueAt: nil, decidedAt: Self.now, timeout: nil, lastOutcome: nil, recipeDigest: "d")
+            }
+            let (up, ending, late) = (request("up", 1, .service), request("ending", 2, .service), request("late", 3, .service))
+            let pending = PendingStart(trigger: .manual, dueAt: nil, notBefore: Self.now, queued: true)
+            try await store.commit(
+                ["up", "ending", "down", "sound"].map { .service(ServiceRecord(id: Make.id($0), wanted: true, phase: .running, since: Self.now)) }
+                    + ["pending", "arrivals", "whole"].map { .job(JobRecord(id: Make.id($0), cursor: Self.now, bootID: "b", pending: [pending])) }
+                    + [
+                        Self.opening(up), Self.opening(ending), Self.opening(late), .runStarted(up.id, at: Self.now, image: nil),
+                        .stopRequested(ending.id, at: Self.now, reason: "r"),
+                    ])
+            try store.close()
+            let queue = try DatabaseQueue(path: path)
+            try await queue.write { db in
+                try db.execute(
+                    sql: """
+                        UPDATE service_rows SET state = 'odd' WHERE name IN ('up', 'ending', 'down');
+                        UPDATE job_rows SET pending = '[{]' WHERE name = 'pending'; UPDATE job_rows SET arrivals = 'x' WHERE name = 'arrivals';
+                        UPDATE run_rows SET state = 'odd', trigger = 'odd' WHERE name = 'late'; UPDATE run_rows SET kind = 'odd' WHERE name = 'up';
+                        INSERT INTO run_rows (run_id, project, name, kind, trigger, attempt, decided_ms, finished_ms, state, outcome, recipe_digest, engine, boot_id, fingerprint)
+                            VALUES ('0000000000000001', 'shop', 'over', 'job', 'odd', 1, 4000, 5000, 'odd', 'failed', 'd', 'native', 'b', 'f');
+                        """)
+            }
+            try queue.close()
+            for isFirst in [true, false] {
+                let store = try HistoryStore(path: path, engine: "test")
+                let loaded = try await store.load()
+                #expect(loaded.unreadable == [] && loaded.replaced.count == (isFirst ? 8 : 0), "\(loaded.replaced)")
+                let services = Dictionary(uniqueKeysWithValues: loaded.state.services.map { ($0.id, $0) })
+                #expect(services[Make.id("up")]?.wanted == true && services[Make.id("up")]?.phase == .running && services[Make.id("up")]?.runID == up.id)
+                for name in ["ending", "down"] { #expect(services[Make.id(name)]?.wanted == false && services[Make.id(name)]?.phase == .stopped) }
+                #expect(services[Make.id("sound")]?.wanted == true)
+                let jobs = Dictionary(uniqueKeysWithValues: loaded.state.jobs.map { ($0.id, $0) })
+                #expect(jobs[Make.id("pending")]?.paused == true && jobs[Make.id("pending")]?.pending == [] && jobs[Make.id("pending")]?.cursor == Self.now)
+                #expect(jobs[Make.id("arrivals")]?.paused == true && jobs[Make.id("arrivals")]?.pending == [pending])
+                #expect(jobs[Make.id("whole")]?.paused == false)
+                #expect(
+                    loaded.state.openRuns.map(\.id) == [up.id, ending.id, late.id] && loaded.state.openRuns.map(\.state) == [.running, .starting, .starting])
+                #expect(loaded.state.openRuns.first?.kind == .service)
+                let reader = try DatabaseQueue(path: path)
+                let kept = try await reader.read { db in try String.fetchAll(db, sql: "SELECT content FROM damaged_rows WHERE kind = 'job' ORDER BY id") }
+                try reader.close()
+                #expect(kept.count == 2 && kept[1].contains("[{]") && kept[0].contains("\"arrivals\":\"x\""), "\(kept)")
+                #expect(try await store.events(project: nil, name: nil, limit: 50).filter { $0.kind == "damaged" }.count == 8)
+                try store.close()
+            }
+        }
+    }
+
     @Test func chainsChangesAndErasAreReadBack() async throws {
         try await Self.with { store, _ in
             let arrival = Arrival(job: Make.id("a").name, run: RunID(now: Self.now, random: 9), outcome: .succeeded)
