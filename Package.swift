@@ -80,7 +80,7 @@ let package = Package(
         module("Supervision", ["Planning", "EngineAPI", "HistoryStore", "WorkloadModel", "Schedules", "CLinux", logging]),
 
         // Layer 3, edges.
-        module("EngineNative", ["EngineAPI", "WorkloadModel", "Schedules", "HostOS", "CLinux", subprocess, system, logging]),
+        module("EngineNative", ["EngineAPI", "WorkloadModel", "Schedules", "HostOS", "CLinux", subprocess, system, logging, crypto]),
         module(
             "ControlServer",
             [

@@ -50,6 +50,21 @@ public struct StartDelays: Codable, Sendable {
     }
 }
 
+/// The full name of a service or job, and which of these it is.
+public struct WorkloadReference: Codable, Sendable {
+    public var project: String
+    public var name: String
+    /// `service` or `job`.
+    public var kind: String
+
+    public init(project: String, name: String, kind: String) {
+        self.project = project
+        self.name = name
+        self.kind = kind
+    }
+}
+
+/// How a service or job stands.
 public struct WorkloadInfo: Codable, Sendable {
     public var project: String
     public var name: String
@@ -200,10 +215,13 @@ public struct PlanInfo: Codable, Sendable {
 
     public var project: String
     public var steps: [Step]
+    /// What the steps mean that their words do not say.
+    public var notes: [String]?
 
-    public init(project: String, steps: [Step]) {
+    public init(project: String, steps: [Step], notes: [String]) {
         self.project = project
         self.steps = steps
+        self.notes = notes
     }
 }
 

@@ -14,47 +14,47 @@ extension ControlServer {
         router.post("v1/plan") { request, _ in
             let upload = try await body(RecipeUpload.self, request)
             let recipe = try await recipes.read(upload.source)
-            return try json(PlanInfo(await recipes.plan(recipe, at: SystemClock.now()), project: recipe.project))
+            return try json(PlanInfo(try await recipes.plan(recipe, at: SystemClock.now()), project: recipe.project))
         }
         router.post("v1/recipes") { request, context in
             let upload = try await body(RecipeUpload.self, request)
             let recipe = try await recipes.read(upload.source)
-            return apply(upload.source, recipe, actor: actor(context))
+            return apply(upload.source, recipe, context)
         }
         router.delete("v1/projects/:project") { request, context in
             let project: ProjectName
             do { project = try ProjectName(context.parameters.require("project")) } catch let error as NameError {
                 throw HTTPError(.badRequest, message: error.description)
             }
-            let running = await supervisor.statuses.filter { $0.id.project == project }.flatMap(\.runs)
-            let reply = await supervisor.take(.down(project, actor: actor(context)), recipes: [.remove(project)])
+            var running: [RunID] = []
+            for workload in await supervisor.workloads where workload.id.project == project { running += await supervisor.runs(of: workload.id) }
+            let reply = await recipes.takeDown(project, actor: actor(context))
             if case .refused(let sentence) = reply { throw HTTPError(.notFound, message: sentence) }
-            for run in running { await supervisor.waitForEnd(of: run) }
+            await waitForEnd(of: running, context)
+            Task { await recipes.removeImages() }
             return try json(ActionInfo(run: nil, queued: false))
         }
         router.post("v1/workloads/:project/:name/:action") { request, context in try await act(request, context) }
     }
 
-    /// Answers line by line while images are brought in and the recipe is applied.
-    private func apply(_ source: RecipeSource, _ recipe: Recipe, actor: String) -> Response {
+    /// Answers line by line while images are brought in and the recipe is applied. A client that goes away calls it off, unless it is decided.
+    private func apply(_ source: RecipeSource, _ recipe: Recipe, _ context: ControlContext) -> Response {
         let (lines, sink) = AsyncStream.makeStream(of: ByteBuffer.self)
+        let actor = actor(context)
         let task = Task {
             @Sendable func say(_ line: ProgressLine) {
                 guard let data = try? JSONEncoder().encode(line) else { return }
                 sink.yield(ByteBuffer(bytes: data + [0x0A]))
             }
             do {
-                let now = SystemClock.now()
-                let plan = await recipes.plan(recipe, at: now)
-                try await recipes.apply(source, recipe, explicit: true, actor: actor, at: now) { say(ProgressLine(progress: $0)) }
+                let plan = try await recipes.apply(source, recipe, explicit: true, actor: actor) { say(ProgressLine(progress: $0)) }
                 say(ProgressLine(plan: PlanInfo(plan, project: recipe.project)))
             } catch {
                 say(ProgressLine(error: error as? ErrorInfo ?? ErrorInfo(error: "\(error)")))
             }
             sink.finish()
         }
-        // A client that goes away does not take half a recipe back: the task runs to its end.
-        _ = task
+        context.channel.closeFuture.whenComplete { _ in task.cancel() }
         return Response(status: .ok, headers: [.contentType: "application/x-ndjson"], body: .init(asyncSequence: lines))
     }
 
@@ -94,7 +94,7 @@ extension ControlServer {
         let word = try context.parameters.require("action")
         guard let action = WorkloadAction(rawValue: word) else { throw HTTPError(.notFound, message: "there is no action '\(word)'") }
         let who = actor(context)
-        let before = await supervisor.statuses.first { $0.id == id }?.runs ?? []
+        let before = await supervisor.runs(of: id)
         let event: Event =
             switch action {
             case .run: try await run(id, request, actor: who)
@@ -116,7 +116,7 @@ extension ControlServer {
         case .run(let run): return try json(ActionInfo(run: run.description, queued: false))
         case .done:
             // "Stopped" is said when it is true.
-            if action == .stop || action == .restart { for run in before { await supervisor.waitForEnd(of: run) } }
+            if action == .stop || action == .restart { await waitForEnd(of: before, context) }
             return try json(ActionInfo(run: nil, queued: false))
         }
     }

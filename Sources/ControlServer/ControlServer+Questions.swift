@@ -18,7 +18,7 @@ extension ControlServer {
         router.get("v1/runs/:id") { _, context in try json(try await run(context)) }
         router.get("v1/runs/:id/wait") { _, context in
             let found = try await run(context)
-            if let id = RunID(found.run_id) { await supervisor.waitForEnd(of: id) }
+            if let id = RunID(found.run_id) { await waitForEnd(of: [id], context) }
             return try json(try await run(context))
         }
         router.get("v1/due") { request, _ in
@@ -39,13 +39,19 @@ extension ControlServer {
             let count = min(10_000, max(1, Int(query["count"] ?? "") ?? 20))
             // A due time exactly at the given instant is one of those that are asked for.
             let from = try since(query["from"]).map { $0 - .milliseconds(1) } ?? SystemClock.now()
-            return try json(await next(project: query["project"].map(String.init), name: query["name"].map(String.init), from: from, count: count))
+            let each = query["each"].flatMap { Int($0) }.map { max(1, $0) }
+            let recipes = await recipes(of: query["project"].map(String.init))
+            return try json(Preview.next(recipes, name: query["name"].map(String.init), from: from, count: count, each: each).map(NextInfo.init))
         }
         router.get("v1/month") { request, _ in
             let query = request.uri.queryParameters
             guard let text = query["month"], let month = Month(String(text)) else { throw HTTPError(.badRequest, message: "'month' must be like 2026-12") }
             let recipes = await recipes(of: query["project"].map(String.init))
             return try json(MonthPreview.of(recipes, name: query["name"].map(String.init), month).map(MonthInfo.init))
+        }
+        router.get("v1/workloads") { request, _ in
+            guard let name = request.uri.queryParameters["name"] else { throw HTTPError(.badRequest, message: "'name' says which service or job") }
+            return try json(try await find(name.removingPercentEncoding ?? String(name)))
         }
         router.get("v1/workloads/:project/:name") { _, context in try json(try await inspect(try workloadID(context))) }
     }
@@ -81,8 +87,17 @@ extension ControlServer {
         }
         return StatusInfo(
             degraded: await supervisor.degraded, projects: await supervisor.projects.map(\.description),
-            workloads: await supervisor.statuses.map(WorkloadInfo.init), startDelays: summary,
-            notices: engine.notices)
+            workloads: await supervisor.statuses.map(WorkloadInfo.init), startDelays: summary, notices: engine.notices + (await resting()))
+    }
+
+    /// What still waits for a person since its row in the history could not be read.
+    private func resting() async -> [String] {
+        var found: [String] = []
+        for row in replaced {
+            guard let state = await supervisor.status(of: row.workload)?.state, state == "stopped" || state == "paused" else { continue }
+            found.append(row.sentence)
+        }
+        return found
     }
 
     func run(_ context: ControlContext) async throws -> RunInfo {
@@ -96,8 +111,20 @@ extension ControlServer {
         return RunInfo(first)
     }
 
-    private func next(project: String?, name: String?, from: Timestamp, count: Int) async -> [NextInfo] {
-        Preview.next(await recipes(of: project), name: name, from: from, count: count).map(NextInfo.init)
+    /// The service or job that is called `NAME` or `PROJECT/NAME`.
+    private func find(_ text: String) async throws -> WorkloadReference {
+        let all = await supervisor.workloads
+        let found = all.filter { $0.id.description == text || $0.id.name.description == text }
+        if found.count > 1 {
+            throw HTTPError(
+                .conflict, message: "'\(text)' is in more than one project: write \(found.map(\.id.description).joined(separator: " or "))")
+        }
+        guard let first = found.first else {
+            let names = all.map { text.contains("/") ? $0.id.description : $0.id.name.description }
+            let near = Spelling.nearest(to: text, among: names).map { "; did you mean '\($0)'?" } ?? ""
+            throw HTTPError(.notFound, message: "there is no service or job '\(text)'\(near)")
+        }
+        return WorkloadReference(project: first.id.project.description, name: first.id.name.description, kind: first.kind.rawValue)
     }
 
     /// The recipes in force, or that of one project.
@@ -110,7 +137,7 @@ extension ControlServer {
     }
 
     private func inspect(_ id: WorkloadID) async throws -> InspectInfo {
-        guard let status = await supervisor.statuses.first(where: { $0.id == id }), let workload = await supervisor.workload(id) else {
+        guard let status = await supervisor.status(of: id), let workload = await supervisor.workload(id) else {
             throw HTTPError(.notFound, message: "there is no service or job '\(id)'")
         }
         var filter = RunFilter()
@@ -158,5 +185,12 @@ enum Description {
         words["capabilities"] = container.privileged ? "all" : container.capabilities.map(\.rawValue).sorted().joined(separator: " ")
         words["stop_grace_period"] = DurationText.print(container.stopGracePeriod)
         return words
+    }
+}
+
+enum Spelling {
+    /// A name that one change of a letter, or a common beginning, leads to.
+    static func nearest(to word: String, among names: [String]) -> String? {
+        names.first { $0.hasPrefix(word) } ?? names.first { abs($0.count - word.count) <= 1 && zip($0, word).count { $0 != $1 } <= 1 }
     }
 }

@@ -23,13 +23,16 @@ public struct ControlServer: Sendable {
     /// The group whose members may ask.
     let group: UInt32?
     private let limits: ConnectionLimits
+    /// Rows of the history that could not be read at the start.
+    let replaced: [ReplacedRow]
     /// Decodes the bodies of requests.
     let uploads = WorkQueue(most: 16)
 
     public init(
         supervisor: Supervisor, store: HistoryStore, engine: any ContainerEngine, recipes: RecipeService, version: VersionInfo, group: UInt32?,
-        limits: ConnectionLimits = ConnectionLimits(), log: Logger
+        limits: ConnectionLimits = ConnectionLimits(), replaced: [ReplacedRow] = [], log: Logger
     ) {
+        self.replaced = replaced
         self.limits = limits
         self.supervisor = supervisor
         self.store = store
@@ -99,6 +102,13 @@ public struct ControlServer: Sendable {
             return WorkloadID(
                 project: try ProjectName(context.parameters.require("project")), name: try WorkloadName(context.parameters.require("name")))
         } catch let error as NameError { throw HTTPError(.badRequest, message: error.description) }
+    }
+
+    /// Returns once these runs have ended, or the client has left.
+    func waitForEnd(of runs: [RunID], _ context: ControlContext) async {
+        let task = Task { for run in runs { await supervisor.waitForEnd(of: run) } }
+        context.channel.closeFuture.whenComplete { _ in task.cancel() }
+        await task.value
     }
 
     func actor(_ context: ControlContext) -> String { "uid \(context.peer?.uid ?? 0)" }

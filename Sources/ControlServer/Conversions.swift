@@ -66,6 +66,6 @@ extension PlanInfo {
                 Step(
                     name: step.id.name.description, kind: step.kind.rawValue, action: step.action.rawValue, reasons: step.reasons,
                     nextBefore: step.nextBefore?.description, nextAfter: step.nextAfter?.description)
-            })
+            }, notes: plan.notes)
     }
 }

@@ -2,11 +2,12 @@ internal import CLinux
 public import ControlAPI
 public import EngineAPI
 internal import Foundation
-internal import HistoryStore
+public import HistoryStore
 public import Planning
 public import RecipeFile
 public import Schedules
 public import Supervision
+internal import Synchronization
 public import HostOS
 public import WorkloadModel
 
@@ -20,6 +21,11 @@ public struct RecipeService: Sendable {
     /// What `${VAR}` may name in files that the daemon reads by itself, beside the `.env` there.
     private let variables: [String: String]
     private let work = WorkQueue(most: 64)
+    /// Two recipes of one project take effect in the order in which they came, however long the images of the first take.
+    private let turns = Turns<ProjectName>()
+    private let mayRemoveImages = Flag(false)
+    /// How often each project was taken down.
+    private let removals = Removals()
 
     public init(
         supervisor: Supervisor, engine: any ContainerEngine, zones: SystemZones, limits: RecipeLimits = RecipeLimits(), reading: ReadingGuard,
@@ -90,27 +96,122 @@ public struct RecipeService: Sendable {
         return ErrorInfo(error: "\(errors) error\(errors == 1 ? "" : "s") in \(PlainText.shown(source.file)); nothing was changed", diagnostics: text)
     }
 
-    /// What the recipe would change.
-    public func plan(_ recipe: Recipe, at now: Timestamp) async -> RecipePlan {
-        RecipePlan.compare(await supervisor.recipe(of: recipe.project), recipe, at: now)
-    }
-
-    /// Makes a recipe true. Images come first: a recipe whose image cannot be had changes nothing.
-    public func apply(
-        _ source: RecipeSource, _ recipe: Recipe, explicit: Bool, actor: String, at now: Timestamp, progress: @Sendable (String) -> Void
-    ) async throws(ErrorInfo) {
+    /// What the recipe would change, with its images as they are now.
+    ///
+    /// - Throws: ``ControlAPI/ErrorInfo``
+    public func plan(_ recipe: Recipe, at now: Timestamp) async throws(ErrorInfo) -> RecipePlan {
+        var digests: [String: String] = [:]
         for workload in recipe.workloads {
-            do { try await engine.prepare(workload.container, progress: progress) } catch {
-                throw ErrorInfo(error: "\(workload.id): \(error); nothing was changed")
+            guard let image = workload.container.image, digests[image.description] == nil else { continue }
+            do { digests[image.description] = try await engine.imageDigest(of: workload.container) } catch {
+                throw ErrorInfo(error: "\(workload.id): \(error)")
             }
         }
-        let stored: String
-        do { stored = String(decoding: try JSONEncoder().encode(source), as: UTF8.self) } catch { throw ErrorInfo(error: "\(error)") }
-        await supervisor.take(
-            .apply(recipe, explicit: explicit, actor: actor),
-            recipes: [.put(recipe.project, source: stored, digest: recipe.digest, at: now)])
-        // To read a recipe takes many times what is kept of it.
-        clinux_give_memory_back()
+        return await compare(recipe.with(images: digests), at: now)
+    }
+
+    private func compare(_ recipe: Recipe, at now: Timestamp) async -> RecipePlan {
+        let words = ["stopped": "stopped by hand", "exited": "ended", "failed": "failed"]
+        var resting: [WorkloadID: String] = [:]
+        for workload in recipe.workloads where workload.jobPolicy == nil {
+            guard let status = await supervisor.status(of: workload.id), status.kind == .service else { continue }
+            resting[workload.id] = words[status.state]
+        }
+        return RecipePlan.compare(await supervisor.recipe(of: recipe.project), recipe, resting: resting, at: now)
+    }
+
+    /// Makes a recipe true, after those of the same project that came earlier. Images come first: a recipe whose image cannot be had
+    /// changes nothing, and neither does one that is called off before it was decided, or whose project was taken down meanwhile.
+    ///
+    /// - Returns: what it changed
+    @discardableResult
+    public func apply(
+        _ source: RecipeSource, _ recipe: Recipe, explicit: Bool, actor: String, progress: @escaping @Sendable (String) -> Void
+    ) async throws(ErrorInfo) -> RecipePlan {
+        let project = recipe.project
+        let removals = removals.count(of: project)
+        do {
+            return try await turns.run(project, waits: { progress("waiting: another recipe of the project '\(project)' is being applied") }) { [self] in
+                var images: [String] = []
+                defer { engine.release(images) }
+                var digests: [String: String] = [:]
+                for workload in recipe.workloads {
+                    do {
+                        guard let digest = try await engine.prepare(workload.container, progress: progress) else { continue }
+                        images.append(digest)
+                        if let image = workload.container.image { digests[image.description] = digest }
+                    } catch { throw ErrorInfo(error: "\(workload.id): \(error); nothing was changed") }
+                }
+                // Which images they are belongs to what is wanted: a changed image is a changed recipe, and the next daemon knows it.
+                var source = source
+                source.images = digests
+                let recipe = recipe.with(images: digests)
+                let stored = String(decoding: try JSONEncoder().encode(source), as: UTF8.self)
+                let now = SystemClock.now()
+                let plan = await compare(recipe, at: now)
+                try Task.checkCancellation()
+                let reply = await supervisor.take(
+                    .apply(recipe, explicit: explicit, actor: actor), recipes: [.put(project, source: stored, digest: recipe.digest, at: now)],
+                    unless: { [self] in
+                        self.removals.count(of: project) == removals
+                            ? nil : "the project '\(project)' was taken down while its recipe was being applied; nothing was changed"
+                    })
+                if case .refused(let sentence) = reply { throw ErrorInfo(error: sentence) }
+                // To read a recipe takes many times what is kept of it.
+                clinux_give_memory_back()
+                Task { await removeImages() }
+                return plan
+            }
+        } catch let error as ErrorInfo { throw error } catch is CancellationError {
+            throw ErrorInfo(error: "it was called off; nothing was changed")
+        } catch { throw ErrorInfo(error: "\(error)") }
+    }
+
+    /// Takes a project down: what was being applied to it is not.
+    func takeDown(_ project: ProjectName, actor: String) async -> Reply {
+        let isBeingApplied = turns.isBusy(project)
+        removals.note(project)
+        let reply = await supervisor.take(.down(project, actor: actor), recipes: [.remove(project)])
+        // Of a project that was never there before, all that is to be taken down is on its way.
+        if case .refused = reply, isBeingApplied, await supervisor.recipe(of: project) == nil { return .done }
+        return reply
+    }
+
+    /// Removes the images that no recipe in force and no run needs, once that was allowed.
+    public func removeImages() async {
+        guard mayRemoveImages.withLock({ $0 }) else { return }
+        await engine.removeImages { [supervisor] in await supervisor.containers }
+    }
+
+    /// Until then recipes may be missing that need images: those of files are read, and a damaged history is looked at.
+    public func allowRemovalOfImages() { mayRemoveImages.withLock { $0 = true } }
+
+    /// Writes down which images the recipes of an earlier release were applied with: those that were brought in last.
+    public func noteImages(in store: HistoryStore) async throws {
+        for stored in try await store.recipeSources() {
+            guard var source = try? JSONDecoder().decode(RecipeSource.self, from: Data(stored.utf8)), source.images == nil else { continue }
+            guard let recipe = try? restore(stored), recipe.workloads.contains(where: { $0.container.image != nil }) else { continue }
+            source.images = recipe.workloads.reduce(into: [:]) { images, workload in
+                if let image = workload.container.image { images[image.description] = image.digest }
+            }
+            let text = String(decoding: try JSONEncoder().encode(source), as: UTF8.self)
+            try await store.commit([], recipes: [.put(recipe.project, source: text, digest: recipe.digest, at: SystemClock.now())])
+        }
+    }
+
+    private final class Flag: Sendable {
+        private let value: Mutex<Bool>
+
+        init(_ value: Bool) { self.value = Mutex(value) }
+
+        func withLock<Value>(_ body: (inout Bool) -> Value) -> Value { value.withLock { body(&$0) } }
+    }
+
+    private final class Removals: Sendable {
+        private let counts = Mutex<[ProjectName: Int]>([:])
+
+        func count(of project: ProjectName) -> Int { counts.withLock { $0[project] ?? 0 } }
+        func note(_ project: ProjectName) { counts.withLock { $0[project, default: 0] += 1 } }
     }
 
     /// Reads a stored recipe again. It was accepted once, so a zone that has gone since stops the jobs that use it, not the recipe.
@@ -120,8 +221,15 @@ public struct RecipeService: Sendable {
             throw ErrorInfo(error: "the stored recipe cannot be read: \(error)")
         }
         // It was read once already: two deaths, not one, tell that it is not by chance.
-        return try reading.read("the stored recipe of \(source.file)", stamp: String(StableHash(source.text).value), deaths: 2) {
+        let recipe = try reading.read("the stored recipe of \(source.file)", stamp: String(StableHash(source.text).value), deaths: 2) {
             try read(source, inForce: true) { [zones] name in (try? zones.zone(name)) ?? .unavailable(name: name) }
         }
+        guard source.images == nil else { return recipe }
+        // An earlier release did not write down which images it was applied with: they are those that were brought in last.
+        let digests = recipe.workloads.reduce(into: [String: String]()) { digests, workload in
+            guard let image = workload.container.image, digests[image.description] == nil else { return }
+            digests[image.description] = engine.readyImage(of: workload.container)
+        }
+        return recipe.with(images: digests)
     }
 }

@@ -10,8 +10,26 @@ public protocol ContainerEngine: Sendable {
     /// Makes everything ready that a container needs from outside, such as its image. Called before a recipe is applied.
     ///
     /// - Parameter progress: is told in words how far it is
+    /// - Returns: the digest of its image, which stays until it is released; `nil` when it has none
     /// - Throws: ``EngineError``
-    func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError)
+    @discardableResult
+    func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) -> String?
+
+    /// Lets go of images that were made ready: they stay for as long as a recipe in force names them, or a run needs them.
+    func release(_ images: [String])
+
+    /// The digest that a container's image would have if it were made ready now; `nil` when it has none.
+    ///
+    /// - Throws: ``EngineError``
+    func imageDigest(of container: ContainerSpec) async throws(EngineError) -> String?
+
+    /// The digest of the image that was made ready for a container at last; `nil` when there is none.
+    func readyImage(of container: ContainerSpec) -> String?
+
+    /// Removes the images that none of these containers and no run needs.
+    ///
+    /// - Parameter containers: asked before each removal; `nil` when it is not known now what is needed
+    func removeImages(except containers: @escaping @Sendable () async -> [ContainerSpec]?) async
 
     /// Takes note of containers whose recipe is in force or comes into force: what they can write to of the host, other
     /// containers' mounts must not follow links in. Called before their first launch.

@@ -96,6 +96,15 @@ struct CgroupHost: Sendable {
 
     // MARK: Runs
 
+    /// Why limits cannot be kept on this host; `nil` when they can.
+    func problem(with limits: ResourceLimits) -> String? { CgroupHost.problem(with: limits, missing: missing) }
+
+    static func problem(with limits: ResourceLimits, missing: [String]) -> String? {
+        let asked = [("mem_limit", "memory", limits.memoryBytes != nil), ("cpus", "cpu", limits.cpuMillis != nil)]
+        guard let (key, controller, _) = asked.first(where: { $0.2 && missing.contains($0.1) }) else { return nil }
+        return "'\(key)' cannot be kept: this host's control groups have no controller '\(controller)' ('berth doctor' says more)"
+    }
+
     /// Makes a run's groups with their limits, before any process joins.
     ///
     /// - Parameter allDevices: whether its processes may open every device of the host
@@ -227,6 +236,14 @@ struct CgroupHost: Sendable {
             for name in HostFile.names(in: parent) where HostFile.isDirectory("\(parent)/\(name)") { names.insert(name) }
         }
         return names
+    }
+
+    /// Whether no process of a run is left.
+    func isEmpty(_ run: RunID) -> Bool {
+        paths(of: run.description).allSatisfy { path in
+            if let text = try? HostFile.text("\(path)/cgroup.events") { return text.contains("populated 0") }
+            return (try? HostFile.text("\(path)/cgroup.procs"))?.isEmpty ?? true
+        }
     }
 
     /// Removes our own groups, when they are empty.

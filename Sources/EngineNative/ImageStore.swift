@@ -1,7 +1,9 @@
+internal import Crypto
 internal import EngineAPI
 internal import Foundation
 internal import Glibc
 internal import HostOS
+internal import Logging
 internal import Schedules
 internal import Subprocess
 internal import Synchronization
@@ -30,10 +32,16 @@ final class ImageStore: Sendable {
     private let processorSeconds: Int
     private let disk: DiskGuard
     private let known = Mutex<[ImageSource: Image]>([:])
+    let holds = Mutex(ImageHolds())
+    /// One removal of images at a time.
+    let removals = AsyncLock()
     /// Below it, each copy has a folder for what skopeo has not unpacked yet.
     private var unpacking: String { "\(directory)/unpacking" }
 
-    init(directory: String, runDirectory: String, processorSeconds: Int, disk: DiskGuard) {
+    private let log: Logger
+
+    init(directory: String, runDirectory: String, processorSeconds: Int, disk: DiskGuard, log: Logger) {
+        self.log = log
         self.processorSeconds = processorSeconds
         self.directory = directory
         self.runDirectory = runDirectory
@@ -42,25 +50,44 @@ final class ImageStore: Sendable {
         try? FileManager.default.removeItem(atPath: unpacking)
     }
 
-    /// The image of a source that was brought in.
+    /// The image of a source that was brought in: the one with its digest, or the last one when it has none.
     ///
     /// - Throws: ``EngineError`` when it was not
     func image(_ source: ImageSource) throws(EngineError) -> Image {
         if let image = known.withLock({ $0[source] }) { return image }
         guard let image = try find(source) else {
-            throw .image("the image \(source) is not in the store; 'berth up' brings it in")
+            throw .image("the image \(source)\(source.digest.map { "@sha256:\($0)" } ?? "") is not in the store; 'berth up' brings it in")
         }
         known.withLock { $0[source] = image }
         return image
     }
 
     /// Brings an image in, when it is not there or its source has changed.
-    func bring(_ source: ImageSource, progress: @Sendable (String) -> Void) async throws(EngineError) {
+    ///
+    /// - Returns: its digest; it stays until it is released
+    func bring(_ source: ImageSource, progress: @Sendable (String) -> Void) async throws(EngineError) -> String {
         guard let stamp = ImageStore.stamp(source) else {
             throw .image("the image \(source) cannot be read: there is no \(source.path)")
         }
-        let stampPath = "\(directory)/sources/\(ImageStore.key(source))"
-        if (try? HostFile.text(stampPath)) == stamp, try find(source) != nil { return }
+        while !holds.withLock({ $0.beginArrival() }) { await removals.run {} }
+        var arrived: String?
+        defer { holds.withLock { $0.endArrival(of: arrived) } }
+        var latest = source
+        latest.digest = nil
+        let isHere = try find(latest) != nil
+        let isNew = !isHere || (try? HostFile.text(stampPath(source))) != stamp
+        if isNew { try await bringAnew(latest, stamp, progress) }
+        guard let image = try find(latest) else { throw .image("the image \(source) was brought in, and is not in the store") }
+        known.withLock { $0[latest] = image }
+        if isNew {
+            for oddity in image.configuration.oddities { progress("the image \(source): \(PlainText.shown(oddity))") }
+            progress("brought in \(source), \(image.layers.count) layers")
+        }
+        arrived = image.id
+        return image.id
+    }
+
+    private func bringAnew(_ source: ImageSource, _ stamp: String, _ progress: @Sendable (String) -> Void) async throws(EngineError) {
         progress("bringing in \(source)")
         do {
             try HostFile.makeDirectories("\(directory)/sources")
@@ -68,12 +95,55 @@ final class ImageStore: Sendable {
         } catch { throw .image("\(error)") }
         try await inspect(source)
         try await copy(source)
-        known.withLock { $0[source] = nil }
-        guard let image = try find(source) else { throw .image("the image \(source) was brought in, and is not in the store") }
-        known.withLock { $0[source] = image }
-        do { try HostFile.replace(stampPath, with: stamp) } catch { throw .image("\(error)") }
-        for oddity in image.configuration.oddities { progress("the image \(source): \(PlainText.shown(oddity))") }
-        progress("brought in \(source), \(image.layers.count) layers")
+        do { try HostFile.replace(stampPath(source), with: stamp) } catch { throw .image("\(error)") }
+    }
+
+    private func stampPath(_ source: ImageSource) -> String { "\(directory)/sources/\(ImageStore.key(source))" }
+
+    /// The digest that the image of a source has now, whether it was brought in or not.
+    func digest(_ source: ImageSource) async throws(EngineError) -> String {
+        var latest = source
+        latest.digest = nil
+        guard let stamp = ImageStore.stamp(source) else {
+            throw .image("the image \(source) cannot be read: there is no \(source.path)")
+        }
+        if (try? HostFile.text(stampPath(source))) == stamp, let image = try find(latest) { return image.id }
+        // The store names an image by its configuration, which a copy leaves as it is.
+        let configuration = try await skopeo(["inspect", "--config", "--raw", source.description], source)
+        return SHA256.hash(data: configuration).map { byte in String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }.joined()
+    }
+
+    // MARK: Removing
+
+    /// Removes the images that nothing wants and no run needs, unless an image is being brought in.
+    ///
+    /// - Parameter wanted: asked again for each image; `nil` when it is not known now
+    func remove(except wanted: @escaping @Sendable () async -> Set<ImageSource>?) async {
+        await removals.run { [self] in
+            for image in (try? storedImages()) ?? [] {
+                guard await isUnwanted(image, wanted), holds.withLock({ $0.beginRemoval(of: image.id) }) else { continue }
+                // From here on it is neither brought in nor launched from: it may have been wanted meanwhile.
+                if await isUnwanted(image, wanted) { await remove(image) }
+                holds.withLock { $0.endRemoval(of: image.id) }
+            }
+        }
+    }
+
+    private func isUnwanted(_ image: StoredImage, _ wanted: @Sendable () async -> Set<ImageSource>?) async -> Bool {
+        guard let wanted = await wanted() else { return false }
+        let names = wanted.filter { $0.digest == nil }.map(ImageStore.name)
+        return !wanted.contains { $0.digest == image.id } && Set(names).isDisjoint(with: image.names ?? [])
+    }
+
+    private func remove(_ image: StoredImage) async {
+        known.withLock { known in known = known.filter { $0.value.id != image.id } }
+        do {
+            _ = try await skopeo(["delete", "\(storage)\(image.id)"], "the image \(image.id.prefix(12)) cannot be removed")
+            HostFile.removeFlat("\(directory)/berth-layers/\(image.id)")
+            log.info("an image that nothing needs was removed", metadata: ["image": "\(image.id)"])
+        } catch {
+            log.warning("an image that nothing needs stays", metadata: ["image": "\(image.id)", "error": "\(error)"])
+        }
     }
 
     private struct Inspection: Decodable { let Layers: [String]? }
@@ -99,7 +169,7 @@ final class ImageStore: Sendable {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let arguments = [
             "--tmpdir", folder, "copy", "--insecure-policy", "--quiet", source.description,
-            "containers-storage:[overlay@\(directory)+\(runDirectory)]\(ImageStore.name(source))",
+            "\(storage)\(ImageStore.name(source))",
         ]
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -121,9 +191,17 @@ final class ImageStore: Sendable {
         }
     }
 
+    private var storage: String { "containers-storage:[overlay@\(directory)+\(runDirectory)]" }
+
+    private func skopeo(_ arguments: [String], _ source: ImageSource) async throws(EngineError) -> [UInt8] {
+        try await skopeo(arguments, "the image \(source) cannot be brought in")
+    }
+
     /// skopeo, in a mount namespace of its own so that nothing it mounts stays behind. An archive may claim anything, so what
     /// it takes of the processor and the disk is bounded.
-    private func skopeo(_ arguments: [String], _ source: ImageSource) async throws(EngineError) -> [UInt8] {
+    ///
+    /// - Parameter failure: what a failure means
+    private func skopeo(_ arguments: [String], _ failure: String) async throws(EngineError) -> [UInt8] {
         let blocks = max(1, (DiskSpace(of: directory)?.free.bytes ?? 1 << 40) / 512)
         // Directories that a layer only implies are made under the mask; they are for the image's users, not for ours.
         let script = "umask 022; ulimit -t \(processorSeconds) && ulimit -f \(blocks) && exec skopeo \"$@\""
@@ -134,11 +212,11 @@ final class ImageStore: Sendable {
             if result.terminationStatus.isSuccess { return result.standardOutput }
             guard case .exited = result.terminationStatus else {
                 throw EngineError.image(
-                    "the image \(source) cannot be brought in: it takes more than \(processorSeconds) seconds of the processor, or more disk than is free")
+                    "\(failure): it takes more than \(processorSeconds) seconds of the processor, or more disk than is free")
             }
-            throw EngineError.image("the image \(source) cannot be brought in: \(ImageStore.sentence(result.standardError))")
+            throw EngineError.image("\(failure): \(ImageStore.sentence(result.standardError))")
         } catch let error as EngineError { throw error } catch is CancellationError {
-            throw .image("the image \(source) was not brought in: it was called off")
+            throw .image("\(failure): it was called off")
         } catch {
             throw .host("skopeo cannot be run (\(error)): install it with 'apt-get install skopeo'")
         }
@@ -173,11 +251,19 @@ final class ImageStore: Sendable {
         let parent: String?
     }
 
+    /// `nil` when there is no store yet.
+    private func storedImages() throws -> [StoredImage]? {
+        guard let bytes = try? HostFile.bytes("\(directory)/overlay-images/images.json", limit: 64 << 20) else { return nil }
+        return try JSONDecoder().decode([StoredImage].self, from: Data(bytes))
+    }
+
     private func find(_ source: ImageSource) throws(EngineError) -> Image? {
-        guard let imageBytes = try? HostFile.bytes("\(directory)/overlay-images/images.json", limit: 64 << 20) else { return nil }
         do {
-            let images = try JSONDecoder().decode([StoredImage].self, from: Data(imageBytes))
-            guard let stored = images.first(where: { $0.names?.contains(ImageStore.name(source)) == true }) else { return nil }
+            let name = ImageStore.name(source)
+            let images = try storedImages() ?? []
+            guard let stored = images.first(where: { image in source.digest.map { $0 == image.id } ?? (image.names?.contains(name) == true) }) else {
+                return nil
+            }
             let layerBytes = try HostFile.bytes("\(directory)/overlay-layers/layers.json", limit: 64 << 20)
             let layers = Dictionary(try JSONDecoder().decode([StoredLayer].self, from: Data(layerBytes)).map { ($0.id, $0) }) { first, _ in first }
             var chain: [String] = []

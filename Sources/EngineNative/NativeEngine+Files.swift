@@ -17,6 +17,7 @@ extension NativeEngine {
         let mounts = container.namesHostFiles ? MountTable.read() : []
         let writable = container.namesHostPaths ? shared.current(mounts) : WritableDirectories()
         var note = RunNote(workload: run.workload.description)
+        note.image = image?.id ?? ""
         try addRoot(container, image, &spec, &note, mounts, writable)
         if container.root != .host {
             try spec.addBind(try .own("\(paths.etc)/hosts"), "/etc/hosts", [.readOnly])

@@ -12,8 +12,19 @@ extension NativeEngine {
     public func expectLaunches() async { launches.addOperation { [cgroups] in cgroups.warmUp() } }
 
     public func launch(_ run: RunRequest) async throws(EngineError) -> Launched {
+        let image: Image? = if let source = run.container.image { try images.image(source, for: run.id) } else { nil }
+        do throws(EngineError) {
+            let startedAt = try await launch(run, image)
+            return Launched(at: startedAt, image: image.flatMap { image in run.container.image.map { "\($0)@sha256:\(image.id)" } })
+        } catch {
+            images.drop(run.id)
+            throw error
+        }
+    }
+
+    private func launch(_ run: RunRequest, _ image: Image?) async throws(EngineError) -> Timestamp {
         let container = run.container
-        let image: Image? = if case .image(let source) = container.root { try images.image(source) } else { nil }
+        try checkLimits(container)
         let capabilities = try capabilities(of: container)
         var options: SeccompFilters.Options = container.allowsSocketcall ?? false ? [.socketcall] : []
         if quota.usual != nil { options.insert(.fixedProjects) }
@@ -29,8 +40,7 @@ extension NativeEngine {
                     })
             }
         }
-        let imageName: String? = if case .image(let source) = container.root, let image { "\(source)@sha256:\(image.id)" } else { nil }
-        return Launched(at: try result.get(), image: imageName)
+        return try result.get()
     }
 
     /// Blocks for the few milliseconds that it takes.
@@ -44,6 +54,8 @@ extension NativeEngine {
             HostFile.removeFlat(directory.path)
             clean(run.id.description)
         }
+        // A failed attempt drops it.
+        images.hold(image?.id ?? "", for: run.id)
         try disk.checkForLaunch()
         do {
             try HostFile.makeDirectory(directory.path)

@@ -32,11 +32,16 @@ extension NativeEngine {
             spec.addLimit(resource: UserLimit.Resource.nofile.number, soft: Descriptors.inherited.soft, hard: Descriptors.inherited.hard)
         }
         for limit in container.resourceLimits { spec.addLimit(resource: limit.resource.number, soft: limit.soft, hard: limit.hard) }
-        spec.add(.stopSignal, UInt64(container.stopSignal ?? image?.configuration.stopSignal ?? SIGTERM))
-        spec.add(.graceMilliseconds, UInt64(max(0, container.stopGracePeriod.wholeMilliseconds)))
-        if let timeout = run.timeout { spec.add(.timeoutMilliseconds, UInt64(max(1, timeout.wholeMilliseconds))) }
+        let stop = RunNote.Stop(
+            signal: container.stopSignal ?? image?.configuration.stopSignal ?? SIGTERM,
+            graceMilliseconds: max(0, container.stopGracePeriod.wholeMilliseconds),
+            timeoutMilliseconds: run.timeout.map { max(1, $0.wholeMilliseconds) })
+        spec.add(.stopSignal, UInt64(stop.signal))
+        spec.add(.graceMilliseconds, UInt64(stop.graceMilliseconds))
+        if let timeout = stop.timeoutMilliseconds { spec.add(.timeoutMilliseconds, UInt64(timeout)) }
         if let cpu = container.limits.cpuMillis { spec.add(.processorMillis, UInt64(max(1, cpu))) }
-        let note = try addFiles(run, image, &spec)
+        var note = try addFiles(run, image, &spec)
+        note.stop = stop
         return (spec, note)
     }
 

@@ -24,8 +24,8 @@ extension NativeEngine {
         if let child = watch.isChild { waitpid(child, nil, WNOHANG) }
         let directory = RunDirectory(path: paths.run(run))
         if let status = directory.exitStatus(now: WallClock.now()) {
-            forget(run)
-            exitSink.yield(EngineExit(run: run, status: status))
+            // What could not be killed may still be writing: another copy beside it would do harm.
+            if status.leftProcesses { reportWhenEmpty(run, status) } else { report(run, status) }
             return
         }
         // No record. A shim that was killed may have left its container alive.
@@ -34,14 +34,44 @@ extension NativeEngine {
             if pidfd >= 0, HostProcess.isAlive(facts.container, start: facts.containerStart) {
                 log.warning("the run's shim is gone; its container lives on", metadata: ["run": "\(run)"])
                 self.watch(run, pidfd: pidfd, isShim: false, child: nil)
+                standIn(for: run)
                 return
             }
             if pidfd >= 0 { close(pidfd) }
         }
+        var status = lost(directory, "its shim ended without a record of how it ended")
+        if let end = shimless.withLock({ $0[run] }) {
+            (status.stopRequested, status.timedOut, status.killed) = (end.isStopping && !end.timedOut, end.timedOut, end.killed)
+        }
+        reportWhenEmpty(run, status)
+    }
+
+    private func report(_ run: RunID, _ status: ExitStatus) {
         forget(run)
-        // "Ended" is said only when the control group is empty.
-        if !cgroups.remove(run.description) { log.error("a control group cannot be emptied", metadata: ["run": "\(run)"]) }
-        exitSink.yield(EngineExit(run: run, status: lost(directory, "its shim ended without a record of how it ended")))
+        exitSink.yield(EngineExit(run: run, status: status))
+    }
+
+    /// "Ended" is said only when the control group is empty.
+    ///
+    /// - Parameter pause: how long is waited for that, in milliseconds; longer each time
+    private func reportWhenEmpty(_ run: RunID, _ status: ExitStatus, pause: Int = 1) {
+        if cgroups.isEmpty(run) {
+            var status = status
+            status.leftProcesses = false
+            report(run, status)
+            return
+        }
+        cgroups.kill(run: run)
+        if pause == 1024 { log.error("processes of a run cannot be killed; it has not ended before they have", metadata: ["run": "\(run)"]) }
+        queue.asyncAfter(deadline: .now() + .milliseconds(pause)) { [self] in reportWhenEmpty(run, status, pause: min(pause * 2, 2048)) }
+    }
+
+    /// A run that has ended, or that still has processes: then its end is reported later.
+    private func ended(_ run: RunID, _ status: ExitStatus) -> ObservedRun {
+        if cgroups.isEmpty(run) { return .exited(status) }
+        adopt(run, RunDirectory(path: paths.run(run)))
+        queue.async { [self] in reportWhenEmpty(run, status) }
+        return .alive(startedAt: status.startedAt ?? status.finishedAt)
     }
 
     private func lost(_ directory: RunDirectory, _ sentence: String) -> ExitStatus {
@@ -71,6 +101,7 @@ extension NativeEngine {
     /// Treats a run that an earlier daemon started as one of this daemon's.
     private func adopt(_ run: RunID, _ directory: RunDirectory) {
         let note = directory.note
+        images.hold(note?.image, for: run)
         shared.began(run, note?.writable ?? [])
         disk.adopt(run, workload: note?.workload ?? "run \(run)", paths: note?.paths ?? ["\(paths.scratch)/\(run)/upper"])
     }
@@ -79,12 +110,16 @@ extension NativeEngine {
     func forget(_ run: RunID) {
         disk.remove(run)
         shared.ended(run)
+        images.drop(run)
+        shimless.withLock { $0[run] = nil }
     }
 
     /// `nil` when nothing of it is left that tells anything.
     private func observe(_ run: RunID) -> ObservedRun? {
         let directory = RunDirectory(path: paths.run(run))
-        if let status = directory.exitStatus(now: WallClock.now()), !directory.isLocked { return .exited(status) }
+        if let status = directory.exitStatus(now: WallClock.now()), !directory.isLocked {
+            return ended(run, status)
+        }
         let facts = directory.facts
         if let facts, facts.bootID != bootID {
             HostFile.removeFlat(directory.path)
@@ -103,7 +138,7 @@ extension NativeEngine {
             }
             // A shim that was not told to go ends by itself, and leaves nothing; one that ends now leaves its record.
             _ = directory.waitUntilUnlocked(milliseconds: 35_000)
-            if let status = directory.exitStatus(now: WallClock.now()) { return .exited(status) }
+            if let status = directory.exitStatus(now: WallClock.now()) { return ended(run, status) }
         }
         if let facts, let startedAt = directory.startedAt, HostProcess.isAlive(facts.container, start: facts.containerStart) {
             let pidfd = clinux_pidfd_open(facts.container)
@@ -111,11 +146,12 @@ extension NativeEngine {
                 // Before its end can be reported, which removes it again.
                 adopt(run, directory)
                 watch(run, pidfd: pidfd, isShim: false, child: nil)
+                standIn(for: run)
                 return .alive(startedAt: startedAt)
             }
             if pidfd >= 0 { close(pidfd) }
         }
         guard directory.startedAt != nil else { return .notStarted }
-        return .exited(lost(directory, "its shim was gone when the daemon came back"))
+        return ended(run, lost(directory, "its shim was gone when the daemon came back"))
     }
 }

@@ -38,6 +38,9 @@ public final class NativeEngine: ContainerEngine {
     let cleanups: OperationQueue
     let queue = DispatchQueue(label: "berth.exits")
 
+    /// Runs whose shims are gone, or are told to stop and may go.
+    let shimless = Mutex<[RunID: ShimlessRun]>([:])
+
     /// A process whose end is the end of a run.
     struct Watch: Sendable {
         let pidfd: Int32
@@ -78,7 +81,7 @@ public final class NativeEngine: ContainerEngine {
         shared = SharedDirectories(file: "\(paths.state)/writable.json", quarantine: "\(paths.state)/quarantine", log: log)
         hostCapabilities = HostProcess.permittedCapabilities()
         disk.prepare()
-        images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds, disk: disk)
+        images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds, disk: disk, log: log)
         filters = SeccompFilters(shimPath: paths.shim)
         launches = OperationQueue()
         launches.maxConcurrentOperationCount = max(2, 2 * ProcessInfo.processInfo.activeProcessorCount)
@@ -94,14 +97,35 @@ public final class NativeEngine: ContainerEngine {
     /// The most bytes of a directory's disk that containers can be told to leave free; `nil` when it cannot be asked.
     public static func mostDiskFloor(_ directory: String) -> Int64? { DiskSpace(of: directory).map { DiskLimits($0, .bytes, floor: .max).floor } }
 
-    public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) {
-        switch container.root {
-        case .image(let source):
-            try await images.bring(source, progress: progress)
-        case .directory(let path):
-            if !HostFile.isDirectory(path) { throw .image("the root file system \(path) is not a directory") }
-        case .host: break
+    @discardableResult
+    public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) -> String? {
+        if case .directory(let path) = container.root, !HostFile.isDirectory(path) {
+            throw .image("the root file system \(path) is not a directory")
         }
+        try check(container)
+        return if let image = container.image { try await images.bring(image, progress: progress) } else { nil }
+    }
+
+    /// Refuses limits that would not hold: a container that takes all memory takes it from the others.
+    func checkLimits(_ container: ContainerSpec) throws(EngineError) {
+        if let problem = cgroups.problem(with: container.limits) { throw .host(problem) }
+    }
+
+    public func release(_ images: [String]) { self.images.release(images) }
+
+    public func imageDigest(of container: ContainerSpec) async throws(EngineError) -> String? {
+        if let image = container.image { try await images.digest(image) } else { nil }
+    }
+
+    public func readyImage(of container: ContainerSpec) -> String? { container.image.flatMap { try? images.image($0).id } }
+
+    public func removeImages(except containers: @escaping @Sendable () async -> [ContainerSpec]?) async {
+        await images.remove { await containers().map { Set($0.compactMap(\.image)) } }
+    }
+
+    /// Refuses what a container asks for and cannot have.
+    private func check(_ container: ContainerSpec) throws(EngineError) {
+        try checkLimits(container)
         _ = try capabilities(of: container)
         try quota.check(container)
         let binds = container.mounts.filter { if case .bind = $0.source { true } else { false } }
@@ -123,18 +147,18 @@ public final class NativeEngine: ContainerEngine {
     public func stop(_ run: RunID) async {
         disk.exempt(run)
         let directory = RunDirectory(path: paths.run(run))
+        // A shim may end before it has done what it is told, or has ended and is found gone in a moment.
+        if directory.facts != nil { shimless.withLock { $0[run, default: ShimlessRun()].isToStop = true } }
         if directory.isLocked, directory.tell("stop") { return }
-        // No shim is there to carry a stop sequence out, and to kill is all that is left.
-        if watches.withLock({ $0[run] != nil }) {
-            log.warning("the run has no shim any more; it is killed", metadata: ["run": "\(run)"])
-            cgroups.kill(run: run)
-        }
+        // No shim is there to carry a stop sequence out.
+        stopWithoutShim(run, timedOut: false)
     }
 
     public func settle(_ run: RunID) async {
         await withCheckedContinuation { continuation in
             cleanups.addOperation { [self] in
                 let directory = RunDirectory(path: paths.run(run))
+                shimless.withLock { $0[run] = nil }
                 if HostFile.exists(directory.path) {
                     // The shim may still be removing the writable layer.
                     _ = directory.waitUntilUnlocked(milliseconds: 2000)

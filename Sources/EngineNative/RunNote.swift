@@ -8,10 +8,21 @@ struct RunNote: Codable {
     var writable: [WritablePlace] = []
     /// Directories and files on the state disk that the run can write to; its own layer first.
     var paths: [String] = []
+    /// The digest of its image; empty when it has none, and `nil` in a note of a release that did not write it down.
+    var image: String?
+    /// How it is stopped when its shim is gone; `nil` in a note of a release that did not write it down.
+    var stop: Stop?
     /// Those of the paths in which nothing is when the run begins; not written down.
     var empty: [String] = []
 
-    private enum CodingKeys: CodingKey { case workload, writable, paths }
+    private enum CodingKeys: CodingKey { case workload, writable, paths, image, stop }
+
+    struct Stop: Codable {
+        let signal: Int32
+        let graceMilliseconds: Int64
+        /// How long the run may take; `nil` is any time.
+        var timeoutMilliseconds: Int64?
+    }
 }
 
 extension RunDirectory {

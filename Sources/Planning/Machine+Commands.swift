@@ -6,6 +6,7 @@ extension Machine {
     mutating func apply(_ recipe: Recipe, explicit: Bool, actor: String, _ now: Timestamp) {
         let wanted = Dictionary(uniqueKeysWithValues: recipe.workloads.map { ($0.id, $0) })
         recipes[recipe.project] = recipe
+        unreadable.remove(recipe.project)
         forgetFingerprints(of: recipe.project)
         event("applied", "recipe \(recipe.digest.prefix(12)) with \(recipe.workloads.count) workloads", now, actor: actor, project: recipe.project)
         for id in services.keys.sorted() where id.project == recipe.project {
@@ -102,6 +103,9 @@ extension Machine {
     /// Other zones under the same schedules: nothing is withdrawn, and due times that were not handled yet follow the new ones.
     mutating func takeZones(_ recipe: Recipe, _ now: Timestamp) {
         guard let current = recipes[recipe.project], current.digest == recipe.digest else { return }
+        // The images stay those that were applied.
+        let images = current.workloads.compactMap(\.container.image).filter { $0.digest != nil }.map { ($0.description, $0.digest ?? "") }
+        let recipe = recipe.with(images: Dictionary(images) { first, _ in first })
         recipes[recipe.project] = recipe
         gathering = true
         for workload in recipe.workloads {
@@ -142,7 +146,9 @@ extension Machine {
 
     mutating func down(_ project: ProjectName, actor: String, _ now: Timestamp) {
         guard recipes[project] != nil else {
-            decision.reply = .refused("there is no project '\(project)'")
+            decision.reply = .refused(
+                unreadable.contains(project)
+                    ? "the recipe of the project '\(project)' cannot be read: apply one, and then take it down" : "there is no project '\(project)'")
             return
         }
         recipes[project] = nil

@@ -14,6 +14,7 @@ extension Machine {
         let now = moment.wall
         lastMoment = moment
         for recipe in stored.recipes { recipes[recipe.project] = recipe }
+        unreadable = stored.unreadable
         let sameBoot = stored.bootID == bootID
         if !sameBoot { write(.boot(bootID)) }
         takeUp(stored, now)

@@ -23,11 +23,29 @@ extension Machine {
 
     public func recipe(of project: ProjectName) -> Recipe? { recipes[project] }
 
+    /// Of all recipes in force and all runs; `nil` when a recipe cannot be read, so that what it needs is not known.
+    public var containers: [ContainerSpec]? {
+        guard unreadable.isEmpty else { return nil }
+        return recipes.values.flatMap { $0.workloads.map(\.container) } + services.values.map(\.workload.container)
+            + jobs.values.map(\.workload.container) + runs.values.map(\.request.container)
+    }
+
     /// All workloads, ascending by name.
     public var statuses: [WorkloadStatus] {
         let all = services.values.map(status) + jobs.values.map(status)
         return all.sorted { $0.id < $1.id }
     }
+
+    /// How one service or job stands; `nil` when there is none of this name.
+    public func status(of id: WorkloadID) -> WorkloadStatus? { services[id].map(status) ?? jobs[id].map(status) }
+
+    /// The services and jobs, ascending by name.
+    public var workloads: [(id: WorkloadID, kind: WorkloadKind)] {
+        (services.keys.map { ($0, .service) } + jobs.keys.map { ($0, .job) }).sorted { $0.0 < $1.0 }
+    }
+
+    /// The runs of a service or job that have not ended.
+    public func activeRuns(of id: WorkloadID) -> [RunID] { services[id]?.active.map { [$0] } ?? jobs[id]?.active ?? [] }
 
     /// Runs that have not ended, ascending.
     public var activeRuns: [RunID] { runs.keys.sorted() }

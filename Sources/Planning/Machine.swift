@@ -58,6 +58,8 @@ public struct Machine: Sendable {
     var services: [WorkloadID: Service] = [:]
     var runs: [RunID: ActiveRun] = [:]
     var recipes: [ProjectName: Recipe] = [:]
+    /// Projects whose recipe could not be read at the start, and was not applied since.
+    var unreadable: Set<ProjectName> = []
     /// Records of projects whose recipe could not be read: they rest until it is applied again.
     var rested: (services: [WorkloadID: ServiceRecord], jobs: [WorkloadID: JobRecord]) = ([:], [:])
     /// The jobs that come after a job, ascending.

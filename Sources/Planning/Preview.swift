@@ -1,3 +1,4 @@
+internal import HeapModule
 public import Schedules
 public import WorkloadModel
 
@@ -16,22 +17,40 @@ public struct Preview: Hashable, Sendable {
         hasher.combine(due)
     }
 
-    /// The next due times of all jobs of some recipes, or of those of one name, by time.
-    public static func next(_ recipes: [Recipe], name: String?, from: Timestamp, count: Int) -> [Preview] {
-        var found: [Preview] = []
+    /// A job's next due time that is not shown yet.
+    private struct Candidate: Comparable {
+        let job: WorkloadID
+        let schedule: Schedule
+        let after: [WorkloadName: AfterCondition]
+        let due: DueTime
+        /// How many of the job's were shown.
+        let shown: Int
+
+        static func < (left: Candidate, right: Candidate) -> Bool { (left.due.at, left.job) < (right.due.at, right.job) }
+        static func == (left: Candidate, right: Candidate) -> Bool { left.due.at == right.due.at && left.job == right.job }
+    }
+
+    /// The next due times of all jobs of some recipes, or of those of one name, by time. No more than these are worked out, and one of each job.
+    ///
+    /// - Parameters:
+    ///   - count: how many in all
+    ///   - each: how many of one job; `nil` is any number
+    public static func next(_ recipes: [Recipe], name: String?, from: Timestamp, count: Int, each: Int? = nil) -> [Preview] {
+        var heap: Heap<Candidate> = []
         for recipe in recipes {
             for workload in recipe.workloads where name == nil || workload.id.name.description == name {
-                guard let schedule = workload.jobPolicy?.schedule else { continue }
-                let zone = schedule.entries[0].zone
-                var after = from
-                for _ in 0..<count {
-                    guard let due = schedule.next(after: after) else { break }
-                    found.append(Preview(job: workload.id, due: due, zone: zone, note: note(due, zone, after: workload.jobPolicy?.after ?? [:])))
-                    after = due.at
-                }
+                guard let policy = workload.jobPolicy, let schedule = policy.schedule, let due = schedule.next(after: from) else { continue }
+                heap.insert(Candidate(job: workload.id, schedule: schedule, after: policy.after, due: due, shown: 0))
             }
         }
-        return Array(found.sorted { ($0.due.at, $0.job) < ($1.due.at, $1.job) }.prefix(count))
+        var found: [Preview] = []
+        while found.count < count, let first = heap.popMin() {
+            let zone = first.schedule.entries[0].zone
+            found.append(Preview(job: first.job, due: first.due, zone: zone, note: note(first.due, zone, after: first.after)))
+            guard each.map({ first.shown + 1 < $0 }) ?? true, let due = first.schedule.next(after: first.due.at) else { continue }
+            heap.insert(Candidate(job: first.job, schedule: first.schedule, after: first.after, due: due, shown: first.shown + 1))
+        }
+        return found
     }
 
     private static func note(_ due: DueTime, _ zone: Zone, after: [WorkloadName: AfterCondition]) -> String? {

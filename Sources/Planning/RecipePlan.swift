@@ -24,12 +24,34 @@ public struct RecipePlan: Hashable, Sendable {
 
     public var changesNothing: Bool { steps.allSatisfy { $0.action == .keep } }
 
-    /// Compares two recipes of one project. `current` is `nil` when the project is new.
-    public static func compare(_ current: Recipe?, _ desired: Recipe, at now: Timestamp) -> RecipePlan {
+    /// For people: what a step means that its words do not say.
+    public let notes: [String]
+
+    /// Compares two recipes of one project.
+    ///
+    /// - Parameters:
+    ///   - current: `nil` when the project is new
+    ///   - resting: the services that do not run and that nothing but a person starts, each with why: `up` starts them
+    public static func compare(_ current: Recipe?, _ desired: Recipe, resting: [WorkloadID: String] = [:], at now: Timestamp) -> RecipePlan {
         let old = Dictionary(uniqueKeysWithValues: (current?.workloads ?? []).map { ($0.id, $0) })
         let new = Dictionary(uniqueKeysWithValues: desired.workloads.map { ($0.id, $0) })
         let ids = Set(old.keys).union(new.keys).sorted()
-        return RecipePlan(steps: ids.map { step($0, old[$0], new[$0], now) })
+        let steps = ids.map { id in
+            let step = step(id, old[id], new[id], now)
+            guard let why = resting[id], step.action != .stop else { return step }
+            return Step(id: id, kind: step.kind, action: .start, reasons: [why] + step.reasons, nextBefore: nil, nextAfter: nil)
+        }
+        // Once, when it begins to matter.
+        let once = steps.filter { step in
+            guard [.start, .restart, .change].contains(step.action), case .service(let policy)? = new[step.id]?.kind else { return false }
+            return policy.restart == .no
+        }
+        return RecipePlan(steps: steps, notes: once.isEmpty ? [] : [note(once.map(\.id.name.description))])
+    }
+
+    private static func note(_ names: [String]) -> String {
+        let (have, them, start) = names.count == 1 ? ("has", "it", "it ends") : ("have", "them", "they end")
+        return "\(names.joined(separator: ", ")) \(have) no 'restart': nothing starts \(them) again when \(start), or after a reboot"
     }
 
     private static func step(_ id: WorkloadID, _ old: Workload?, _ new: Workload?, _ now: Timestamp) -> Step {

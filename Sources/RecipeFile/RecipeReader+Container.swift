@@ -88,7 +88,9 @@ extension RecipeReader {
             return nil
         }
         let tag = parts.count == 3 && !parts[2].isEmpty ? parts[2] : nil
-        return ImageSource(transport: transport, path: hostPath(parts[1]), tag: tag)
+        var image = ImageSource(transport: transport, path: hostPath(parts[1]), tag: tag)
+        image.digest = source.images?[image.description]
+        return image
     }
 
     private mutating func network(_ node: YAMLNode) -> NetworkMode? {

@@ -18,7 +18,8 @@ public actor Supervisor {
     private var queue: [Item] = []
     private var pump: Task<Void, Never>?
     private var listeners: [Task<Void, Never>] = []
-    private var endWaiters: [RunID: [CheckedContinuation<Void, Never>]] = [:]
+    private var endWaiters: [RunID: [Int: CheckedContinuation<Void, Never>]] = [:]
+    private var lastWaiter = 0
     private var idleWaiters: [CheckedContinuation<Void, Never>] = []
     private var working: Set<RunID> = []
     /// Whether the daemon ends: no launch is begun any more, and those that are under way finish.
@@ -126,11 +127,17 @@ public actor Supervisor {
     // MARK: Events
 
     /// Takes an event in, and returns once what follows from it is durable.
+    ///
+    /// - Parameters:
+    ///   - recipes: written with it, unless it is refused
+    ///   - objection: asked at the last moment; an answer refuses the event
     @discardableResult
-    public func take(_ event: Event, recipes: [HistoryStore.RecipeChange] = []) async -> Reply {
+    public func take(_ event: Event, recipes: [HistoryStore.RecipeChange] = [], unless objection: @Sendable () -> String? = { nil }) async -> Reply {
         if case .apply(let recipe, _, _) = event { await engine.share(recipe.workloads.map(\.container)) }
+        if let objection = objection() { return .refused(objection) }
         let decision = machine.apply(event, at: clock.moment())
-        await carryOut(decision, recipes: recipes)
+        let isRefused = if case .refused = decision.reply { true } else { false }
+        await carryOut(decision, recipes: isRefused ? [] : recipes)
         return decision.reply
     }
 
@@ -252,14 +259,28 @@ public actor Supervisor {
 
     private func ended(_ run: RunID) {
         closing.remove(run)
-        for waiter in endWaiters.removeValue(forKey: run) ?? [] { waiter.resume() }
+        for waiter in (endWaiters.removeValue(forKey: run) ?? [:]).values { waiter.resume() }
     }
 
-    /// Returns once the end of a run is durable; at once when it is not running.
+    /// Returns once the end of a run is durable, or the task is cancelled; at once when it is not running.
     public func waitForEnd(of run: RunID) async {
-        guard isRunning(run) else { return }
-        await withCheckedContinuation { endWaiters[run, default: []].append($0) }
+        guard isRunning(run), !Task.isCancelled else { return }
+        lastWaiter += 1
+        let number = lastWaiter
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { endWaiters[run, default: [:]][number] = $0 }
+        } onCancel: {
+            Task { await self.giveUp(number, run) }
+        }
     }
+
+    private func giveUp(_ number: Int, _ run: RunID) {
+        endWaiters[run]?.removeValue(forKey: number)?.resume()
+        if endWaiters[run]?.isEmpty == true { endWaiters[run] = nil }
+    }
+
+    /// Who waits for the end of a run.
+    var waiting: Int { endWaiters.values.reduce(0) { $0 + $1.count } }
 
     /// Returns once nothing is being launched or cleaned up.
     public func waitUntilIdle() async {
@@ -270,10 +291,15 @@ public actor Supervisor {
     // MARK: Questions
 
     public var statuses: [WorkloadStatus] { machine.statuses }
+    public func status(of id: WorkloadID) -> WorkloadStatus? { machine.status(of: id) }
+    public var workloads: [(id: WorkloadID, kind: WorkloadKind)] { machine.workloads }
     public var runs: [RunID] { machine.activeRuns }
+    public func runs(of id: WorkloadID) -> [RunID] { machine.activeRuns(of: id) }
     /// Whether its end is still to come, or not durable yet.
     public func isRunning(_ run: RunID) -> Bool { machine.isActive(run) || closing.contains(run) }
     public var projects: [ProjectName] { machine.projects }
+    /// Of all recipes in force and all runs; `nil` while one of them cannot be read, or what was decided is not durable yet.
+    public var containers: [ContainerSpec]? { degraded == nil && pump == nil && queue.isEmpty ? machine.containers : nil }
     public func recipe(of project: ProjectName) -> Recipe? { machine.recipe(of: project) }
     public func workload(_ id: WorkloadID) -> Workload? { machine.workload(id) }
 }

@@ -7,6 +7,11 @@ extension ContainerSpec {
     /// It tells a daemon that comes back whether a live container is still what the recipe asks for.
     public var fingerprint: String {
         var plain = self
+        // Which image it was is written down with the run.
+        if var image = plain.image {
+            image.digest = nil
+            plain.root = .image(image)
+        }
         // A set has no order of its own.
         plain.addedCapabilities = []
         plain.droppedCapabilities = []

@@ -38,6 +38,9 @@ public struct ContainerSpec: Hashable, Sendable, Codable {
     public init(root: RootFileSystem) {
         self.root = root
     }
+
+    /// The image that its files come from; `nil` when they come from elsewhere.
+    public var image: ImageSource? { if case .image(let source) = root { source } else { nil } }
 }
 
 /// A value of an environment variable. It does not print: recipes put passwords there.
@@ -85,14 +88,17 @@ public struct ImageSource: Hashable, Sendable, Codable, CustomStringConvertible 
     public let path: String
     /// Which image of several, `nil` when there is one.
     public let tag: String?
+    /// SHA-256 of the image's configuration, in hexadecimal: which image it was when the recipe was applied. `nil` before that.
+    public var digest: String?
 
-    public init(transport: Transport, path: String, tag: String?) {
+    public init(transport: Transport, path: String, tag: String?, digest: String? = nil) {
         self.transport = transport
         self.path = path
         self.tag = tag
+        self.digest = digest
     }
 
-    /// As containers-transports(5) writes it: `oci:/images/web:v1`.
+    /// As containers-transports(5) writes it, without the digest: `oci:/images/web:v1`.
     public var description: String { "\(transport.rawValue):\(path)" + (tag.map { ":\($0)" } ?? "") }
 }
 

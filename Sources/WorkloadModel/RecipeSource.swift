@@ -9,6 +9,8 @@ public struct RecipeSource: Codable, Hashable, Sendable {
     public var variables: [String: String]
     /// The other files that were read (`env_file`), by absolute path.
     public var files: [String: String]
+    /// The digests of its images when it was applied, by their description; `nil` before that.
+    public var images: [String: String]?
 
     public init(file: String, baseDirectory: String, text: String, variables: [String: String] = [:], files: [String: String] = [:]) {
         self.file = file

@@ -115,3 +115,19 @@ public struct Recipe: Hashable, Sendable {
         self.digest = digest
     }
 }
+
+extension Recipe {
+    /// The recipe with the digests of its images; those that are not named keep what they have.
+    ///
+    /// - Parameter digests: by the image's description
+    public func with(images digests: [String: String]) -> Recipe {
+        let workloads = workloads.map { workload in
+            guard var image = workload.container.image, let digest = digests[image.description] else { return workload }
+            image.digest = digest
+            var container = workload.container
+            container.root = .image(image)
+            return Workload(id: workload.id, container: container, kind: workload.kind)
+        }
+        return Recipe(project: project, workloads: workloads, volumes: volumes, pools: pools, digest: digest)
+    }
+}

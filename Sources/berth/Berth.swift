@@ -15,7 +15,7 @@ struct Berth: AsyncParsableCommand {
         groupedSubcommands: [
             CommandGroup(name: "Recipes", subcommands: [Up.self, Plan.self, Validate.self, Down.self, Import.self]),
             CommandGroup(name: "Looking", subcommands: [Ps.self, Runs.self, Logs.self, Next.self, Due.self, Inspect.self, Explain.self]),
-            CommandGroup(name: "Acting", subcommands: [RunJob.self, Stop.self, Start.self, Restart.self, Pause.self, Resume.self]),
+            CommandGroup(name: "Acting", subcommands: [RunJob.self, Wait.self, Stop.self, Start.self, Restart.self, Pause.self, Resume.self]),
             CommandGroup(name: "Berth itself", subcommands: [Doctor.self, Version.self]),
         ])
 

@@ -111,32 +111,12 @@ struct ControlClient {
         CommandFailure(description: "the daemon at \(socket) does not answer (\(error)); is berthd running?")
     }
 
-    /// Finds a workload by `NAME` or `PROJECT/NAME`.
-    func find(_ name: String) async throws -> WorkloadInfo {
-        let status: StatusInfo = try await get(ControlPaths.status)
-        let found = status.workloads.filter { "\($0.project)/\($0.name)" == name || $0.name == name }
-        if found.count > 1 {
-            throw CommandFailure(
-                description: "'\(name)' is in more than one project: write \(found.map { "\($0.project)/\($0.name)" }.joined(separator: " or "))")
-        }
-        guard let first = found.first else {
-            let names = status.workloads.map { name.contains("/") ? "\($0.project)/\($0.name)" : $0.name }
-            let near = Spelling.nearest(to: name, among: names).map { "; did you mean '\($0)'?" } ?? ""
-            throw CommandFailure(description: "there is no service or job '\(name)'\(near)")
-        }
-        return first
-    }
+    /// Finds a service or job by `NAME` or `PROJECT/NAME`.
+    func find(_ name: String) async throws -> WorkloadReference { try await get(ControlPaths.workloads, [("name", name)]) }
 
-    func act(_ action: WorkloadAction, _ name: String, body: (any Encodable)? = nil) async throws -> (WorkloadInfo, ActionInfo) {
+    func act(_ action: WorkloadAction, _ name: String, body: (any Encodable)? = nil) async throws -> (WorkloadReference, ActionInfo) {
         let workload = try await find(name)
         let info: ActionInfo = try await post("\(ControlPaths.workloads)/\(workload.project)/\(workload.name)/\(action.rawValue)", body)
         return (workload, info)
-    }
-}
-
-enum Spelling {
-    /// A name that one change of a letter, or a common beginning, leads to.
-    static func nearest(to word: String, among names: [String]) -> String? {
-        names.first { $0.hasPrefix(word) } ?? names.first { abs($0.count - word.count) <= 1 && zip($0, word).count { $0 != $1 } <= 1 }
     }
 }

@@ -9,14 +9,14 @@ import WorkloadModel
 
 /// The history at a start: opened, put aside when it is damaged, and read back.
 extension Daemon {
-    func openHistory(_ state: String, _ seal: Seal, _ log: Logger) async throws -> (HistoryStore, LoadedState) {
+    func openHistory(_ state: String, _ seal: Seal, _ log: Logger) async throws -> (HistoryStore, LoadedState, wasPutAside: Bool) {
         let path = "\(state)/berth.db"
         let failure: StoreError
         do throws(StoreError) {
             let store = try HistoryStore(path: path, engine: "native", seal: seal)
             let size = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0
             if size < 256 << 20 { try store.check() }
-            return (store, try await store.load())
+            return (store, try await store.load(), false)
         } catch { failure = error }
         guard case .corrupt(let sentence) = failure else { throw StartError(description: failure.description, code: 74) }
         // What cannot be read is put aside, not removed. Containers that the new history does not know are stopped: started
@@ -26,11 +26,12 @@ extension Daemon {
         for ending in ["", "-wal", "-shm"] { rename(path + ending, aside + ending) }
         log.critical("the history is damaged; it was put aside, and a new one begins", metadata: ["reason": "\(sentence)", "aside": "\(aside)"])
         let store = try HistoryStore(path: path, engine: "native", seal: seal)
-        return (store, try await store.load())
+        return (store, try await store.load(), true)
     }
 
     func readBack(_ loaded: LoadedState, _ recipes: RecipeService, state: String, _ log: Logger) -> StoredState {
         var stored = loaded.state
+        for row in loaded.replaced { log.critical("\(row.sentence); it is kept in damaged_rows", metadata: ["workload": "\(row.workload)"]) }
         for row in loaded.unreadable { log.error("a row of the history cannot be read; it stays as it is", metadata: ["row": "\(row)"]) }
         for (project, source) in loaded.recipeSources {
             do {

@@ -94,6 +94,9 @@ struct Daemon: AsyncParsableCommand {
 
     private func serve(_ log: Logger) async throws {
         guard geteuid() == 0 else { throw StartError(description: "it must run as root: containers need namespaces, mounts and control groups", code: 77) }
+        // A reload asked for while the daemon starts comes after its start.
+        let signals = Signals()
+        signals.catch(SIGHUP)
         umask(0o077)
         Descriptors.raiseLimit()
         let state = absolute(stateDir)
@@ -112,7 +115,7 @@ struct Daemon: AsyncParsableCommand {
         limits.nodes = max(limits.nodes, maxRecipeBytes / 10)
         let seal: Seal
         do { seal = try Seal(keyFile: "\(state)/seal.key") } catch { throw StartError(description: "\(error)", code: 74) }
-        let (store, loaded) = try await openHistory(state, seal, log)
+        let (store, loaded, wasPutAside) = try await openHistory(state, seal, log)
         do { try store.keepReserve() } catch { log.warning("there is no reserve for the history", metadata: ["error": "\(error)"]) }
         do {
             if try store.sealWhatIsClear() == .inFreePages {
@@ -138,20 +141,24 @@ struct Daemon: AsyncParsableCommand {
         let clock = SystemClock()
         let machine = Machine(bootID: engine.bootID, seed: .random(in: .min ... .max))
         let supervisor = Supervisor(machine: machine, store: store, engine: engine, clock: clock, log: log)
-        let reading = ReadingGuard(state: state)
-        for key in reading.setAside { log.critical("the daemon died while it read a recipe; it is set aside", metadata: ["recipe": "\(key)"]) }
+        let readingGuard = ReadingGuard(state: state)
+        for key in readingGuard.setAside { log.critical("the daemon died while it read a recipe; it is set aside", metadata: ["recipe": "\(key)"]) }
         let own = ProcessInfo.processInfo.environment
         let recipes = RecipeService(
-            supervisor: supervisor, engine: engine, zones: zones, limits: limits, reading: reading,
+            supervisor: supervisor, engine: engine, zones: zones, limits: limits, reading: readingGuard,
             variables: own.filter { passVariable.contains($0.key) })
         try await supervisor.start(readBack(loaded, recipes, state: state, log))
-        await applyFiles(recipes, log)
+        // From here on there is something to be ended in order; before, a start that hangs is to be ended at all.
+        signals.catch(SIGTERM)
+        signals.catch(SIGINT)
+        do { try await recipes.noteImages(in: store) } catch { log.warning("which images are in use is not written down", metadata: ["error": "\(error)"]) }
         clinux_give_memory_back()
 
         let group = getgrnam("berth").map { $0.pointee.gr_gid }
         let version = VersionInfo(version: BerthVersion.current, pid: getpid(), stateDirectory: state, engine: engine.name)
         let server = ControlServer(
-            supervisor: supervisor, store: store, engine: engine, recipes: recipes, version: version, group: group, log: Self.quiet(log))
+            supervisor: supervisor, store: store, engine: engine, recipes: recipes, version: version, group: group, replaced: loaded.replaced,
+            log: Self.quiet(log))
         let serving = Task {
             let application = server.application(socket: socket) {
                 chmod(socket, 0o660)
@@ -168,10 +175,29 @@ struct Daemon: AsyncParsableCommand {
             while !Task.isCancelled {
                 do { try await Task.sleep(for: .seconds(60)) } catch { return }
                 await readZonesAgain(store, supervisor, recipes, zones, log)
+                await recipes.removeImages()
             }
         }
-        await waitForSignals(store, supervisor, recipes, zones, log)
+        // Images of recipe files may take long to bring in: everything else goes on meanwhile.
+        var reading = [
+            Task {
+                await applyFiles(recipes, log)
+                // After damage, nobody knows what the recipes that are gone need.
+                if !wasPutAside { recipes.allowRemovalOfImages() }
+            }
+        ]
+        for await number in signals.stream {
+            guard number == SIGHUP else { break }
+            log.notice("reading recipes again")
+            reading.append(
+                Task { [last = reading.last] in
+                    await last?.value
+                    await readZonesAgain(store, supervisor, recipes, zones, log)
+                    await applyFiles(recipes, log)
+                })
+        }
         zoneWatch.cancel()
+        for task in reading { task.cancel() }
         let takeAlong = stopAll || HostShutdown.isUnderWay
         if takeAlong { await supervisor.stopAll() }
         await supervisor.shutDown()
@@ -222,7 +248,7 @@ struct Daemon: AsyncParsableCommand {
                         description: "\(same.joined(separator: " and ")) are recipes of one project, '\(recipe.project)': give each a 'name:' of its own",
                         code: 65)
                 }
-                try await recipes.apply(source, recipe, explicit: false, actor: "berthd", at: SystemClock.now()) { log.info("\($0)") }
+                try await recipes.apply(source, recipe, explicit: false, actor: "berthd") { log.info("\($0)") }
                 log.notice("recipe applied", metadata: ["file": "\(file)", "project": "\(recipe.project)"])
             } catch { refuse(file, error) }
         }
@@ -241,26 +267,5 @@ struct Daemon: AsyncParsableCommand {
                 }
             }
         } catch { log.error("schedules cannot follow the changed time zones", metadata: ["error": "\(error)"]) }
-    }
-
-    private func waitForSignals(
-        _ store: HistoryStore, _ supervisor: Supervisor, _ recipes: RecipeService, _ zones: SystemZones, _ log: Logger
-    ) async {
-        let (signals, sink) = AsyncStream.makeStream(of: Int32.self)
-        var sources: [any DispatchSourceSignal] = []
-        for number in [SIGTERM, SIGINT, SIGHUP] {
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number)
-            source.setEventHandler { sink.yield(number) }
-            source.activate()
-            sources.append(source)
-        }
-        for await number in signals {
-            guard number == SIGHUP else { break }
-            log.notice("reading recipes again")
-            await readZonesAgain(store, supervisor, recipes, zones, log)
-            await applyFiles(recipes, log)
-        }
-        for source in sources { source.cancel() }
     }
 }

@@ -196,6 +196,87 @@ struct EndToEndTests {
         }
     }
 
+    /// A damaged row changes nothing: what runs runs on, what is stopped or paused stays so, and that is said until a person decides.
+    @Test func damagedRowsRestUntilSomebodyDecides() throws {
+        try Self.with { it in
+            try it.apply(
+                """
+                name: t
+                services:
+                  up: { rootfs: host, command: [sleep, '1000'], init: true, restart: always }
+                  off: { rootfs: host, command: [sleep, '1000'], init: true, restart: always }
+                jobs:
+                  tick: { rootfs: host, command: ['true'], schedule: every 1s }
+                """)
+            try it.wait("select count(*) > 0 from runs where name = 'tick' and outcome = 'succeeded'", is: "1")
+            #expect(it.berth("stop", "off").code == 0 && it.berth("pause", "tick").code == 0)
+            let run = it.sql("select run_id from runs where name = 'up'")
+            it.kill()
+            _ = it.sql(
+                "update service_rows set state = 'odd'; update job_rows set pending = 'odd', paused = 0; update run_rows set trigger = 'odd' where name = 'up'",
+                writing: true)
+            try it.start()
+            #expect(it.sql("select group_concat(name || ' ' || state) from services") == "off stopped,up running")
+            let notices = it.berth("ps").errors
+            #expect(notices.contains("service t/off in the history could not be read; it is stopped until 'berth start t/off'"), "\(notices)")
+            #expect(notices.contains("job t/tick in the history could not be read; it is paused until 'berth resume t/tick'") && !notices.contains("t/up"))
+            #expect(it.berth("doctor").code == 1)
+            let from = it.sql("select count(*) from due_times where reason = 'paused'")
+            try it.wait("select count(*) > \(from) from due_times where reason = 'paused'", is: "1")
+            #expect(it.sql("select count(*) from runs where name != 'tick'") == "2" && it.sql("select state from runs where run_id = '\(run)'") == "running")
+            #expect(it.sql("select count(*) from damaged_rows") == "4")
+            #expect(it.berth("resume", "tick").code == 0 && it.berth("start", "off").code == 0)
+            it.wait(upTo: 20) { it.berth("ps").errors == "" }
+            #expect(it.berth("ps").errors == "")
+        }
+    }
+
+    @Test func othersWaitForRunsAndCancelThem() throws {
+        try Self.with { it in
+            try it.apply("name: t\njobs: { j: { rootfs: host, command: [sh, -c, 'trap \"exit 7\" TERM; echo up; while :; do sleep 0.1; done'] } }")
+            #expect(it.berth("wait", "j").output == "j: nothing runs\n")
+            let run = it.berth("run", "j").output.split(separator: " ").last.map { $0.trimmingCharacters(in: .newlines) } ?? ""
+            it.wait(upTo: 10) { it.berth("logs", "j").output == "up\n" }
+            let waiters = try ["j", "t/j", run].map { try it.begin("wait", $0) }
+            usleep(200_000)
+            #expect(waiters.filter(\.isRunning).count == 3)
+            kill(waiters[1].processIdentifier, SIGKILL)
+            #expect(it.berth("cancel", "j").code == 0)
+            for waiter in [waiters[0], waiters[2]] {
+                waiter.waitUntilExit()
+                #expect(waiter.terminationStatus == 7)
+            }
+            // It has ended: there is nothing to wait for.
+            let again = it.berth("wait", run)
+            #expect(again.code == 7 && again.output == "j (run \(run)): stopped\n", "\(again)")
+            #expect(it.berth("wait", "i").errors.contains("there is no service or job 'i'; did you mean 'j'?"))
+        }
+    }
+
+    /// A job that is due often does not hide the others.
+    @Test func nextShowsAFewOfEachJob() throws {
+        try Self.with { it in
+            let recipe = """
+                name: t
+                jobs:
+                  often: { rootfs: host, command: ['true'], schedule: every 1m }
+                  nightly: { rootfs: host, command: ['true'], schedule: '0 3 * * *' }
+                  yearly: { rootfs: host, command: ['true'], schedule: '0 0 1 1 *' }
+                """
+            it.scratch.write("next.yaml", recipe)
+            try it.apply(recipe)
+            func jobs(_ arguments: String...) -> [String] {
+                Instance.run("\(Requirement.programs)/berth", ["next"] + arguments, environment: ["BERTH_SOCKET": it.socket, "TZ": "UTC"]).output
+                    .split(separator: "\n").dropFirst().compactMap { $0.split(separator: " ").last { $0.hasPrefix("t/") }.map(String.init) }
+            }
+            let few = ["t/often", "t/often", "t/often", "t/nightly", "t/nightly", "t/nightly", "t/yearly", "t/yearly", "t/yearly"]
+            for found in [jobs("--from", "2026-11-28"), jobs("--from", "2026-11-28", "-f", "\(it.scratch.path)/next.yaml")] { #expect(found == few) }
+            #expect(jobs("-n", "5", "--from", "2026-11-28") == Array(repeating: "t/often", count: 5))
+            #expect(jobs("often").count == 20 && jobs("yearly", "-n", "2").count == 2)
+            #expect(it.berth("next", "-n", "0").code == 1)
+        }
+    }
+
     @Test func pausedDueTimesAreSkippedWithTheirReason() throws {
         try Self.with { it in
             try it.apply("name: t\njobs: { j: { rootfs: host, command: ['true'], schedule: every 1s } }")

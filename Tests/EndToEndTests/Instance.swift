@@ -19,12 +19,15 @@ final class Instance {
 
     struct Failure: Error, CustomStringConvertible { let description: String }
 
-    /// - Parameter recipe: applied by the daemon itself at its start
-    func start(_ arguments: [String] = []) throws {
+    /// - Parameters:
+    ///   - environment: in place of, or beside, what this process has
+    ///   - meanwhile: called again and again until the daemon answers
+    func start(_ arguments: [String] = [], environment: [String: String] = [:], meanwhile: (Process) -> Void = { _ in usleep(10_000) }) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "\(Requirement.programs)/berthd")
         process.arguments =
             ["--state-dir", state, "--runtime-dir", "\(scratch.path)/run", "--recipe-dir", "\(scratch.path)/recipes", "--shim", Requirement.shim] + arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
         let log = "\(scratch.path)/berthd.log"
         if !FileManager.default.fileExists(atPath: log) { scratch.write("berthd.log", "") }
         let handle = FileHandle(forWritingAtPath: log)
@@ -32,10 +35,10 @@ final class Instance {
         process.standardError = handle
         try process.run()
         daemon = process
-        for _ in 0..<1000 {
+        let end = ContinuousClock.now + .seconds(30)
+        while process.isRunning, .now < end {
             if access(socket, R_OK) == 0, berth("version", "--json").output.contains("\"berthd\"") { return }
-            if !process.isRunning { break }
-            usleep(10_000)
+            meanwhile(process)
         }
         throw Failure(description: "berthd does not come up: \(log_)")
     }
@@ -65,6 +68,18 @@ final class Instance {
     @discardableResult
     func berth(_ arguments: String...) -> (code: Int32, output: String, errors: String) {
         Instance.run("\(Requirement.programs)/berth", arguments, environment: ["BERTH_SOCKET": socket, "PATH": "/usr/bin:/bin", "TZ": "UTC"])
+    }
+
+    /// Starts berth and does not wait for its end; what it says goes nowhere.
+    func begin(_ arguments: String...) throws -> Process {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "\(Requirement.programs)/berth")
+        process.arguments = arguments
+        process.environment = ["BERTH_SOCKET": socket, "PATH": "/usr/bin:/bin", "TZ": "UTC"]
+        process.standardOutput = nil
+        process.standardError = nil
+        try process.run()
+        return process
     }
 
     /// What berth writes to its standard output, which need not be text.
@@ -137,9 +152,12 @@ final class Instance {
     }
 
     /// Asks the database as a user would.
-    func sql(_ query: String) -> String {
-        Instance.run("/usr/bin/env", ["sqlite3", "file:\(database)?mode=ro", query], environment: ["PATH": "/usr/bin:/bin"]).output.trimmingCharacters(
-            in: .whitespacesAndNewlines)
+    ///
+    /// - Parameter writing: harms it, as no user should
+    func sql(_ query: String, writing: Bool = false) -> String {
+        Instance.run("/usr/bin/env", ["sqlite3", "file:\(database)?mode=\(writing ? "rw" : "ro")", query], environment: ["PATH": "/usr/bin:/bin"]).output
+            .trimmingCharacters(
+                in: .whitespacesAndNewlines)
     }
 
     /// Waits until the database says so.

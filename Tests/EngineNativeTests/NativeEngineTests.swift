@@ -4,6 +4,7 @@ import Glibc
 import HostOS
 import Logging
 import Schedules
+import Synchronization
 import TestKit
 import Testing
 import WorkloadModel
@@ -163,6 +164,16 @@ struct NativeEngineTests {
             let killed = try await fixture.run(EngineFixture.shell("kill -9 $$", { $0.initProcess = true }))
             #expect(killed.status.outcome(successCodes: [0]) == .failed)
         }
+    }
+
+    @Test func limitsThatWouldNotHoldAreRefused() {
+        var limits = ResourceLimits()
+        #expect(CgroupHost.problem(with: limits, missing: ["memory", "cpu", "pids"]) == nil)
+        limits.memoryBytes = 64 << 20
+        #expect(CgroupHost.problem(with: limits, missing: ["memory"])?.contains("'mem_limit' cannot be kept") == true)
+        #expect(CgroupHost.problem(with: limits, missing: ["cpu"]) == nil)
+        limits.cpuMillis = 500
+        #expect(CgroupHost.problem(with: limits, missing: ["cpu"])?.contains("'cpus'") == true && CgroupHost.problem(with: limits, missing: []) == nil)
     }
 
     @Test func aForkBombHarmsNobody() async throws {
@@ -336,6 +347,67 @@ struct NativeEngineTests {
                 return
             }
             #expect(status.outcome(successCodes: [0]) == .lost)
+            await fixture.engine.settle(request.id)
+        }
+    }
+
+    /// A run whose shim is gone is stopped with its signal and within its grace, and ends at its time limit: by this daemon and the next.
+    @Test(arguments: [false, true], [false, true]) func aRunWithoutAShimIsStoppedInOrder(adopted: Bool, byTime: Bool) async throws {
+        try await EngineFixture.with { fixture in
+            let script = "trap 'echo asked > /v/end; sleep 0.3; echo done >> /v/end; exit 0' USR1; while :; do sleep 0.05; done"
+            let container = EngineFixture.shell(script) {
+                $0.mounts = [VolumeMount(source: .volume("v"), target: "/v", readOnly: false)]
+                $0.stopSignal = SIGUSR1
+                $0.initProcess = true
+            }
+            let request = await fixture.request(container, timeout: byTime ? .seconds(2) : nil)
+            _ = try await fixture.engine.launch(request)
+            let directory = RunDirectory(path: fixture.engine.paths.run(request.id))
+            var engine = fixture.engine
+            if adopted {
+                // The first daemon is gone.
+                engine.watches.withLock { $0.removeValue(forKey: request.id) }?.source.cancel()
+                engine.forget(request.id)
+                engine = try NativeEngine(
+                    paths: fixture.engine.paths, cgroupName: fixture.groupName, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            }
+            kill(try #require(directory.facts).shim, SIGKILL)
+            #expect(directory.waitUntilUnlocked(milliseconds: 5000))
+            if adopted {
+                guard case .alive = try await engine.observe()[request.id] else {
+                    Issue.record("it is not adopted")
+                    return
+                }
+            }
+            if !byTime { await engine.stop(request.id) }
+            let status: WorkloadModel.ExitStatus
+            if adopted {
+                var ends = engine.exits.makeAsyncIterator()
+                status = try #require(await ends.next()).status
+            } else {
+                status = try await fixture.end(of: request.id)
+            }
+            #expect(status.timedOut == byTime && status.stopRequested == !byTime && !status.killed, "\(status)")
+            guard case .lost = status.ending else {
+                Issue.record("\(status)")
+                return
+            }
+            let volume = fixture.engine.paths.volume("v", of: request.workload.project)
+            #expect(try HostFile.text("\(volume)/end") == "asked\ndone\n")
+            await engine.settle(request.id)
+        }
+    }
+
+    /// What minds no stop signal is killed when its grace is over, also without a shim.
+    @Test func aRunWithoutAShimIsKilledAfterItsGrace() async throws {
+        try await EngineFixture.with { fixture in
+            let request = await fixture.request(EngineFixture.shell("trap '' TERM; while :; do sleep 0.05; done") { $0.stopGracePeriod = .milliseconds(700) })
+            _ = try await fixture.engine.launch(request)
+            kill(try #require(RunDirectory(path: fixture.engine.paths.run(request.id)).facts).shim, SIGKILL)
+            let start = ContinuousClock.now
+            await fixture.engine.stop(request.id)
+            let status = try await fixture.end(of: request.id)
+            #expect(status.killed && status.stopRequested && .now - start >= .milliseconds(600), "\(status)")
             await fixture.engine.settle(request.id)
         }
     }

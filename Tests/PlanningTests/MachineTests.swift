@@ -33,10 +33,60 @@ import WorkloadModel
         let decision = machine.restore(stored, observed: observed, at: world.moment)
         #expect(decision.effects.isEmpty, "\(decision.effects)")
         #expect(!decision.writes.contains { if case .removeWorkload = $0 { true } else { false } })
+        // What it needs is not known, and it is not taken for one that is not there.
+        #expect(machine.containers == nil)
+        var copy = machine
+        guard case .refused(let sentence) = copy.apply(.down(recipe.project, actor: "t"), at: world.moment).reply else {
+            Issue.record("it is taken down")
+            return
+        }
+        #expect(sentence.contains("cannot be read"))
         // Applied again, everything is as it was left.
         let again = machine.apply(.apply(recipe, explicit: false, actor: "t"), at: world.moment)
         #expect(again.effects.isEmpty, "\(again.effects)")
         #expect(machine.statuses.map(\.state) == ["stopped", "paused", "running"])
+    }
+
+    /// Which image a workload runs from stays what it was when its recipe was applied, also when time zones change; all that is still needed is
+    /// named.
+    @Test func imagesStayWhatWasApplied() {
+        func recipe(_ digest: String?) -> Recipe {
+            let source = ImageSource(transport: .oci, path: "/i", tag: nil, digest: digest)
+            return Make.recipe(
+                Workload(id: Make.id("web"), container: ContainerSpec(root: .image(source)), kind: .service(ServicePolicy(restart: .always))),
+                Workload(id: Make.id("j"), container: ContainerSpec(root: .image(source)), kind: .job(JobPolicy(schedule: Make.schedule("0 * * * *")))))
+        }
+        var world = World(at: Self.start)
+        world.stopTakes = .seconds(5)
+        world.script = { _, _ in (.seconds(100_000), .exited(code: 0)) }
+        func images() -> Set<String?> { Set((world.machine.containers ?? []).map { $0.image?.digest }) }
+        world.take(.apply(recipe("one"), explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(10))
+        world.take(.zonesChanged(recipe("other")))
+        #expect(images() == ["one"])
+        world.take(.apply(recipe("one"), explicit: true, actor: "t"))
+        #expect(world.containers.count == 1)
+        // The old one is needed until its run has ended.
+        world.take(.apply(recipe("two"), explicit: true, actor: "t"))
+        #expect(images() == ["one", "two"])
+        world.run(until: Self.start + .seconds(60))
+        #expect(images() == ["two"] && world.containers.values.map { $0.request.container.image?.digest } == ["two"])
+        #expect(recipe("one").workloads[0].container.fingerprint == recipe(nil).workloads[0].container.fingerprint)
+    }
+
+    /// A plan says of services that rest that they are started, and once of those without a restart policy that nothing brings them back.
+    @Test func plansSayWhatUpDoes() {
+        let recipe = Make.recipe(Make.service("web", .always), Make.service("once", .no), Make.service("two", .no))
+        let first = RecipePlan.compare(nil, recipe, at: Self.start)
+        #expect(first.notes == ["once, two have no 'restart': nothing starts them again when they end, or after a reboot"])
+        let same = RecipePlan.compare(recipe, recipe, at: Self.start)
+        #expect(same.changesNothing && same.notes.isEmpty)
+        let ended = RecipePlan.compare(recipe, recipe, resting: [Make.id("once"): "ended", Make.id("web"): "stopped by hand"], at: Self.start)
+        #expect(ended.steps.map { "\($0.id.name) \($0.action) \($0.reasons)" } == ["once start [\"ended\"]", "two keep []", "web start [\"stopped by hand\"]"])
+        #expect(ended.notes == ["once has no 'restart': nothing starts it again when it ends, or after a reboot"])
+        // A service that the recipe no longer has is only stopped.
+        let gone = RecipePlan.compare(recipe, Make.recipe(Make.service("web", .always)), resting: [Make.id("once"): "ended"], at: Self.start)
+        #expect(gone.steps.map(\.action) == [.stop, .stop, .keep] && gone.notes.isEmpty)
     }
 
     /// A job that becomes a service, or a service that becomes a job, starts when the last run of the other kind has ended; across a

@@ -4,10 +4,11 @@ import HistoryStore
 import Logging
 import Planning
 import Schedules
-import Supervision
 import TestKit
 import Testing
 import WorkloadModel
+
+@testable import Supervision
 
 /// The loop with a real database, a scripted engine and a manual clock.
 @Suite struct SupervisorTests {
@@ -83,6 +84,31 @@ import WorkloadModel
         #expect(try await fixture.runs("j").count == 1)
         for _ in 0..<2 { fixture.clock.advance(by: .seconds(100 * 86400)) }
         try await fixture.eventually("it is forgotten") { try await fixture.runs("j").isEmpty }
+        await daemon.shutDown()
+    }
+
+    /// Nothing is kept of a client that waited for the end of a run and left.
+    @Test func whoLeavesIsNotWaitedWith() async throws {
+        let fixture = try Fixture()
+        let daemon = try await fixture.daemon()
+        await daemon.take(.apply(Make.recipe(Make.service("web", .always)), explicit: true, actor: "t"))
+        try await fixture.eventually("it runs") { !fixture.engine.alive(of: "web").isEmpty }
+        let run = fixture.engine.alive(of: "web")[0]
+        let waiters = (0..<100).map { _ in Task { await daemon.waitForEnd(of: run) } }
+        try await fixture.eventually("they wait") { await daemon.waiting == 100 }
+        for waiter in waiters.dropFirst() { waiter.cancel() }
+        try await fixture.eventually("they are forgotten") { await daemon.waiting == 1 }
+        // Who was gone before does not wait at all.
+        let late = Task {
+            try? await Task.sleep(for: .seconds(3600))
+            await daemon.waitForEnd(of: run)
+        }
+        late.cancel()
+        await late.value
+        #expect(await daemon.waiting == 1)
+        fixture.engine.end(run, .exited(code: 0))
+        await waiters[0].value
+        #expect(await daemon.waiting == 0)
         await daemon.shutDown()
     }
 

@@ -62,7 +62,12 @@ public final class ScriptedEngine: ContainerEngine {
 
     // MARK: ContainerEngine
 
-    public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) {}
+    @discardableResult
+    public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) -> String? { nil }
+    public func release(_ images: [String]) {}
+    public func imageDigest(of container: ContainerSpec) async throws(EngineError) -> String? { nil }
+    public func readyImage(of container: ContainerSpec) -> String? { nil }
+    public func removeImages(except containers: @escaping @Sendable () async -> [ContainerSpec]?) async {}
 
     public var notices: [String] { [] }
     public var frozenRuns: AsyncStream<Set<RunID>> { AsyncStream { $0.finish() } }

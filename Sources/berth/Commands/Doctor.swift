@@ -49,7 +49,7 @@ struct Doctor: AsyncParsableCommand {
         add("daemon", daemon != nil, daemon.map { "berthd \($0.version), pid \($0.pid)" } ?? "", orElse: "none answers at \(connection.path)", required: false)
         if let status: StatusInfo = try? await ControlClient.use(connection, { try await $0.get(ControlPaths.status) }) {
             add("history", status.degraded == nil, "can be written", orElse: status.degraded ?? "")
-            for notice in status.notices ?? [] { findings.append(Finding(what: "disk", level: "bad", text: notice)) }
+            for notice in status.notices ?? [] { findings.append(Finding(what: "state", level: "bad", text: notice)) }
         }
         if connection.json {
             try Terminal.print(json: findings)

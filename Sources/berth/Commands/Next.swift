@@ -9,7 +9,7 @@ import WorkloadModel
 struct Next: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show when jobs are due, with what clock changes do to them.")
     @Argument(help: "Only this job.") var job: String?
-    @Option(name: .customShort("n"), help: "How many due times.") var count = 20
+    @Option(name: .customShort("n"), help: "How many due times in all; by default the next three of each job, or twenty of one.") var count: Int?
     @Option(help: "From this time on (RFC 3339, or a date); by default now.") var from: String?
     @Option(help: "Show times in this zone.") var zone: String?
     @Flag(help: "Show a month at a glance: how often something is due each day.") var month = false
@@ -24,6 +24,9 @@ struct Next: AsyncParsableCommand {
                 try await showMonth()
                 return
             }
+            if let count, count < 1 { throw CommandFailure(description: "-n takes a number from 1 on") }
+            let most = count ?? (job == nil ? Next.usual : 20)
+            let each = count == nil && job == nil ? 3 : nil
             let start = try Clock.since(from)
             var found: [NextInfo]
             let parts = job?.split(separator: "/").map(String.init) ?? []
@@ -31,7 +34,7 @@ struct Next: AsyncParsableCommand {
                 let recipe = try read(file)
                 let time = start.flatMap { Timestamp(rfc3339: $0) } ?? Clock.now()
                 // A due time exactly at the given instant is one of those that are asked for.
-                found = Preview.next([recipe], name: parts.last, from: time - .milliseconds(start == nil ? 0 : 1), count: count).map { preview in
+                found = Preview.next([recipe], name: parts.last, from: time - .milliseconds(start == nil ? 0 : 1), count: most, each: each).map { preview in
                     NextInfo(
                         job: preview.job.description, due_at: preview.due.at.description, local: preview.due.at.description(in: preview.zone),
                         zone: preview.zone.name, note: preview.note)
@@ -40,7 +43,10 @@ struct Next: AsyncParsableCommand {
                 found = try await ControlClient.use(connection) {
                     try await $0.get(
                         ControlPaths.next,
-                        [("name", parts.last), ("project", parts.count == 2 ? parts[0] : nil), ("from", start), ("count", String(count))])
+                        [
+                            ("name", parts.last), ("project", parts.count == 2 ? parts[0] : nil), ("from", start), ("count", String(most)),
+                            ("each", each.map(String.init)),
+                        ])
                 }
             }
             if let zone {
@@ -113,5 +119,9 @@ struct Next: AsyncParsableCommand {
             ])
         }
         table.print()
+        if count == nil, job == nil, found.count == Next.usual { Terminal.warn(Terminal.paint("... the first \(Next.usual); -n shows more", .grey)) }
     }
+
+    /// As many are shown when nobody says how many.
+    private static let usual = 60
 }

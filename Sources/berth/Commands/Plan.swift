@@ -32,7 +32,7 @@ enum PlanView {
                 PlanInfo.Step(
                     name: step.id.name.description, kind: step.kind.rawValue, action: step.action.rawValue, reasons: step.reasons,
                     nextBefore: step.nextBefore?.description, nextAfter: step.nextAfter?.description)
-            })
+            }, notes: plan.notes)
     }
 
     static func print(_ plan: PlanInfo, done: Bool) {
@@ -57,5 +57,6 @@ enum PlanView {
         let changes = plan.steps.filter { $0.action != "keep" }.count
         let words = changes == 0 ? "nothing to change" : "\(changes) of \(plan.steps.count) \(done ? "changed" : "would change")"
         Terminal.say(Terminal.paint("project \(plan.project): \(words)", .bold))
+        for note in plan.notes ?? [] { Terminal.warn(Terminal.paint("note: \(note)", .yellow)) }
     }
 }

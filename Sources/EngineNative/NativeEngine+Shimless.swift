@@ -1,0 +1,56 @@
+internal import Dispatch
+internal import Glibc
+internal import HostOS
+internal import Logging
+internal import Schedules
+internal import Synchronization
+internal import WorkloadModel
+
+/// A run whose shim is gone while its container lives on.
+struct ShimlessRun {
+    /// Its stop was asked for.
+    var isToStop = false
+    var isStopping = false
+    var timedOut = false
+    var killed = false
+}
+
+/// What a shim would do for a container, done by the daemon when the shim is gone: the stop sequence and the time limit.
+extension NativeEngine {
+    /// Takes the place of a run's shim. Its container is watched.
+    func standIn(for run: RunID) {
+        let isToStop = shimless.withLock { $0[run]?.isToStop == true }
+        let directory = RunDirectory(path: paths.run(run))
+        var left: Int64?
+        if let timeout = directory.note?.stop?.timeoutMilliseconds, let startedAt = directory.startedAt {
+            left = timeout - (WallClock.now() - startedAt).wholeMilliseconds
+        }
+        if isToStop || directory.isStopping { stopWithoutShim(run, timedOut: !isToStop && left.map { $0 <= 0 } == true) }
+        guard let left else { return }
+        queue.asyncAfter(deadline: .now() + .milliseconds(Int(clamping: max(0, left)))) { [self] in stopWithoutShim(run, timedOut: true) }
+    }
+
+    /// Stop signal, grace, kill.
+    func stopWithoutShim(_ run: RunID, timedOut: Bool) {
+        // A shim that does not hear any more is found gone in a moment.
+        guard let watch = watches.withLock({ $0[run] }), !watch.isShim else { return }
+        let begins = shimless.withLock { runs in
+            guard runs[run]?.isStopping != true else { return false }
+            runs[run] = ShimlessRun(isToStop: true, isStopping: true, timedOut: timedOut)
+            return true
+        }
+        guard begins else { return }
+        disk.exempt(run)
+        let directory = RunDirectory(path: paths.run(run))
+        let stop = directory.note?.stop
+        log.warning("the run has no shim any more; the daemon stops it", metadata: ["run": "\(run)"])
+        if let facts = directory.facts, HostProcess.isAlive(facts.container, start: facts.containerStart) {
+            kill(facts.container, stop?.signal ?? SIGTERM)
+        }
+        queue.asyncAfter(deadline: .now() + .milliseconds(Int(clamping: stop?.graceMilliseconds ?? 10_000))) { [self] in
+            guard watches.withLock({ $0[run] != nil }) else { return }
+            shimless.withLock { $0[run]?.killed = true }
+            cgroups.kill(run: run)
+        }
+    }
+}
