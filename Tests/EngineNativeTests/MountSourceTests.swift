@@ -351,6 +351,8 @@ struct MountSourceTests {
         try HostFile.makeDirectories("\(scratch.path)/seen")
         try #require(mount("\(scratch.path)/real", "\(scratch.path)/seen", nil, UInt(MS_BIND), nil) == 0)
         defer { umount2("\(scratch.path)/seen", Int32(MNT_DETACH)) }
+        // Where mounts are shared, as systemd has them, it would be covered with the other one.
+        try #require(mount("none", "\(scratch.path)/seen", nil, UInt(MS_PRIVATE), nil) == 0)
         try await EngineFixture.with(paths: EnginePaths(state: "\(scratch.path)/seen/state", runtime: "\(scratch.path)/run", shim: Requirement.shim)) {
             fixture in
             let script = "ls -A \(scratch.path)/real/state \(scratch.path)/seen/state"
