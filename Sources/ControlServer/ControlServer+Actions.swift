@@ -28,7 +28,7 @@ extension ControlServer {
             }
             var running: [RunID] = []
             for workload in await supervisor.workloads where workload.id.project == project { running += await supervisor.runs(of: workload.id) }
-            let reply = await recipes.takeDown(project, actor: actor(context))
+            let reply = try await recipes.takeDown(project, actor: actor(context))
             if case .refused(let sentence) = reply { throw HTTPError(.notFound, message: sentence) }
             await waitForEnd(of: running, context)
             Task { await recipes.removeImages() }

@@ -86,7 +86,7 @@ extension ControlServer {
                 maximumMilliseconds: last)
         }
         return StatusInfo(
-            degraded: await supervisor.degraded, projects: await supervisor.projects.map(\.description),
+            degraded: await supervisor.degraded ?? store.misplacement, projects: await supervisor.projects.map(\.description),
             workloads: await supervisor.statuses.map(WorkloadInfo.init), startDelays: summary, notices: engine.notices + (await resting()))
     }
 

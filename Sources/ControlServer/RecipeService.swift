@@ -130,6 +130,7 @@ public struct RecipeService: Sendable {
     ) async throws(ErrorInfo) -> RecipePlan {
         let project = recipe.project
         let removals = removals.count(of: project)
+        try await checkHistory()
         do {
             return try await turns.run(project, waits: { progress("waiting: another recipe of the project '\(project)' is being applied") }) { [self] in
                 var images: [String] = []
@@ -150,6 +151,7 @@ public struct RecipeService: Sendable {
                 let now = SystemClock.now()
                 let plan = await compare(recipe, at: now)
                 try Task.checkCancellation()
+                try await checkHistory()
                 let reply = await supervisor.take(
                     .apply(recipe, explicit: explicit, actor: actor), recipes: [.put(project, source: stored, digest: recipe.digest, at: now)],
                     unless: { [self] in
@@ -167,8 +169,14 @@ public struct RecipeService: Sendable {
         } catch { throw ErrorInfo(error: "\(error)") }
     }
 
+    /// Refuses what would wait for the history, and nobody be told.
+    private func checkHistory() async throws(ErrorInfo) {
+        if let degraded = await supervisor.degraded { throw ErrorInfo(error: "the history cannot be written, and nothing was changed: \(degraded)") }
+    }
+
     /// Takes a project down: what was being applied to it is not.
-    func takeDown(_ project: ProjectName, actor: String) async -> Reply {
+    func takeDown(_ project: ProjectName, actor: String) async throws(ErrorInfo) -> Reply {
+        try await checkHistory()
         let isBeingApplied = turns.isBusy(project)
         removals.note(project)
         let reply = await supervisor.take(.down(project, actor: actor), recipes: [.remove(project)])

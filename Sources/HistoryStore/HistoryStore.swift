@@ -1,5 +1,6 @@
 internal import Foundation
 internal import GRDB
+internal import Glibc
 public import Planning
 public import Schedules
 public import WorkloadModel
@@ -14,6 +15,8 @@ public final class HistoryStore: Sendable {
     /// Where the database is.
     public let path: String
     private let engine: String
+    /// The file that was opened.
+    private let opened: [UInt64]?
     /// `nil` leaves all that is stored readable, for tests.
     let seal: Seal?
 
@@ -51,10 +54,24 @@ public final class HistoryStore: Sendable {
             if try pool.read(Schema.migrator.hasBeenSuperseded) {
                 throw StoreError.newerSchema("\(path) was written by a newer release of Berth; start that one, or restore an older copy")
             }
+            opened = HistoryStore.identity(path)
             if let migration { try Schema.migrator.migrate(pool, upTo: migration) } else { try Schema.migrator.migrate(pool) }
         } catch {
             throw StoreError(error, path: path)
         }
+    }
+
+    /// Device and inode; `nil` when there is no such file.
+    private static func identity(_ path: String) -> [UInt64]? {
+        var info = stat()
+        return stat(path, &info) == 0 ? [UInt64(info.st_dev), UInt64(info.st_ino)] : nil
+    }
+
+    /// Why what is written now will not be found later, though it can be written; `nil` when all is well.
+    public var misplacement: String? {
+        guard let opened else { return nil }
+        guard let found = HistoryStore.identity(path) else { return "\(path) was removed: what is written now is lost when the daemon ends; restart it" }
+        return found == opened ? nil : "\(path) was replaced: what is written now goes to the old file, and is lost when the daemon ends; restart it"
     }
 
     /// Looks for damage. Reads the whole file.

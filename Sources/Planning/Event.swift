@@ -7,6 +7,8 @@ public enum Event: Hashable, Sendable {
     case tick
     /// A run's command was released. `image` is what it runs from, with its digest.
     case launched(RunID, at: Timestamp, image: String?)
+    /// A launch was decided a while ago and not begun: its row could not be written before.
+    case delayed(RunID)
     /// A run could not be started; nothing of it ran.
     case launchFailed(RunID, String)
     /// A run has ended.

@@ -3,6 +3,22 @@ internal import WorkloadModel
 
 /// What engines report.
 extension Machine {
+    /// Launches a run whose row took long to be written, unless its deadline has passed or it is to end.
+    mutating func launchIfInTime(_ id: RunID, _ now: Timestamp) {
+        guard let run = runs[id], run.startedAt == nil else { return }
+        let request = run.request
+        let lastMoment = jobs[request.workload]?.policy.lastMoment(of: request.trigger, dueAt: request.dueAt, decidedAt: request.decidedAt)
+        let isLate = lastMoment.map { now > $0 } ?? false
+        guard isLate || run.stopReason != nil else {
+            perform(.launch(request))
+            return
+        }
+        if run.stopReason == nil { runs[id]?.stopReason = "its deadline passed before it started: the history could not be written" }
+        var status = ExitStatus(ending: .exited(code: 0), finishedAt: now)
+        status.stopRequested = true
+        ended(id, status, now)
+    }
+
     mutating func launched(_ id: RunID, at time: Timestamp, image: String?) {
         guard var run = runs[id], run.startedAt == nil else { return }
         run.startedAt = time

@@ -108,6 +108,7 @@ public struct Machine: Sendable {
         switch event {
         case .tick: break
         case .launched(let run, let at, let image): launched(run, at: at, image: image)
+        case .delayed(let run): launchIfInTime(run, now)
         case .launchFailed(let run, let sentence):
             ended(run, ExitStatus(ending: .startError(sentence), finishedAt: now), now)
         case .exited(let run, let status): ended(run, status, now)

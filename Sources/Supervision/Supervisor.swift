@@ -42,6 +42,10 @@ public actor Supervisor {
         let recipes: [HistoryStore.RecipeChange]
         let effects: [Effect]
         let waiter: CheckedContinuation<Void, Never>?
+        /// When it was decided, by the steady clock.
+        let since: Duration
+        /// Whether its stops were begun before their row was written.
+        var isToldToStop: Bool
     }
 
     public init(machine: Machine, store: HistoryStore, engine: any ContainerEngine, clock: any SupervisorClock, log: Logger) {
@@ -141,6 +145,9 @@ public actor Supervisor {
         return decision.reply
     }
 
+    /// After a commit that took longer, a launch may be too late.
+    private static let longestCommit = Duration.seconds(1)
+
     /// How long before something is due the engine is told.
     static let notice = Duration.milliseconds(20)
 
@@ -166,21 +173,29 @@ public actor Supervisor {
         setAlarm()
         guard !decision.isEmpty || !recipes.isEmpty else { return }
         for case .closeRun(let run, _, _, _) in decision.writes { closing.insert(run) }
-        if degraded != nil { stopNow(decision.effects) }
+        let isDegraded = degraded != nil
+        if isDegraded { stopNow(decision.effects) }
+        let since = clock.moment().steady
         await withCheckedContinuation { continuation in
-            queue.append(Item(writes: decision.writes, recipes: recipes, effects: decision.effects, waiter: continuation))
+            queue.append(
+                Item(
+                    writes: decision.writes, recipes: recipes, effects: decision.effects, waiter: continuation, since: since, isToldToStop: isDegraded))
             if pump == nil { pump = Task { await runPump() } }
         }
     }
 
     private func runPump() async {
         while !queue.isEmpty {
-            let batch = queue
+            var batch = queue
             queue = []
-            await commit(batch)
+            await commit(&batch)
+            let now = clock.moment().steady
             for item in batch {
                 item.waiter?.resume()
-                for effect in item.effects { perform(effect) }
+                let isDelayed = now - item.since > Supervisor.longestCommit
+                for effect in item.effects {
+                    if case .launch(let request) = effect, isDelayed { Task { await take(.delayed(request.id)) } } else { perform(effect) }
+                }
                 for case .closeRun(let run, _, _, _) in item.writes { ended(run) }
             }
         }
@@ -188,7 +203,8 @@ public actor Supervisor {
     }
 
     /// Tries until it succeeds: until then nothing of the batch has any effect.
-    private func commit(_ batch: [Item]) async {
+    private func commit(_ batch: inout [Item]) async {
+        var lastSaid: ContinuousClock.Instant?
         let writes = batch.flatMap(\.writes)
         let recipes = batch.flatMap(\.recipes)
         while true {
@@ -200,9 +216,16 @@ public actor Supervisor {
                 }
                 return
             } catch {
-                if degraded == nil { log.error("the history cannot be written; nothing is launched until it can", metadata: ["error": "\(error)"]) }
+                // Again and again: who looks at the log of an hour finds it there.
+                if lastSaid.map({ .now - $0 >= .seconds(60) }) ?? true {
+                    lastSaid = .now
+                    log.error("the history cannot be written; nothing is launched until it can", metadata: ["error": "\(error)"])
+                }
                 degraded = "\(error)"
-                for item in batch { stopNow(item.effects) }
+                for index in batch.indices where !batch[index].isToldToStop {
+                    batch[index].isToldToStop = true
+                    stopNow(batch[index].effects)
+                }
                 try? await Task.sleep(for: .seconds(1))
             }
         }

@@ -283,6 +283,18 @@ import WorkloadModel
         #expect(loaded.recipeSources.map(\.source) == [nil] && loaded.unreadable.count == 2 && loaded.state.jobs.isEmpty, "\(loaded.unreadable)")
     }
 
+    /// A file that is gone, or another one, takes no history, though every write to the old one succeeds.
+    @Test func aDatabaseThatIsGoneIsNoticed() async throws {
+        try await Self.with { store, path in
+            #expect(store.misplacement == nil)
+            try FileManager.default.moveItem(atPath: path, toPath: path + ".moved")
+            try await store.commit([.service(ServiceRecord(id: Make.id("a"), wanted: true, phase: .running, since: Self.now))])
+            #expect(store.misplacement?.contains("was removed") == true)
+            try FileManager.default.copyItem(atPath: path + ".moved", toPath: path)
+            #expect(store.misplacement?.contains("was replaced") == true)
+        }
+    }
+
     /// What cannot be read is kept, and nothing begins or ends because of it.
     @Test func rowsThatCannotBeReadRest() async throws {
         try await Self.with { store, path in
