@@ -23,9 +23,7 @@ public struct RecipeService: Sendable {
     private let work = WorkQueue(most: 64)
     /// Two recipes of one project take effect in the order in which they came, however long the images of the first take.
     private let turns = Turns<ProjectName>()
-    private let mayRemoveImages = Flag(false)
-    /// How often each project was taken down.
-    private let removals = Removals()
+    private let progress = Progress()
 
     public init(
         supervisor: Supervisor, engine: any ContainerEngine, zones: SystemZones, limits: RecipeLimits = RecipeLimits(), reading: ReadingGuard,
@@ -129,7 +127,7 @@ public struct RecipeService: Sendable {
         _ source: RecipeSource, _ recipe: Recipe, explicit: Bool, actor: String, progress: @escaping @Sendable (String) -> Void
     ) async throws(ErrorInfo) -> RecipePlan {
         let project = recipe.project
-        let removals = removals.count(of: project)
+        let removals = self.progress.removals(of: project)
         try await checkHistory()
         do {
             return try await turns.run(project, waits: { progress("waiting: another recipe of the project '\(project)' is being applied") }) { [self] in
@@ -155,7 +153,7 @@ public struct RecipeService: Sendable {
                 let reply = await supervisor.take(
                     .apply(recipe, explicit: explicit, actor: actor), recipes: [.put(project, source: stored, digest: recipe.digest, at: now)],
                     unless: { [self] in
-                        self.removals.count(of: project) == removals
+                        self.progress.removals(of: project) == removals
                             ? nil : "the project '\(project)' was taken down while its recipe was being applied; nothing was changed"
                     })
                 if case .refused(let sentence) = reply { throw ErrorInfo(error: sentence) }
@@ -178,7 +176,7 @@ public struct RecipeService: Sendable {
     func takeDown(_ project: ProjectName, actor: String) async throws(ErrorInfo) -> Reply {
         try await checkHistory()
         let isBeingApplied = turns.isBusy(project)
-        removals.note(project)
+        progress.noteRemoval(of: project)
         let reply = await supervisor.take(.down(project, actor: actor), recipes: [.remove(project)])
         // Of a project that was never there before, all that is to be taken down is on its way.
         if case .refused = reply, isBeingApplied, await supervisor.recipe(of: project) == nil { return .done }
@@ -187,12 +185,12 @@ public struct RecipeService: Sendable {
 
     /// Removes the images that no recipe in force and no run needs, once that was allowed.
     public func removeImages() async {
-        guard mayRemoveImages.withLock({ $0 }) else { return }
+        guard progress.mayRemoveImages else { return }
         await engine.removeImages { [supervisor] in await supervisor.containers }
     }
 
     /// Until then recipes may be missing that need images: those of files are read, and a damaged history is looked at.
-    public func allowRemovalOfImages() { mayRemoveImages.withLock { $0 = true } }
+    public func allowRemovalOfImages() { progress.allowRemovalOfImages() }
 
     /// Writes down which images the recipes of an earlier release were applied with: those that were brought in last.
     public func noteImages(in store: HistoryStore) async throws {
@@ -207,19 +205,16 @@ public struct RecipeService: Sendable {
         }
     }
 
-    private final class Flag: Sendable {
-        private let value: Mutex<Bool>
+    /// What came between recipes that are being applied.
+    private final class Progress: Sendable {
+        /// How often each project was taken down.
+        private let removals = Mutex<[ProjectName: Int]>([:])
+        private let allowsRemovalOfImages = Mutex(false)
 
-        init(_ value: Bool) { self.value = Mutex(value) }
-
-        func withLock<Value>(_ body: (inout Bool) -> Value) -> Value { value.withLock { body(&$0) } }
-    }
-
-    private final class Removals: Sendable {
-        private let counts = Mutex<[ProjectName: Int]>([:])
-
-        func count(of project: ProjectName) -> Int { counts.withLock { $0[project] ?? 0 } }
-        func note(_ project: ProjectName) { counts.withLock { $0[project, default: 0] += 1 } }
+        func removals(of project: ProjectName) -> Int { removals.withLock { $0[project] ?? 0 } }
+        func noteRemoval(of project: ProjectName) { removals.withLock { $0[project, default: 0] += 1 } }
+        var mayRemoveImages: Bool { allowsRemovalOfImages.withLock { $0 } }
+        func allowRemovalOfImages() { allowsRemovalOfImages.withLock { $0 = true } }
     }
 
     /// Reads a stored recipe again. It was accepted once, so a zone that has gone since stops the jobs that use it, not the recipe.

@@ -167,11 +167,8 @@ extension Machine {
         let unwanted = workload == nil || !isOfItsKind(open) || services[open.workload]?.record.wanted == false
         let changed = workload?.container.fingerprint != open.fingerprint
         if late || unwanted || changed || open.stopReason != nil {
-            runs[open.id]?.stopReason = open.stopReason ?? (late ? "its deadline passed before it started" : "withdrawn before it started")
-            var status = ExitStatus(ending: .exited(code: 0), finishedAt: now)
-            status.stopRequested = true
             if changed, open.stopReason == nil { services[open.workload]?.record.generation += 1 }
-            ended(open.id, status, now)
+            withdraw(open.id, open.stopReason ?? (late ? "its deadline passed before it started" : "withdrawn before it started"), now)
             return
         }
         perform(.launch(request))

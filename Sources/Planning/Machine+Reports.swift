@@ -13,7 +13,12 @@ extension Machine {
             perform(.launch(request))
             return
         }
-        if run.stopReason == nil { runs[id]?.stopReason = "its deadline passed before it started: the history could not be written" }
+        withdraw(id, run.stopReason ?? "its deadline passed before it started: the history could not be written", now)
+    }
+
+    /// Ends a run whose command was never released.
+    mutating func withdraw(_ id: RunID, _ reason: String, _ now: Timestamp) {
+        runs[id]?.stopReason = reason
         var status = ExitStatus(ending: .exited(code: 0), finishedAt: now)
         status.stopRequested = true
         ended(id, status, now)
