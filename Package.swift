@@ -116,7 +116,7 @@ let package = Package(
         tests("HistoryStoreTests", ["HistoryStore", "Planning", "WorkloadModel", "Schedules", "TestKit", grdb]),
         tests(
             "SupervisionTests",
-            ["Supervision", "HistoryStore", "Planning", "EngineAPI", "WorkloadModel", "Schedules", "TestKit", logging]),
+            ["Supervision", "HistoryStore", "Planning", "EngineAPI", "WorkloadModel", "Schedules", "TestKit", logging, grdb]),
         tests("EngineNativeTests", ["EngineNative", "EngineAPI", "WorkloadModel", "Schedules", "HostOS", "TestKit", logging]),
         tests("EndToEndTests", ["TestKit", "ControlAPI", "Schedules", "HostOS"]),
     ]

@@ -13,6 +13,10 @@ public enum Event: Hashable, Sendable {
     case launchFailed(RunID, String)
     /// A run has ended.
     case exited(RunID, ExitStatus)
+    /// The history takes no writes. Until ``historyWorks`` no start is decided, and due times are not handled.
+    case historyFails
+    /// The history takes writes again: due times that passed meanwhile are accounted for.
+    case historyWorks
     /// The runs that are frozen because they fill the disk: all of them.
     case frozen(Set<RunID>)
     /// A recipe is to be true from now on. `explicit`: a person asked, so services that were stopped are started.

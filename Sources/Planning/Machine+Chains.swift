@@ -77,7 +77,7 @@ extension Machine {
     /// The next link of a chain: it starts, waits, or is dropped, which is said.
     private mutating func startLink(_ id: WorkloadID, _ start: PendingStart, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
-        if leaving || gathering {
+        if leaving || gathering || isHeld {
             // It is decided, and looked at later: by the next daemon, or once all is known.
             jobs[id]?.record.pending.append(start)
             return

@@ -169,6 +169,10 @@ extension Machine {
             decision.reply = .refused("the daemon is shutting down")
             return
         }
+        if isHeld {
+            decision.reply = .refused("the history cannot be written now, so nothing can be started")
+            return
+        }
         if let dueAt = changes.dueAt, let problem = job.problem(withDueTime: dueAt, recorded: recorded, now) {
             decision.reply = .refused("\(id): \(problem)")
             return

@@ -5,7 +5,7 @@ internal import WorkloadModel
 extension Machine {
     /// Handles what is due and what waits, and asks to be woken for what comes next.
     mutating func evaluateJob(_ id: WorkloadID, _ now: Timestamp) {
-        guard jobs[id] != nil, !leaving, !gathering else { return }
+        guard jobs[id] != nil, !leaving, !gathering, !isHeld else { return }
         takeDueTimes(id, now)
         startPending(id, now)
         forgetArrivals(id)

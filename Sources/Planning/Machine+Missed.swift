@@ -28,6 +28,31 @@ extension Machine {
         startPending(id, now)
     }
 
+    /// The history takes writes again. Of the due times that passed meanwhile, the latest is started as if it were due now, when it is
+    /// not older than ``lateTolerance``; the others are missed.
+    mutating func release(_ now: Timestamp) {
+        guard isHeld else { return }
+        isHeld = false
+        gather(now) { machine in
+            for id in machine.jobs.keys.sorted() { machine.missHeldDueTimes(id, now) }
+        }
+        for id in services.keys.sorted() { evaluateService(id, now) }
+    }
+
+    private mutating func missHeldDueTimes(_ id: WorkloadID, _ now: Timestamp) {
+        guard let job = jobs[id], !job.removing, let schedule = job.policy.schedule, let last = schedule.previous(before: now + .milliseconds(1)),
+            last.at > job.record.cursor
+        else { return }
+        if last.at < now - Machine.lateTolerance || job.policy.missed.kind == .all {
+            missDueTimes(id, .historyUnwritable, now)
+        } else if let first = schedule.next(after: job.record.cursor), first.at < last.at {
+            let before = last.at - .seconds(1)
+            missStretch(id, schedule, first: first.at, through: before, .historyUnwritable)
+            jobs[id]?.record.cursor = before
+            if let record = jobs[id]?.record { write(.job(record)) }
+        }
+    }
+
     /// One row for all due times from `first` on that are not later than `end`.
     private mutating func missStretch(_ id: WorkloadID, _ schedule: Schedule, first: Timestamp, through end: Timestamp, _ reason: DueReason) {
         guard first <= end, let last = schedule.previous(before: end + .milliseconds(1)), last.at >= first else { return }

@@ -5,7 +5,7 @@ internal import WorkloadModel
 extension Machine {
     /// Starts what waits and may start now.
     mutating func startPending(_ id: WorkloadID, _ now: Timestamp) {
-        guard !gathering else { return }
+        guard !gathering, !isHeld else { return }
         var changed = dropExpired(id, now)
         waitingForPlace[id] = nil
         var yields: WorkloadName?

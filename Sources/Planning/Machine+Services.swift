@@ -5,7 +5,7 @@ internal import WorkloadModel
 extension Machine {
     /// Starts what is to be on and is not.
     mutating func evaluateService(_ id: WorkloadID, _ now: Timestamp) {
-        guard let service = services[id], service.active == nil, !leaving else { return }
+        guard let service = services[id], service.active == nil, !leaving, !isHeld else { return }
         switch service.record.phase {
         case .backoff:
             guard let next = service.record.nextStartAt, next > now else {
@@ -20,8 +20,8 @@ extension Machine {
 
     mutating func startService(_ id: WorkloadID, trigger: Trigger, _ now: Timestamp) {
         guard var service = services[id], service.active == nil, !leaving else { return }
-        // A job had this name, and its last run is ending: that end starts the service.
-        guard jobs[id]?.active.isEmpty ?? true else {
+        // A job had this name, and its last run is ending: that end starts the service. So does the end of a hold.
+        guard !isHeld, jobs[id]?.active.isEmpty ?? true else {
             service.record.phase = .starting
             service.record.since = now
             services[id] = service

@@ -80,6 +80,8 @@ public struct Machine: Sendable {
     var frozenRuns: Set<RunID> = []
     /// No launch any more: the daemon is leaving.
     var leaving = false
+    /// The history takes no writes: no start is decided.
+    public internal(set) var isHeld = false
 
     /// A due time that is handled later than this after its instant counts as missed.
     static let lateTolerance = Duration.seconds(60)
@@ -112,6 +114,8 @@ public struct Machine: Sendable {
         case .launchFailed(let run, let sentence):
             ended(run, ExitStatus(ending: .startError(sentence), finishedAt: now), now)
         case .exited(let run, let status): ended(run, status, now)
+        case .historyFails: isHeld = true
+        case .historyWorks: release(now)
         case .frozen(let runs): frozenRuns = runs
         case .apply(let recipe, let explicit, let actor): apply(recipe, explicit: explicit, actor: actor, now)
         case .zonesChanged(let recipe): takeZones(recipe, now)

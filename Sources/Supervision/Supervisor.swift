@@ -17,6 +17,8 @@ public actor Supervisor {
     private let log: Logger
     private var queue: [Item] = []
     private var pump: Task<Void, Never>?
+    /// Since when, by the steady clock, the present commit has been under way.
+    private var committingSince: Duration?
     private var listeners: [Task<Void, Never>] = []
     private var endWaiters: [RunID: [Int: CheckedContinuation<Void, Never>]] = [:]
     private var lastWaiter = 0
@@ -68,10 +70,10 @@ public actor Supervisor {
         await carryOut(decision)
         listeners = [
             Task { [weak self, exits = engine.exits] in
-                for await exit in exits { await self?.take(.exited(exit.run, exit.status)) }
+                for await exit in exits { await self?.decide(.exited(exit.run, exit.status)) }
             },
             Task { [weak self, frozenRuns = engine.frozenRuns] in
-                for await runs in frozenRuns { await self?.take(.frozen(runs)) }
+                for await runs in frozenRuns { await self?.decide(.frozen(runs)) }
             },
             Task { [weak self, ticks = clock.ticks] in
                 for await _ in ticks { await self?.tick() }
@@ -96,8 +98,9 @@ public actor Supervisor {
         if degraded == nil { await stopping.value } else { stopping.cancel() }
     }
 
-    private func tick() async {
-        await take(.tick)
+    private func tick() {
+        if let since = committingSince, clock.moment().steady - since > Supervisor.longestCommit { decide(.historyFails) }
+        decide(.tick)
         let moment = clock.moment()
         let now = moment.wall
         // A clock that is far ahead for a while would make all of the history old.
@@ -145,6 +148,13 @@ public actor Supervisor {
         return decision.reply
     }
 
+    /// Takes an event in that nobody waits for: what comes after it is decided although it is not durable yet.
+    private func decide(_ event: Event) {
+        let decision = machine.apply(event, at: clock.moment())
+        setAlarm()
+        enqueue(decision)
+    }
+
     /// After a commit that took longer, a launch may be too late.
     private static let longestCommit = Duration.seconds(1)
 
@@ -172,32 +182,38 @@ public actor Supervisor {
     private func carryOut(_ decision: Decision, recipes: [HistoryStore.RecipeChange] = []) async {
         setAlarm()
         guard !decision.isEmpty || !recipes.isEmpty else { return }
+        await withCheckedContinuation { enqueue(decision, recipes: recipes, waiter: $0) }
+    }
+
+    private func enqueue(_ decision: Decision, recipes: [HistoryStore.RecipeChange] = [], waiter: CheckedContinuation<Void, Never>? = nil) {
+        guard !decision.isEmpty || !recipes.isEmpty else { return }
         for case .closeRun(let run, _, _, _) in decision.writes { closing.insert(run) }
         let isDegraded = degraded != nil
         if isDegraded { stopNow(decision.effects) }
-        let since = clock.moment().steady
-        await withCheckedContinuation { continuation in
-            queue.append(
-                Item(
-                    writes: decision.writes, recipes: recipes, effects: decision.effects, waiter: continuation, since: since, isToldToStop: isDegraded))
-            if pump == nil { pump = Task { await runPump() } }
-        }
+        queue.append(
+            Item(
+                writes: decision.writes, recipes: recipes, effects: decision.effects, waiter: waiter, since: clock.moment().steady,
+                isToldToStop: isDegraded))
+        if pump == nil { pump = Task { await runPump() } }
     }
 
     private func runPump() async {
         while !queue.isEmpty {
             var batch = queue
             queue = []
+            committingSince = clock.moment().steady
             await commit(&batch)
+            committingSince = nil
             let now = clock.moment().steady
             for item in batch {
                 item.waiter?.resume()
                 let isDelayed = now - item.since > Supervisor.longestCommit
                 for effect in item.effects {
-                    if case .launch(let request) = effect, isDelayed { Task { await take(.delayed(request.id)) } } else { perform(effect) }
+                    if case .launch(let request) = effect, isDelayed { decide(.delayed(request.id)) } else { perform(effect) }
                 }
                 for case .closeRun(let run, _, _, _) in item.writes { ended(run) }
             }
+            if machine.isHeld { decide(.historyWorks) }
         }
         pump = nil
     }
@@ -222,6 +238,7 @@ public actor Supervisor {
                     log.error("the history cannot be written; nothing is launched until it can", metadata: ["error": "\(error)"])
                 }
                 degraded = "\(error)"
+                decide(.historyFails)
                 for index in batch.indices where !batch[index].isToldToStop {
                     batch[index].isToldToStop = true
                     stopNow(batch[index].effects)
@@ -301,6 +318,9 @@ public actor Supervisor {
         endWaiters[run]?.removeValue(forKey: number)?.resume()
         if endWaiters[run]?.isEmpty == true { endWaiters[run] = nil }
     }
+
+    /// Whether no start is decided, because the history takes no writes.
+    var isHeld: Bool { machine.isHeld }
 
     /// Who waits for the end of a run.
     var waiting: Int { endWaiters.values.reduce(0) { $0 + $1.count } }

@@ -21,6 +21,8 @@ public enum DueReason: String, Sendable, Codable, CaseIterable {
     case daemonDown = "daemon down"
     case hostOff = "host off"
     case clockJump = "clock jump"
+    /// The history could not be written, so nothing could start.
+    case historyUnwritable = "history not writable"
     /// The time zone of its schedule was not to be found.
     case zoneMissing = "zone missing"
 }

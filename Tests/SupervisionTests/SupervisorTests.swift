@@ -1,5 +1,6 @@
 import EngineAPI
 import Foundation
+import GRDB
 import HistoryStore
 import Logging
 import Planning
@@ -84,6 +85,47 @@ import WorkloadModel
         #expect(try await fixture.runs("j").count == 1)
         for _ in 0..<2 { fixture.clock.advance(by: .seconds(100 * 86400)) }
         try await fixture.eventually("it is forgotten") { try await fixture.runs("j").isEmpty }
+        await daemon.shutDown()
+    }
+
+    /// While the history takes no writes a stop is begun once, a start whose deadline passes meanwhile is none, and due times that pass
+    /// are missed for that reason, not because the daemon was down.
+    @Test func whatWaitsForTheHistoryIsNotTooLateAndNotTwice() async throws {
+        let fixture = try Fixture()
+        let daemon = try await fixture.daemon()
+        let hourly = Make.schedule("0 * * * *")
+        let recipe = Make.recipe(
+            Make.service("web", .always), Make.job("late", JobPolicy(schedule: hourly, deadline: .seconds(5))), Make.job("any", JobPolicy(schedule: hourly)),
+            Make.job("often", JobPolicy(schedule: Make.schedule("0,10,20,30 1-23 * * *"))))
+        await daemon.take(.apply(recipe, explicit: true, actor: "t"))
+        try await fixture.eventually("it runs") { !fixture.engine.alive(of: "web").isEmpty }
+        // Somebody else holds the database. What is decided now waits for it.
+        var configuration = Configuration()
+        configuration.allowsUnsafeTransactions = true
+        let other = try DatabaseQueue(path: fixture.store.path, configuration: configuration)
+        try await other.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
+        fixture.clock.advance(by: .seconds(3600))
+        try await fixture.eventually("they are decided") { await daemon.runs.count == 4 }
+        fixture.clock.advance(by: .seconds(2))
+        try await fixture.eventually("nothing more is started") { await daemon.isHeld }
+        let stopping = Task { await daemon.take(.stop(Make.id("web"), actor: "t")) }
+        try await fixture.eventually("it is known") { await daemon.degraded != nil }
+        for _ in 0..<20 { fixture.clock.advance(by: .seconds(98)) }
+        #expect(await daemon.runs.count == 4 && fixture.engine.alive(of: "often").isEmpty)
+        try await other.writeWithoutTransaction { try $0.execute(sql: "COMMIT") }
+        _ = await stopping.value
+        try await fixture.eventually("what may be late starts") { fixture.engine.alive(of: "any").count == 1 }
+        try await fixture.eventually("the other has ended") { try await fixture.runs("late").first?.state == "finished" }
+        let late = try #require(try await fixture.runs("late").first)
+        #expect(late.outcome == "stopped" && late.reason?.contains("its deadline passed before it started") == true && fixture.engine.alive(of: "late").isEmpty)
+        #expect(fixture.engine.calls.filter { if case .stop = $0 { true } else { false } }.count <= 2, "\(fixture.engine.calls)")
+        #expect(await daemon.degraded == nil)
+        let database = try DatabaseQueue(path: fixture.store.path)
+        let rows = try await database.read {
+            try String.fetchAll($0, sql: "SELECT result || ' ' || coalesce(reason, '') || ' ' || count FROM due_rows WHERE name = 'often' ORDER BY due_ms")
+        }
+        #expect(rows == ["ran  1", "missed history not writable 3"], "\(rows)")
+        try other.close()
         await daemon.shutDown()
     }
 
