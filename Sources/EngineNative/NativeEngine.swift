@@ -11,7 +11,8 @@ public import WorkloadModel
 
 /// Runs containers on this host's kernel: one shim a run.
 public final class NativeEngine: ContainerEngine {
-    public let name = "native"
+    public static let name = "native"
+    public var name: String { NativeEngine.name }
     public let exits: AsyncStream<EngineExit>
     let exitSink: AsyncStream<EngineExit>.Continuation
     let paths: EnginePaths

@@ -237,7 +237,8 @@ public actor Supervisor {
                     lastSaid = .now
                     log.error("the history cannot be written; nothing is launched until it can", metadata: ["error": "\(error)"])
                 }
-                degraded = "\(error)"
+                // Never given up: what was decided is lost otherwise.
+                degraded = error.mayPass ? "\(error)" : "\(error). Trying again does not mend this: end the daemon, and restore or repair the database"
                 decide(.historyFails)
                 for index in batch.indices where !batch[index].isToldToStop {
                     batch[index].isToldToStop = true

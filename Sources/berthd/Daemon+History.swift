@@ -1,4 +1,6 @@
+import ControlAPI
 import ControlServer
+import EngineNative
 import Foundation
 import Glibc
 import HistoryStore
@@ -9,23 +11,50 @@ import WorkloadModel
 
 /// The history at a start: opened, put aside when it is damaged, and read back.
 extension Daemon {
-    func openHistory(_ state: String, _ seal: Seal, _ log: Logger) async throws -> (HistoryStore, LoadedState, wasPutAside: Bool) {
+    /// Opens the history, and waits for it while its disk is full or fails: the control socket says so meanwhile.
+    func waitForHistory(_ state: String, _ seal: Seal, socket: String, group: UInt32?, _ version: VersionInfo, _ log: Logger) async throws -> (
+        HistoryStore, LoadedState, wasPutAside: Bool
+    ) {
+        var room: WaitingRoom?
+        var lastSaid: ContinuousClock.Instant?
+        while true {
+            do {
+                let opened = try await openHistory(state, seal, log)
+                await room?.close()
+                if room != nil { log.notice("the history can be opened again") }
+                return opened
+            } catch let error as StoreError where error.mayPass {
+                if lastSaid.map({ .now - $0 >= .seconds(60) }) ?? true {
+                    lastSaid = .now
+                    log.error("the history cannot be opened; nothing is started until it can", metadata: ["error": "\(error)"])
+                }
+                if let room {
+                    room.say("\(error)")
+                } else {
+                    room = WaitingRoom(socket: socket, version: version, group: group, reason: "\(error)", log: Self.quiet(log))
+                }
+                try await Task.sleep(for: .seconds(1))
+            }
+        }
+    }
+
+    private func openHistory(_ state: String, _ seal: Seal, _ log: Logger) async throws -> (HistoryStore, LoadedState, wasPutAside: Bool) {
         let path = "\(state)/berth.db"
         let failure: StoreError
         do throws(StoreError) {
-            let store = try HistoryStore(path: path, engine: "native", seal: seal)
+            let store = try HistoryStore(path: path, engine: NativeEngine.name, seal: seal)
             let size = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0
             if size < 256 << 20 { try store.check() }
             return (store, try await store.load(), false)
         } catch { failure = error }
-        guard case .corrupt(let sentence) = failure else { throw StartError(description: failure.description, code: 74) }
+        guard case .corrupt(let sentence) = failure else { throw failure }
         // What cannot be read is put aside, not removed. Containers that the new history does not know are stopped: started
         // again from recipe files they would run twice, on the same volumes.
         let aside = "\(state)/quarantine/berth.db.corrupt-\(Int(Date().timeIntervalSince1970))"
         try? FileManager.default.createDirectory(atPath: "\(state)/quarantine", withIntermediateDirectories: true)
         for ending in ["", "-wal", "-shm"] { rename(path + ending, aside + ending) }
         log.critical("the history is damaged; it was put aside, and a new one begins", metadata: ["reason": "\(sentence)", "aside": "\(aside)"])
-        let store = try HistoryStore(path: path, engine: "native", seal: seal)
+        let store = try HistoryStore(path: path, engine: NativeEngine.name, seal: seal)
         return (store, try await store.load(), true)
     }
 

@@ -115,7 +115,9 @@ struct Daemon: AsyncParsableCommand {
         limits.nodes = max(limits.nodes, maxRecipeBytes / 10)
         let seal: Seal
         do { seal = try Seal(keyFile: "\(state)/seal.key") } catch { throw StartError(description: "\(error)", code: 74) }
-        let (store, loaded, wasPutAside) = try await openHistory(state, seal, log)
+        let group = getgrnam("berth").map { $0.pointee.gr_gid }
+        let version = VersionInfo(version: BerthVersion.current, pid: getpid(), stateDirectory: state, engine: NativeEngine.name)
+        let (store, loaded, wasPutAside) = try await waitForHistory(state, seal, socket: socket, group: group, version, log)
         do { try store.keepReserve() } catch { log.warning("there is no reserve for the history", metadata: ["error": "\(error)"]) }
         do {
             if try store.sealWhatIsClear() == .inFreePages {
@@ -154,8 +156,6 @@ struct Daemon: AsyncParsableCommand {
         do { try await recipes.noteImages(in: store) } catch { log.warning("which images are in use is not written down", metadata: ["error": "\(error)"]) }
         clinux_give_memory_back()
 
-        let group = getgrnam("berth").map { $0.pointee.gr_gid }
-        let version = VersionInfo(version: BerthVersion.current, pid: getpid(), stateDirectory: state, engine: engine.name)
         let server = ControlServer(
             supervisor: supervisor, store: store, engine: engine, recipes: recipes, version: version, group: group, replaced: loaded.replaced,
             log: Self.quiet(log))
@@ -214,7 +214,7 @@ struct Daemon: AsyncParsableCommand {
     }
 
     /// The server's own lines, such as that a client left, are of no interest; failures are answered to whoever asked.
-    private static func quiet(_ log: Logger) -> Logger {
+    static func quiet(_ log: Logger) -> Logger {
         var log = log
         log.logLevel = .critical
         return log

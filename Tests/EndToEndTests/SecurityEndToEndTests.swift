@@ -356,18 +356,57 @@ struct SecurityEndToEndTests {
 
     // MARK: The disk
 
+    /// A file system of its own.
+    struct SmallDisk {
+        let scratch = Scratch("disk")
+        var mount: String { "\(scratch.path)/mnt" }
+
+        init(megabytes: Int) throws {
+            scratch.write("image", "")
+            truncate("\(scratch.path)/image", off_t(megabytes) << 20)
+            try FileManager.default.createDirectory(atPath: mount, withIntermediateDirectories: true)
+            try #require(SmallDisk.sh("mkfs.ext4 -q -m 0 -N 40000 \(scratch.path)/image && mount -o loop \(scratch.path)/image \(mount)") == 0)
+        }
+
+        func unmount() { _ = SmallDisk.sh("umount \(mount) || umount -l \(mount)") }
+
+        static func sh(_ line: String) -> Int32 {
+            Instance.run("/bin/sh", ["-c", line], environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]).code
+        }
+    }
+
+    /// Where not even the database can be opened, the socket says so, and the daemon goes on by itself when there is space.
+    @Test func aDaemonWhoseDiskIsFullListensAndSaysSo() throws {
+        let disk = try SmallDisk(megabytes: 128)
+        defer { disk.unmount() }
+        let it = Instance(state: "\(disk.mount)/state")
+        defer { it.finish() }
+        try it.start()
+        try it.apply("name: t\njobs: { j: { rootfs: host, command: ['true'] } }\n")
+        #expect(it.berth("run", "j", "--wait").code == 0 && it.terminate() == 0)
+        // The last to close it takes the files beside it along; a daemon has to make them anew.
+        #expect(it.sql("pragma journal_mode = delete", writing: true) == "delete")
+        _ = SmallDisk.sh("rm \(disk.mount)/state/reserve; cat /dev/zero > \(disk.mount)/big; dd if=/dev/zero of=\(disk.mount)/rest bs=1")
+        try it.start()
+        for verb in ["ps", "runs", "due"] {
+            let result = it.berth(verb)
+            #expect(result.code == 1 && result.errors.contains("the history cannot be opened") && result.errors.contains("the disk is full"), "\(result)")
+        }
+        let doctor = it.berth("doctor")
+        #expect(doctor.code == 1 && doctor.output.contains("the disk is full"), "\(doctor)")
+        #expect(it.log_.contains("the history cannot be opened"))
+        _ = SmallDisk.sh("rm \(disk.mount)/big \(disk.mount)/rest")
+        it.wait(upTo: 20) { it.berth("ps").code == 0 }
+        #expect(it.berth("run", "j", "--wait").code == 0)
+        #expect(it.sql("select group_concat(outcome) from runs") == "succeeded,succeeded")
+    }
+
     /// One container takes all bytes or inodes of the state disk: it is frozen and named, and the others, the jobs and the history go on.
     @Test(.timeLimit(.minutes(10)), arguments: ["cat /dev/zero > /big", "i=0; while :; do i=$((i + 1)); : > /file.$i; done"])
     func whoFillsTheDiskIsFrozenAndTheRestGoesOn(script: String) throws {
-        let disk = Scratch("disk")
-        let image = "\(disk.path)/image"
-        disk.write("image", "")
-        truncate(image, 512 << 20)
-        func sh(_ line: String) -> Int32 { Instance.run("/bin/sh", ["-c", line], environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]).code }
-        try FileManager.default.createDirectory(atPath: "\(disk.path)/mnt", withIntermediateDirectories: true)
-        try #require(sh("mkfs.ext4 -q -m 0 -N 40000 \(image) && mount -o loop \(image) \(disk.path)/mnt") == 0)
-        defer { _ = sh("umount \(disk.path)/mnt || umount -l \(disk.path)/mnt") }
-        let it = Instance(state: "\(disk.path)/mnt/state")
+        let disk = try SmallDisk(megabytes: 512)
+        defer { disk.unmount() }
+        let it = Instance(state: "\(disk.mount)/state")
         defer { it.finish() }
         try it.start()
         try it.apply(

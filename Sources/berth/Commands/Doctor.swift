@@ -47,9 +47,12 @@ struct Doctor: AsyncParsableCommand {
         }
         let daemon: VersionInfo? = try? await ControlClient.use(connection) { try await $0.get(ControlPaths.version) }
         add("daemon", daemon != nil, daemon.map { "berthd \($0.version), pid \($0.pid)" } ?? "", orElse: "none answers at \(connection.path)", required: false)
-        if let status: StatusInfo = try? await ControlClient.use(connection, { try await $0.get(ControlPaths.status) }) {
-            add("history", status.degraded == nil, "can be written", orElse: status.degraded ?? "")
-            for notice in status.notices ?? [] { findings.append(Finding(what: "state", level: "bad", text: notice)) }
+        if daemon != nil {
+            do {
+                let status: StatusInfo = try await ControlClient.use(connection) { try await $0.get(ControlPaths.status) }
+                add("history", status.degraded == nil, "can be written", orElse: status.degraded ?? "")
+                for notice in status.notices ?? [] { findings.append(Finding(what: "state", level: "bad", text: notice)) }
+            } catch { findings.append(Finding(what: "history", level: "bad", text: "\(error)")) }
         }
         if connection.json {
             try Terminal.print(json: findings)
