@@ -70,21 +70,22 @@ let package = Package(
         // Layer 1, pure.
         module("RecipeFile", ["WorkloadModel", "Schedules", "CYAML", crypto]),
         module("RecipeImport", ["Schedules"]),
-        module("Planning", ["WorkloadModel", "Schedules", "EngineAPI", heap]),
+        module("Ledger", ["WorkloadModel", "Schedules"]),
+        module("Scheduling", ["Ledger", "WorkloadModel", "Schedules", "EngineAPI", heap]),
         module("EngineAPI", ["WorkloadModel", "Schedules"]),
         module("ControlAPI", ["WorkloadModel", "Schedules"]),
 
         // Layer 2, core.
         module("HostOS", ["Schedules", "CLinux"]),
-        module("HistoryStore", ["WorkloadModel", "Schedules", "Planning", "HostOS", grdb, crypto]),
-        module("Supervision", ["Planning", "EngineAPI", "HistoryStore", "WorkloadModel", "Schedules", "CLinux", logging]),
+        module("HistoryStore", ["WorkloadModel", "Schedules", "Ledger", "HostOS", grdb, crypto]),
+        module("Supervision", ["Scheduling", "Ledger", "EngineAPI", "HistoryStore", "WorkloadModel", "Schedules", "CLinux", logging]),
 
         // Layer 3, edges.
         module("EngineNative", ["EngineAPI", "WorkloadModel", "Schedules", "HostOS", "CLinux", subprocess, system, logging, crypto]),
         module(
             "ControlServer",
             [
-                "ControlAPI", "Supervision", "HistoryStore", "Planning", "EngineAPI", "RecipeFile", "WorkloadModel", "Schedules",
+                "ControlAPI", "Supervision", "HistoryStore", "Scheduling", "EngineAPI", "RecipeFile", "WorkloadModel", "Schedules",
                 "HostOS", "CLinux", hummingbird, niocore, nioposix, niohttptypes, httptypes, logging,
             ]),
 
@@ -93,30 +94,30 @@ let package = Package(
             "berthd",
             [
                 "ControlServer", "Supervision", "EngineNative", "EngineAPI", "HistoryStore", "RecipeFile", "WorkloadModel",
-                "Schedules", "Planning", "HostOS", "ControlAPI", "CLinux", arguments, logging, hummingbird,
+                "Schedules", "Scheduling", "Ledger", "HostOS", "ControlAPI", "CLinux", arguments, logging, hummingbird,
             ]),
         program(
             "berth",
             [
-                "ControlAPI", "RecipeFile", "RecipeImport", "Planning", "WorkloadModel", "Schedules", "HostOS", "CLinux", arguments, httpClient, niocore,
+                "ControlAPI", "RecipeFile", "RecipeImport", "Scheduling", "WorkloadModel", "Schedules", "HostOS", "CLinux", arguments, httpClient, niocore,
                 niohttp,
                 nioposix,
             ]),
 
         .target(
             name: "TestKit",
-            dependencies: ["EngineAPI", "Planning", "Supervision", "HostOS", "WorkloadModel", "Schedules"], path: "Tests/TestKit",
+            dependencies: ["EngineAPI", "Scheduling", "Supervision", "HostOS", "WorkloadModel", "Schedules"], path: "Tests/TestKit",
             swiftSettings: swift),
         // What Packaging/bench.sh measures inside of a process.
         .executableTarget(name: "ScheduleBenchmark", dependencies: ["Schedules", "HostOS"], path: "Tests/ScheduleBenchmark", swiftSettings: swift),
         tests("SchedulesTests", ["Schedules", "HostOS", "TestKit"]),
-        tests("RecipeFileTests", ["RecipeFile", "Planning", "WorkloadModel", "Schedules", "HostOS", "TestKit"]),
-        tests("RecipeImportTests", ["RecipeImport", "RecipeFile", "Planning", "WorkloadModel", "Schedules", "HostOS", "TestKit"]),
-        tests("PlanningTests", ["Planning", "EngineAPI", "WorkloadModel", "Schedules", "TestKit"]),
-        tests("HistoryStoreTests", ["HistoryStore", "Planning", "WorkloadModel", "Schedules", "TestKit", grdb]),
+        tests("RecipeFileTests", ["RecipeFile", "Scheduling", "WorkloadModel", "Schedules", "HostOS", "TestKit"]),
+        tests("RecipeImportTests", ["RecipeImport", "RecipeFile", "Scheduling", "WorkloadModel", "Schedules", "HostOS", "TestKit"]),
+        tests("SchedulingTests", ["Scheduling", "Ledger", "EngineAPI", "WorkloadModel", "Schedules", "TestKit"]),
+        tests("HistoryStoreTests", ["HistoryStore", "Ledger", "Scheduling", "WorkloadModel", "Schedules", "TestKit", grdb]),
         tests(
             "SupervisionTests",
-            ["Supervision", "HistoryStore", "Planning", "EngineAPI", "WorkloadModel", "Schedules", "TestKit", logging, grdb]),
+            ["Supervision", "HistoryStore", "Ledger", "Scheduling", "EngineAPI", "WorkloadModel", "Schedules", "TestKit", logging, grdb]),
         tests("EngineNativeTests", ["EngineNative", "EngineAPI", "WorkloadModel", "Schedules", "HostOS", "TestKit", logging]),
         tests("EndToEndTests", ["TestKit", "ControlAPI", "Schedules", "HostOS"]),
     ]

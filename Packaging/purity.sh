@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 found=$(grep -nE '\bDate\(\)|\.now\b|\.random\(in:|\.random\(\)|SystemRandom|FileManager|\bProcess\(|ProcessInfo|getenv|\bfopen\(|\bopen\(' \
-    -r Sources/Schedules Sources/WorkloadModel Sources/RecipeFile Sources/RecipeImport Sources/Planning Sources/EngineAPI Sources/ControlAPI --include='*.swift' \
+    -r Sources/Schedules Sources/WorkloadModel Sources/RecipeFile Sources/RecipeImport Sources/Ledger Sources/Scheduling Sources/EngineAPI Sources/ControlAPI --include='*.swift' \
     | grep -v 'using: &' || true)
 if [ -n "$found" ]; then
     echo "layers 0 and 1 must not touch the world:" >&2

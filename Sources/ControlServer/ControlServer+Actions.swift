@@ -4,7 +4,7 @@ internal import Foundation
 internal import HistoryStore
 internal import Hummingbird
 internal import NIOCore
-internal import Planning
+internal import Scheduling
 internal import Schedules
 internal import Supervision
 internal import WorkloadModel

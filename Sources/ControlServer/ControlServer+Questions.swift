@@ -3,7 +3,7 @@ internal import EngineAPI
 internal import Foundation
 internal import HistoryStore
 internal import Hummingbird
-internal import Planning
+internal import Scheduling
 internal import Schedules
 internal import Supervision
 internal import WorkloadModel

@@ -8,7 +8,7 @@ public import HistoryStore
 public import Hummingbird
 public import Logging
 internal import NIOCore
-internal import Planning
+internal import Scheduling
 public import Supervision
 internal import WorkloadModel
 

@@ -1,6 +1,6 @@
 internal import ControlAPI
 internal import HistoryStore
-internal import Planning
+internal import Scheduling
 internal import Schedules
 internal import WorkloadModel
 

@@ -3,7 +3,7 @@ public import ControlAPI
 public import EngineAPI
 internal import Foundation
 public import HistoryStore
-public import Planning
+public import Scheduling
 public import RecipeFile
 public import Schedules
 public import Supervision

@@ -1,6 +1,6 @@
 internal import Foundation
 internal import GRDB
-public import Planning
+public import Ledger
 internal import Schedules
 public import WorkloadModel
 
@@ -39,14 +39,13 @@ extension HistoryStore {
             return (found.damaged.isEmpty, found.state(replaced: []))
         }
         if isSound { return found }
-        // Where nothing can be written, they stay as they are, and their workloads are taken for new ones.
-        let loaded = try? await write { [seal] db in
+        // Where nothing can be written this fails: taken for new ones, what was stopped would be started.
+        return try await write { [seal] db in
             // Runs come first: what a service's row stands for depends on them.
             let damaged = try Loading(db, seal).damaged
             let replaced = try (damaged.filter { $0.kind == .run } + damaged.filter { $0.kind != .run }).compactMap { try $0.replace(db, seal) }
             return try Loading(db, seal).state(replaced: replaced)
         }
-        return loaded ?? found
     }
 }
 

@@ -1,7 +1,7 @@
 internal import Foundation
 internal import GRDB
 internal import Glibc
-public import Planning
+public import Ledger
 public import Schedules
 public import WorkloadModel
 

@@ -1,16 +1,17 @@
+public import Ledger
 public import EngineAPI
 public import HistoryStore
 public import Logging
-public import Planning
+public import Scheduling
 internal import Schedules
 public import WorkloadModel
 
-/// The one loop: events in, decisions of the ``Machine`` made durable, then carried out.
+/// The one loop: events in, decisions of the ``Scheduler`` made durable, then carried out.
 ///
 /// Decisions queue up while a transaction is under way and share the next one. Nothing is launched before its row is on
 /// disk; while the disk takes no rows, nothing is launched, and what runs runs on.
 public actor Supervisor {
-    private var machine: Machine
+    private var scheduler: Scheduler
     private let store: HistoryStore
     private let engine: any ContainerEngine
     private let clock: any SupervisorClock
@@ -50,8 +51,8 @@ public actor Supervisor {
         var isToldToStop: Bool
     }
 
-    public init(machine: Machine, store: HistoryStore, engine: any ContainerEngine, clock: any SupervisorClock, log: Logger) {
-        self.machine = machine
+    public init(scheduler: Scheduler, store: HistoryStore, engine: any ContainerEngine, clock: any SupervisorClock, log: Logger) {
+        self.scheduler = scheduler
         self.store = store
         self.engine = engine
         self.clock = clock
@@ -66,7 +67,7 @@ public actor Supervisor {
     public func start(_ stored: StoredState) async throws(EngineError) {
         await engine.share(stored.recipes.flatMap { $0.workloads.map(\.container) })
         let observed = try await engine.observe()
-        let decision = machine.restore(stored, observed: observed, at: clock.moment())
+        let decision = scheduler.restore(stored, observed: observed, at: clock.moment())
         await carryOut(decision)
         listeners = [
             Task { [weak self, exits = engine.exits] in
@@ -94,7 +95,7 @@ public actor Supervisor {
     /// Stops every run and waits until all have ended.
     public func stopAll() async {
         let stopping = Task { _ = await take(.stopAll) }
-        while !machine.activeRuns.isEmpty, degraded == nil { try? await Task.sleep(for: .milliseconds(20)) }
+        while !scheduler.activeRuns.isEmpty, degraded == nil { try? await Task.sleep(for: .milliseconds(20)) }
         if degraded == nil { await stopping.value } else { stopping.cancel() }
     }
 
@@ -115,7 +116,7 @@ public actor Supervisor {
         else { return }
         lastPrune = moment
         // Beside the loop: it may take its time, and no due time waits for it.
-        let own = machine.keepPolicies.mapValues { Retention(runs: $0.runs, before: $0.days.map { now - .seconds(Int64($0) * 86400) }) }
+        let own = scheduler.keepPolicies.mapValues { Retention(runs: $0.runs, before: $0.days.map { now - .seconds(Int64($0) * 86400) }) }
         isPruning = true
         Task { [store, engine, log] in
             defer { isPruning = false }
@@ -142,7 +143,7 @@ public actor Supervisor {
     public func take(_ event: Event, recipes: [HistoryStore.RecipeChange] = [], unless objection: @Sendable () -> String? = { nil }) async -> Reply {
         if case .apply(let recipe, _, _) = event { await engine.share(recipe.workloads.map(\.container)) }
         if let objection = objection() { return .refused(objection) }
-        let decision = machine.apply(event, at: clock.moment())
+        let decision = scheduler.apply(event, at: clock.moment())
         let isRefused = if case .refused = decision.reply { true } else { false }
         await carryOut(decision, recipes: isRefused ? [] : recipes)
         return decision.reply
@@ -150,7 +151,7 @@ public actor Supervisor {
 
     /// Takes an event in that nobody waits for: what comes after it is decided although it is not durable yet.
     private func decide(_ event: Event) {
-        let decision = machine.apply(event, at: clock.moment())
+        let decision = scheduler.apply(event, at: clock.moment())
         setAlarm()
         enqueue(decision)
     }
@@ -163,7 +164,7 @@ public actor Supervisor {
 
     /// Wakes a little before the next due time, and then at it.
     private func setAlarm() {
-        guard let next = machine.nextWake else {
+        guard let next = scheduler.nextWake else {
             clock.wake(at: nil)
             return
         }
@@ -213,7 +214,7 @@ public actor Supervisor {
                 }
                 for case .closeRun(let run, _, _, _) in item.writes { ended(run) }
             }
-            if machine.isHeld { decide(.historyWorks) }
+            if scheduler.isHeld { decide(.historyWorks) }
         }
         pump = nil
     }
@@ -321,7 +322,7 @@ public actor Supervisor {
     }
 
     /// Whether no start is decided, because the history takes no writes.
-    var isHeld: Bool { machine.isHeld }
+    var isHeld: Bool { scheduler.isHeld }
 
     /// Who waits for the end of a run.
     var waiting: Int { endWaiters.values.reduce(0) { $0 + $1.count } }
@@ -334,16 +335,16 @@ public actor Supervisor {
 
     // MARK: Questions
 
-    public var statuses: [WorkloadStatus] { machine.statuses }
-    public func status(of id: WorkloadID) -> WorkloadStatus? { machine.status(of: id) }
-    public var workloads: [(id: WorkloadID, kind: WorkloadKind)] { machine.workloads }
-    public var runs: [RunID] { machine.activeRuns }
-    public func runs(of id: WorkloadID) -> [RunID] { machine.activeRuns(of: id) }
+    public var statuses: [WorkloadStatus] { scheduler.statuses }
+    public func status(of id: WorkloadID) -> WorkloadStatus? { scheduler.status(of: id) }
+    public var workloads: [(id: WorkloadID, kind: WorkloadKind)] { scheduler.workloads }
+    public var runs: [RunID] { scheduler.activeRuns }
+    public func runs(of id: WorkloadID) -> [RunID] { scheduler.activeRuns(of: id) }
     /// Whether its end is still to come, or not durable yet.
-    public func isRunning(_ run: RunID) -> Bool { machine.isActive(run) || closing.contains(run) }
-    public var projects: [ProjectName] { machine.projects }
+    public func isRunning(_ run: RunID) -> Bool { scheduler.isActive(run) || closing.contains(run) }
+    public var projects: [ProjectName] { scheduler.projects }
     /// Of all recipes in force and all runs; `nil` while one of them cannot be read, or what was decided is not durable yet.
-    public var containers: [ContainerSpec]? { degraded == nil && pump == nil && queue.isEmpty ? machine.containers : nil }
-    public func recipe(of project: ProjectName) -> Recipe? { machine.recipe(of: project) }
-    public func workload(_ id: WorkloadID) -> Workload? { machine.workload(id) }
+    public var containers: [ContainerSpec]? { degraded == nil && pump == nil && queue.isEmpty ? scheduler.containers : nil }
+    public func recipe(of project: ProjectName) -> Recipe? { scheduler.recipe(of: project) }
+    public func workload(_ id: WorkloadID) -> Workload? { scheduler.workload(id) }
 }

@@ -1,4 +1,4 @@
-public import Planning
+public import Scheduling
 public import Schedules
 
 /// The time, and being woken at one.

@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Foundation
 internal import Glibc
-public import Planning
+public import Scheduling
 public import Schedules
 internal import Synchronization
 

@@ -1,3 +1,4 @@
+import Ledger
 import ControlAPI
 import ControlServer
 import EngineNative
@@ -5,7 +6,7 @@ import Foundation
 import Glibc
 import HistoryStore
 import Logging
-import Planning
+import Scheduling
 import Supervision
 import WorkloadModel
 

@@ -1,3 +1,4 @@
+import Ledger
 import ArgumentParser
 import CLinux
 import ControlAPI
@@ -9,7 +10,7 @@ import Glibc
 import HistoryStore
 import Hummingbird
 import Logging
-import Planning
+import Scheduling
 import RecipeFile
 import Schedules
 import Supervision
@@ -141,8 +142,8 @@ struct Daemon: AsyncParsableCommand {
             engine = try NativeEngine(paths: EnginePaths(state: state, runtime: runtime, shim: program), cgroupName: name, diskFloor: floor, log: log)
         } catch { throw StartError(description: error.description, code: 69) }
         let clock = SystemClock()
-        let machine = Machine(bootID: engine.bootID, seed: .random(in: .min ... .max))
-        let supervisor = Supervisor(machine: machine, store: store, engine: engine, clock: clock, log: log)
+        let scheduler = Scheduler(bootID: engine.bootID, seed: .random(in: .min ... .max))
+        let supervisor = Supervisor(scheduler: scheduler, store: store, engine: engine, clock: clock, log: log)
         let readingGuard = ReadingGuard(state: state)
         for key in readingGuard.setAside { log.critical("the daemon died while it read a recipe; it is set aside", metadata: ["recipe": "\(key)"]) }
         let own = ProcessInfo.processInfo.environment

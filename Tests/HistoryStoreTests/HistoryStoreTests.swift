@@ -1,7 +1,8 @@
+import Ledger
 import Foundation
 import GRDB
 import HistoryStore
-import Planning
+import Scheduling
 import Schedules
 import TestKit
 import Testing

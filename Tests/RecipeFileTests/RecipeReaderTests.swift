@@ -1,4 +1,4 @@
-import Planning
+import Scheduling
 import RecipeFile
 import Schedules
 import HostOS

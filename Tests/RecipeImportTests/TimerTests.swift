@@ -1,4 +1,4 @@
-import Planning
+import Scheduling
 import RecipeImport
 import Schedules
 import TestKit

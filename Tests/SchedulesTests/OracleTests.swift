@@ -1,5 +1,5 @@
 import Foundation
-import Planning
+import Scheduling
 import Schedules
 import HostOS
 import TestKit

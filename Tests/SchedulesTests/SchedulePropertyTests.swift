@@ -1,4 +1,4 @@
-import Planning
+import Scheduling
 import Schedules
 import TestKit
 import Testing

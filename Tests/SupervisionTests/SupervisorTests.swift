@@ -1,9 +1,10 @@
+import Ledger
 import EngineAPI
 import Foundation
 import GRDB
 import HistoryStore
 import Logging
-import Planning
+import Scheduling
 import Schedules
 import TestKit
 import Testing
@@ -38,7 +39,7 @@ import WorkloadModel
 
         func daemon(recipes: [Recipe] = [], boot: String = "boot", seed: UInt64 = 1) async throws -> Supervisor {
             let supervisor = Supervisor(
-                machine: Machine(bootID: boot, seed: seed), store: store, engine: engine, clock: clock,
+                scheduler: Scheduler(bootID: boot, seed: seed), store: store, engine: engine, clock: clock,
                 log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             var state = try await store.load().state
             state.recipes = recipes

@@ -1,4 +1,4 @@
-public import Planning
+public import Scheduling
 public import Schedules
 public import Supervision
 import Synchronization

@@ -1,7 +1,7 @@
 import ArgumentParser
 import ControlAPI
 import Foundation
-import Planning
+import Scheduling
 import Schedules
 import HostOS
 import WorkloadModel

@@ -1,6 +1,6 @@
 import ArgumentParser
 import ControlAPI
-import Planning
+import Scheduling
 import Schedules
 import WorkloadModel
 

@@ -1,4 +1,5 @@
-import Planning
+import Ledger
+import Scheduling
 import Schedules
 import TestKit
 import Testing
@@ -19,7 +20,7 @@ import WorkloadModel
         world.restart(after: .seconds(180))
         world.run(until: Self.start + .seconds(10_000))
         #expect(ChainTests.starts(world, "report") == ["schedule 7740 s for 2026-01-01T02:00"])
-        #expect(MachineTests.rows(world, "report") == ["2026-01-01T02:00 ran 1"])
+        #expect(SchedulerTests.rows(world, "report") == ["2026-01-01T02:00 ran 1"])
     }
 
     @Test func catchUpsKeepTheOrderOfAChain() {
@@ -79,13 +80,13 @@ import WorkloadModel
         var world = ChainTests.world(Make.recipe(dump, Make.job("report", report)), ["dump": (.seconds(3), .exited(code: 0))])
         world.run(until: Self.start + .seconds(250))
         #expect(ChainTests.starts(world, "report").count == 4)
-        #expect(MachineTests.rows(world, "report").allSatisfy { $0.contains("ran") })
+        #expect(SchedulerTests.rows(world, "report").allSatisfy { $0.contains("ran") })
         let late = JobPolicy(schedule: Make.schedule("0 1 * * *"), deadline: .seconds(5), after: [Self.name("dump"): .success])
         var slow = ChainTests.world(
             Make.recipe(Make.job("dump", JobPolicy(schedule: Make.schedule("59 0 * * *"))), Make.job("report", late)),
             ["dump": (.seconds(5000), .exited(code: 0))])
         slow.run(until: Self.start + .seconds(3607))
-        #expect(MachineTests.rows(slow, "report") == ["2026-01-01T01:00 skipped deadline 1"])
+        #expect(SchedulerTests.rows(slow, "report") == ["2026-01-01T01:00 skipped deadline 1"])
     }
 
     @Test func aRetryThatIsDroppedWasTheEnd() {
@@ -131,7 +132,7 @@ import WorkloadModel
         world.take(.zonesChanged(recipe(lisbon)))
         world.run(until: Self.start + .seconds(4 * 3600))
         #expect(world.broken(accounted: [(Make.id("x"), Self.start, schedule(lisbon))]).isEmpty)
-        #expect(MachineTests.rows(world, "x").contains("2026-01-01T03:00 missed zone missing 4"))
+        #expect(SchedulerTests.rows(world, "x").contains("2026-01-01T03:00 missed zone missing 4"))
     }
 
     @Test func rebootRunsUnderADeadClockToo() {
@@ -216,8 +217,8 @@ import WorkloadModel
             startedAt: nil, bootID: "b", fingerprint: recipe.workloads[0].container.fingerprint)
         let stored = StoredState(
             recipes: [recipe], jobs: [JobRecord(id: Make.id("j"), cursor: due, bootID: "b")], openRuns: [open], bootID: "b")
-        var machine = Machine(bootID: "b", seed: 1)
-        let decision = machine.restore(stored, observed: [:], at: Moment(wall: now, steady: .zero))
+        var scheduler = Scheduler(bootID: "b", seed: 1)
+        let decision = scheduler.restore(stored, observed: [:], at: Moment(wall: now, steady: .zero))
         let launched = decision.effects.contains { if case .launch(let request) = $0 { request.id == id } else { false } }
         #expect(launched == [.manual, .retry, .rerun].contains(trigger), "\(decision.effects)")
     }

@@ -1,10 +1,11 @@
+public import Ledger
 public import EngineAPI
 import Schedules
 public import WorkloadModel
 
 /// The start of a daemon: what was written down meets what is found.
-extension Machine {
-    /// Goes on where an earlier machine was, whatever became of it.
+extension Scheduler {
+    /// Goes on where an earlier scheduler was, whatever became of it.
     ///
     /// - Parameters:
     ///   - stored: what was read back
@@ -193,7 +194,7 @@ extension Machine {
 
     mutating func reviveJob(_ id: WorkloadID, reason: DueReason, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
-        if job.record.cursor > now + Machine.correction {
+        if job.record.cursor > now + Scheduler.correction {
             event("clock-set", "the clock is far behind what it was; due times count from now", now, workload: id)
             beginEra(id, now)
         }

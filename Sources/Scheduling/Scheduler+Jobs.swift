@@ -1,8 +1,9 @@
+internal import Ledger
 internal import Schedules
 internal import WorkloadModel
 
 /// Jobs: run at their time, each due time accounted for.
-extension Machine {
+extension Scheduler {
     /// Handles what is due and what waits, and asks to be woken for what comes next.
     mutating func evaluateJob(_ id: WorkloadID, _ now: Timestamp) {
         guard jobs[id] != nil, !leaving, !gathering, !isHeld else { return }
@@ -31,7 +32,7 @@ extension Machine {
     /// Accounts for every due time up to now.
     private mutating func takeDueTimes(_ id: WorkloadID, _ now: Timestamp) {
         while let job = jobs[id], !job.removing, let due = job.policy.schedule?.next(after: job.record.cursor), due.at <= now {
-            if due.at < now - Machine.lateTolerance {
+            if due.at < now - Scheduler.lateTolerance {
                 missDueTimes(id, .daemonDown, now)
                 continue
             }
@@ -44,14 +45,14 @@ extension Machine {
     private mutating func arrive(_ id: WorkloadID, _ due: DueTime, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
         if due.excluded {
-            skip(id, due.at, .excluded, note: Machine.note(due))
+            skip(id, due.at, .excluded, note: Scheduler.note(due))
         } else if job.record.paused {
-            skip(id, due.at, .paused, note: Machine.note(due))
+            skip(id, due.at, .paused, note: Scheduler.note(due))
         } else if due.delay > .zero {
             jobs[id]?.record.pending.append(
-                PendingStart(trigger: .schedule, dueAt: due.at, notBefore: due.at + due.delay, queued: false, note: Machine.note(due)))
+                PendingStart(trigger: .schedule, dueAt: due.at, notBefore: due.at + due.delay, queued: false, note: Scheduler.note(due)))
         } else {
-            startScheduled(id, due.at, note: Machine.note(due), now)
+            startScheduled(id, due.at, note: Scheduler.note(due), now)
         }
     }
 
@@ -139,7 +140,7 @@ extension Machine {
             job.workload, digest: job.digest, trigger: start.trigger, dueAt: start.dueAt, attempt: start.attempt, timeout: job.policy.timeout,
             lastOutcome: job.record.lastOutcome, arrivals: start.arrivals ?? [], changes: start.changes, now)
         jobs[id]?.active.append(run)
-        if let steady = lastMoment?.steady { jobs[id]?.starts = (job.starts + [steady]).suffix(Machine.startsPerSecond) }
+        if let steady = lastMoment?.steady { jobs[id]?.starts = (job.starts + [steady]).suffix(Scheduler.startsPerSecond) }
         return run
     }
 

@@ -1,4 +1,16 @@
-import Planning
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Scheduling
 import Schedules
 import TestKit
 import Testing
@@ -89,12 +101,12 @@ import WorkloadModel
         #expect(Self.starts(well, "report") == ["schedule 7200 s for 2026-01-01T02:00"])
         var badly = Self.world(Make.recipe(dump("0 1 * * *", 0), Make.job("report", report)), ["dump": (.seconds(1), .exited(code: 1))])
         badly.run(until: Self.start + .seconds(10_000))
-        #expect(Self.starts(badly, "report").isEmpty && MachineTests.rows(badly, "report") == ["2026-01-01T02:00 skipped after 1"])
+        #expect(Self.starts(badly, "report").isEmpty && SchedulerTests.rows(badly, "report") == ["2026-01-01T02:00 skipped after 1"])
         #expect(badly.due[Make.id("report")]?.values.first?.note == "dump ended as failed")
         var going = Self.world(Make.recipe(dump("59 1 * * *", 0), Make.job("report", report)), ["dump": (.seconds(600), .exited(code: 0))])
         going.run(until: Self.start + .seconds(10_000))
         #expect(Self.starts(going, "report") == ["schedule 7740 s for 2026-01-01T02:00"])
-        #expect(MachineTests.rows(going, "report") == ["2026-01-01T02:00 ran 1"])
+        #expect(SchedulerTests.rows(going, "report") == ["2026-01-01T02:00 ran 1"])
         var again = Self.world(Make.recipe(dump("59 1 * * *", 1), Make.job("report", report)), [:])
         again.script = { request, _ in (.seconds(90), .exited(code: request.workload == Make.id("dump") && request.attempt == 1 ? 1 : 0)) }
         again.run(until: Self.start + .seconds(10_000))
@@ -104,7 +116,7 @@ import WorkloadModel
         stopped.run(until: Self.start + .seconds(7300))
         #expect(stopped.jobs[Make.id("report")]?.pending.count == 1)
         stopped.take(.stop(Make.id("dump"), actor: "t"))
-        #expect(MachineTests.rows(stopped, "report") == ["2026-01-01T02:00 skipped after 1"])
+        #expect(SchedulerTests.rows(stopped, "report") == ["2026-01-01T02:00 skipped after 1"])
     }
 
     @Test(arguments: OverlapPolicy.allCases) func aLinkThatFindsAnEarlierRunGoingFollowsItsPolicy(overlap: OverlapPolicy) {
@@ -137,7 +149,7 @@ import WorkloadModel
         if overlap == .queue || overlap == .replace { world.restart(after: .seconds(5)) }
         world.run(until: Self.start + .seconds(7200))
         #expect(Self.starts(world, "free").count == 1)
-        let rows = ["a", "b", "c", "d"].map { MachineTests.rows(world, $0).joined() }
+        let rows = ["a", "b", "c", "d"].map { SchedulerTests.rows(world, $0).joined() }
         switch overlap {
         case .skip, .allow:
             #expect(
@@ -227,14 +239,14 @@ import WorkloadModel
         world.take(.zonesChanged(recipe(.unavailable(name: "Europe/Lisbon"))))
         world.run(until: Self.start + .seconds(5 * 3600))
         #expect(Self.starts(world, "lisbon").count == 1 && Self.starts(world, "utc").count == 5)
-        #expect(world.machine.statuses.first?.state == "no zone" && world.events.contains { $0.kind == "zone-missing" })
+        #expect(world.scheduler.statuses.first?.state == "no zone" && world.events.contains { $0.kind == "zone-missing" })
         // Also over a restart; and back again, every due time is accounted for.
         world.restart(after: .seconds(5))
         world.run(until: Self.start + .seconds(6 * 3600 + 60))
         world.take(.zonesChanged(recipe(lisbon)))
         world.run(until: Self.start + .seconds(8 * 3600))
         #expect(
-            MachineTests.rows(world, "lisbon") == [
+            SchedulerTests.rows(world, "lisbon") == [
                 "2026-01-01T01:00 ran 1", "2026-01-01T06:00 missed zone missing 5", "2026-01-01T07:00 ran 1", "2026-01-01T08:00 ran 1",
             ])
         #expect(world.broken(accounted: [(Make.id("lisbon"), Self.start, Make.schedule("0 * * * *", zone: lisbon))]).isEmpty)
@@ -255,7 +267,7 @@ import WorkloadModel
         world.run(until: world.now + .seconds(3700))
         #expect(world.starts.last?.dueAt == Make.time("2020-05-05T01:00:00Z"))
         world.setClock(by: truth + .seconds(3700) - world.now)
-        let rows = MachineTests.rows(world, "x")
+        let rows = SchedulerTests.rows(world, "x")
         // Eleven and twelve passed while it was off, thirteen under the wrong clock.
         #expect(rows.last == "2026-01-01T13:00 missed clock jump 3", "\(rows)")
         #expect(world.broken(accounted: [(Make.id("x"), Self.start, Make.schedule("0 * * * *"))]).isEmpty)
@@ -271,6 +283,6 @@ import WorkloadModel
         world.setClock(by: .seconds(3 * 86400))
         world.run(until: world.now + .seconds(86400))
         #expect(world.broken(accounted: [(Make.id("x"), Self.start, schedule)]).isEmpty)
-        #expect(MachineTests.rows(world, "x").suffix(2) == ["2026-01-05T00:00 ran 1", "2026-01-06T00:00 ran 1"])
+        #expect(SchedulerTests.rows(world, "x").suffix(2) == ["2026-01-05T00:00 ran 1", "2026-01-06T00:00 ran 1"])
     }
 }

@@ -1,3 +1,4 @@
+internal import Ledger
 internal import HeapModule
 public import Schedules
 internal import WorkloadModel
@@ -5,9 +6,9 @@ internal import WorkloadModel
 /// The supervisor's mind: what should be, what is, and what follows.
 ///
 /// A value. It holds no clock and does nothing: events and the time come in, decisions go out. Whoever performs them makes
-/// the writes durable first and carries the effects out after, and may die between any two of them: a machine restored
+/// the writes durable first and carries the effects out after, and may die between any two of them: a scheduler restored
 /// from what was written and from what an engine finds goes on where this one was.
-public struct Machine: Sendable {
+public struct Scheduler: Sendable {
     /// A job as it stands.
     struct Job: Sendable {
         /// A job, not a service.
@@ -17,7 +18,7 @@ public struct Machine: Sendable {
         var removing = false
         var wakeAt: Timestamp?
         var digest: String
-        /// When its last starts were, on the steady clock; at most ``Machine/startsPerSecond``.
+        /// When its last starts were, on the steady clock; at most ``Scheduler/startsPerSecond``.
         var starts: [Duration] = []
 
         var policy: JobPolicy { workload.jobPolicy ?? JobPolicy() }
@@ -97,7 +98,7 @@ public struct Machine: Sendable {
         dice = Dice(seed: seed)
     }
 
-    /// When the machine wants a `tick` at the latest; `nil` when nothing is to come.
+    /// When the scheduler wants a `tick` at the latest; `nil` when nothing is to come.
     public var nextWake: Timestamp? { wakes.min?.at }
 
     /// Takes an event in.
@@ -151,7 +152,7 @@ public struct Machine: Sendable {
     }
 
     /// Lets something happen to many jobs, and looks at what starts only then.
-    mutating func gather(_ now: Timestamp, _ body: (inout Machine) -> Void) {
+    mutating func gather(_ now: Timestamp, _ body: (inout Scheduler) -> Void) {
         gathering = true
         body(&self)
         gathering = false
@@ -164,16 +165,16 @@ public struct Machine: Sendable {
         lastMoment = moment
         guard let last = before else { return }
         let step = (moment.wall - last.wall) - (moment.steady - last.steady)
-        if step > Machine.clockTolerance {
+        if step > Scheduler.clockTolerance {
             event("clock-set", "the clock went forward by \(DurationText.print(step)), or the host slept", moment.wall)
-            gather(moment.wall) { machine in
-                for id in machine.jobs.keys.sorted() { machine.missDueTimes(id, .clockJump, moment.wall) }
+            gather(moment.wall) { scheduler in
+                for id in scheduler.jobs.keys.sorted() { scheduler.missDueTimes(id, .clockJump, moment.wall) }
             }
-        } else if step < .zero - Machine.clockTolerance {
+        } else if step < .zero - Scheduler.clockTolerance {
             let back = Duration.zero - step
             event("clock-set", "the clock went back by \(DurationText.print(back))", moment.wall)
-            gather(moment.wall) { machine in
-                for id in machine.jobs.keys.sorted() { machine.clockWentBack(job: id, by: back, moment.wall) }
+            gather(moment.wall) { scheduler in
+                for id in scheduler.jobs.keys.sorted() { scheduler.clockWentBack(job: id, by: back, moment.wall) }
             }
             for id in services.keys.sorted() { clockWentBack(service: id, by: back, moment.wall) }
         }
@@ -181,12 +182,12 @@ public struct Machine: Sendable {
 
     private mutating func clockWentBack(job id: WorkloadID, by back: Duration, _ now: Timestamp) {
         guard var job = jobs[id] else { return }
-        for index in job.record.pending.indices where job.record.pending[index].trigger != .schedule || back > Machine.correction {
+        for index in job.record.pending.indices where job.record.pending[index].trigger != .schedule || back > Scheduler.correction {
             job.record.pending[index].notBefore = max(now, job.record.pending[index].notBefore - back)
         }
         jobs[id] = job
         // A small step back runs nothing twice: the cursor stays ahead. A large one is a correction: nothing waits for years.
-        if job.record.cursor > now + Machine.correction { beginEra(id, now) } else { write(.job(job.record)) }
+        if job.record.cursor > now + Scheduler.correction { beginEra(id, now) } else { write(.job(job.record)) }
     }
 
     private mutating func clockWentBack(service id: WorkloadID, by back: Duration, _ now: Timestamp) {

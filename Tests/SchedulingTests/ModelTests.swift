@@ -1,6 +1,7 @@
+import Ledger
 import EngineAPI
 import Foundation
-@testable import Planning
+@testable import Scheduling
 import Schedules
 import TestKit
 import Testing
@@ -233,14 +234,14 @@ import WorkloadModel
                     }
                 }
             }
-            let machine = world.machine
-            addAll(machine.jobs.values) { print, job in
+            let scheduler = world.scheduler
+            addAll(scheduler.jobs.values) { print, job in
                 print.add(job.record, name)
                 print.addAll(job.active) { $0.add(name($1)) }
                 print.add(job.wakeAt?.hashValue ?? 0)
             }
-            addAll(machine.runs) { print, pair in print.add(name(pair.key), pair.value.startedAt == nil ? 0 : 1, pair.value.stopReason == nil ? 0 : 1) }
-            addAll(machine.waitingForPlace) { $0.add($1.key.hashValue, $1.value.hashValue) }
+            addAll(scheduler.runs) { print, pair in print.add(name(pair.key), pair.value.startedAt == nil ? 0 : 1, pair.value.stopReason == nil ? 0 : 1) }
+            addAll(scheduler.waitingForPlace) { $0.add($1.key.hashValue, $1.value.hashValue) }
         }
 
         mutating func add(_ values: Int...) {

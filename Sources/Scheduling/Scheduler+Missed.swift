@@ -1,8 +1,9 @@
+internal import Ledger
 internal import Schedules
 internal import WorkloadModel
 
 /// Due times that nobody attended to.
-extension Machine {
+extension Scheduler {
     /// Accounts for the due times up to now that nobody attended to: one row for all of them, never a list of millions,
     /// and the runs that the job's policy asks for.
     mutating func missDueTimes(_ id: WorkloadID, _ reason: DueReason, _ now: Timestamp) {
@@ -33,8 +34,8 @@ extension Machine {
     mutating func release(_ now: Timestamp) {
         guard isHeld else { return }
         isHeld = false
-        gather(now) { machine in
-            for id in machine.jobs.keys.sorted() { machine.missHeldDueTimes(id, now) }
+        gather(now) { scheduler in
+            for id in scheduler.jobs.keys.sorted() { scheduler.missHeldDueTimes(id, now) }
         }
         for id in services.keys.sorted() { evaluateService(id, now) }
     }
@@ -43,7 +44,7 @@ extension Machine {
         guard let job = jobs[id], !job.removing, let schedule = job.policy.schedule, let last = schedule.previous(before: now + .milliseconds(1)),
             last.at > job.record.cursor
         else { return }
-        if last.at < now - Machine.lateTolerance || job.policy.missed.kind == .all {
+        if last.at < now - Scheduler.lateTolerance || job.policy.missed.kind == .all {
             missDueTimes(id, .historyUnwritable, now)
         } else if let first = schedule.next(after: job.record.cursor), first.at < last.at {
             let before = last.at - .seconds(1)
@@ -104,7 +105,7 @@ extension Machine {
         guard let job = jobs[id] else { return }
         // What waited for another run, or for a place, was attended to: while the host was up, it waits on.
         let late = job.record.pending.filter { start in
-            start.trigger == .schedule && max(start.notBefore, start.dueAt ?? now) < now - Machine.lateTolerance && (!start.queued || reason == .hostOff)
+            start.trigger == .schedule && max(start.notBefore, start.dueAt ?? now) < now - Scheduler.lateTolerance && (!start.queued || reason == .hostOff)
         }
         guard !late.isEmpty else { return }
         jobs[id]?.record.pending.removeAll { late.contains($0) }
@@ -113,7 +114,7 @@ extension Machine {
             write(.due(DueRecord(workload: id, dueAt: dueAt, result: .missed, reason: reason, era: job.record.era)))
             let inTime = job.policy.deadline.map { now - dueAt <= $0 } ?? true
             let wanted = job.policy.missed.kind == .all || job.policy.missed.kind == .last && index == late.count - 1
-            let window = job.policy.missed.window ?? (job.policy.missed.kind == .last ? job.policy.schedule.map { Machine.lastWindow($0, dueAt) } : nil)
+            let window = job.policy.missed.window ?? (job.policy.missed.kind == .last ? job.policy.schedule.map { Scheduler.lastWindow($0, dueAt) } : nil)
             guard wanted, inTime, !job.record.paused, window.map({ now - dueAt <= $0 }) ?? true else { continue }
             jobs[id]?.record.pending.append(PendingStart(trigger: .catchUp, dueAt: dueAt, notBefore: now, queued: true))
         }
@@ -131,7 +132,7 @@ extension Machine {
             bound = due.at
             let age = now - due.at
             if let deadline = policy.deadline, age > deadline { break }
-            let window = policy.missed.window ?? (policy.missed.kind == .last ? Machine.lastWindow(schedule, due.at) : nil)
+            let window = policy.missed.window ?? (policy.missed.kind == .last ? Scheduler.lastWindow(schedule, due.at) : nil)
             if let window, age > window { break }
             if !due.excluded { found.append(due.at) }
         }

@@ -1,12 +1,13 @@
+import Ledger
 import EngineAPI
-import Planning
+import Scheduling
 import Schedules
 import TestKit
 import Testing
 import WorkloadModel
 
-/// Single decisions of the machine, each of them once decided wrongly or easily so.
-@Suite struct MachineTests {
+/// Single decisions of the scheduler, each of them once decided wrongly or easily so.
+@Suite struct SchedulerTests {
     static let start = Make.time("2026-01-01T00:00:00Z")
 
     static func rows(_ world: World, _ name: String) -> [String] {
@@ -24,27 +25,27 @@ import WorkloadModel
         world.take(.pause(Make.id("j"), actor: "t"))
         world.run(until: Self.start + .seconds(60))
         // The daemon comes back and cannot read the recipe.
-        var machine = Machine(bootID: "boot-1", seed: 9)
+        var scheduler = Scheduler(bootID: "boot-1", seed: 9)
         var stored = StoredState(
             services: Array(world.services.values), jobs: Array(world.jobs.values), openRuns: world.runs.values.filter { $0.outcome == nil }.map(\.open),
             bootID: "boot-1")
         stored.unreadable = [recipe.project]
         let observed = world.containers.mapValues { ObservedRun.alive(startedAt: $0.startedAt) }
-        let decision = machine.restore(stored, observed: observed, at: world.moment)
+        let decision = scheduler.restore(stored, observed: observed, at: world.moment)
         #expect(decision.effects.isEmpty, "\(decision.effects)")
         #expect(!decision.writes.contains { if case .removeWorkload = $0 { true } else { false } })
         // What it needs is not known, and it is not taken for one that is not there.
-        #expect(machine.containers == nil)
-        var copy = machine
+        #expect(scheduler.containers == nil)
+        var copy = scheduler
         guard case .refused(let sentence) = copy.apply(.down(recipe.project, actor: "t"), at: world.moment).reply else {
             Issue.record("it is taken down")
             return
         }
         #expect(sentence.contains("cannot be read"))
         // Applied again, everything is as it was left.
-        let again = machine.apply(.apply(recipe, explicit: false, actor: "t"), at: world.moment)
+        let again = scheduler.apply(.apply(recipe, explicit: false, actor: "t"), at: world.moment)
         #expect(again.effects.isEmpty, "\(again.effects)")
-        #expect(machine.statuses.map(\.state) == ["stopped", "paused", "running"])
+        #expect(scheduler.statuses.map(\.state) == ["stopped", "paused", "running"])
     }
 
     /// Which image a workload runs from stays what it was when its recipe was applied, also when time zones change; all that is still needed is
@@ -59,7 +60,7 @@ import WorkloadModel
         var world = World(at: Self.start)
         world.stopTakes = .seconds(5)
         world.script = { _, _ in (.seconds(100_000), .exited(code: 0)) }
-        func images() -> Set<String?> { Set((world.machine.containers ?? []).map { $0.image?.digest }) }
+        func images() -> Set<String?> { Set((world.scheduler.containers ?? []).map { $0.image?.digest }) }
         world.take(.apply(recipe("one"), explicit: true, actor: "t"))
         world.run(until: Self.start + .seconds(10))
         world.take(.zonesChanged(recipe("other")))
@@ -121,15 +122,15 @@ import WorkloadModel
         world.take(.apply(recipe, explicit: true, actor: "t"))
         world.take(.stop(Make.id("off"), actor: "t"))
         world.run(until: Self.start + .seconds(60))
-        var machine = Machine(bootID: "boot-2", seed: 9)
+        var scheduler = Scheduler(bootID: "boot-2", seed: 9)
         var stored = StoredState(
             services: Array(world.services.values), openRuns: world.runs.values.filter { $0.outcome == nil }.map(\.open), bootID: "boot-1")
         stored.unreadable = [recipe.project]
-        _ = machine.restore(stored, observed: [:], at: world.moment)
-        let again = machine.apply(.apply(recipe, explicit: false, actor: "t"), at: world.moment)
+        _ = scheduler.restore(stored, observed: [:], at: world.moment)
+        let again = scheduler.apply(.apply(recipe, explicit: false, actor: "t"), at: world.moment)
         let launched = again.effects.compactMap { effect in if case .launch(let request) = effect { request.workload.name.description } else { nil } }
         #expect(launched == ["web"], "\(again.effects)")
-        #expect(machine.statuses.map(\.state) == ["stopped", "starting"])
+        #expect(scheduler.statuses.map(\.state) == ["stopped", "starting"])
     }
 
     /// A due time that is skipped because the run before it is frozen has the reason `disk full`.

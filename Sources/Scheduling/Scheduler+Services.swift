@@ -1,8 +1,9 @@
+internal import Ledger
 internal import Schedules
 internal import WorkloadModel
 
 /// Services: kept on under their policy.
-extension Machine {
+extension Scheduler {
     /// Starts what is to be on and is not.
     mutating func evaluateService(_ id: WorkloadID, _ now: Timestamp) {
         guard let service = services[id], service.active == nil, !leaving, !isHeld else { return }
@@ -77,7 +78,7 @@ extension Machine {
                 rest(id, .exited, now)
                 return
             }
-            if let limit, service.record.failures >= limit, !Machine.wasUp(status) {
+            if let limit, service.record.failures >= limit, !Scheduler.wasUp(status) {
                 event("gave-up", "it failed \(service.record.failures + 1) times in a row", now, workload: id)
                 rest(id, .failed, now)
             } else {
@@ -93,7 +94,7 @@ extension Machine {
 
     private mutating func backOff(_ id: WorkloadID, _ status: ExitStatus, _ now: Timestamp) {
         guard var service = services[id] else { return }
-        if Machine.wasUp(status) { service.record.failures = 0 }
+        if Scheduler.wasUp(status) { service.record.failures = 0 }
         let next = now + ServiceBackoff.delay(failures: service.record.failures, dice: &dice)
         service.record.failures += 1
         service.record.phase = .backoff

@@ -1,4 +1,5 @@
-import Planning
+import Ledger
+import Scheduling
 import Schedules
 import WorkloadModel
 

@@ -1,3 +1,20 @@
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
+internal import Ledger
 public import Schedules
 public import WorkloadModel
 
@@ -17,7 +34,7 @@ public struct WorkloadStatus: Hashable, Sendable {
     public let policy: String
 }
 
-extension Machine {
+extension Scheduler {
     /// The projects that have a recipe, ascending.
     public var projects: [ProjectName] { recipes.keys.sorted() }
 

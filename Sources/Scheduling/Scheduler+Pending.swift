@@ -1,8 +1,9 @@
+internal import Ledger
 internal import Schedules
 internal import WorkloadModel
 
 /// Starts that are decided and wait.
-extension Machine {
+extension Scheduler {
     /// Starts what waits and may start now.
     mutating func startPending(_ id: WorkloadID, _ now: Timestamp) {
         guard !gathering, !isHeld else { return }

@@ -1,8 +1,9 @@
+internal import Ledger
 internal import Schedules
 internal import WorkloadModel
 
 /// What people ask for.
-extension Machine {
+extension Scheduler {
     mutating func apply(_ recipe: Recipe, explicit: Bool, actor: String, _ now: Timestamp) {
         let wanted = Dictionary(uniqueKeysWithValues: recipe.workloads.map { ($0.id, $0) })
         recipes[recipe.project] = recipe

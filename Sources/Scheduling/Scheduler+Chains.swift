@@ -1,8 +1,9 @@
+internal import Ledger
 internal import Schedules
 internal import WorkloadModel
 
 /// What jobs have to do with one another: those that come after others, and those that share a pool.
-extension Machine {
+extension Scheduler {
     /// Whether the jobs that one comes after let a due time of it start.
     enum Gate: Equatable {
         case open
@@ -153,12 +154,12 @@ extension Machine {
 
     /// Whether a job has not been started as often in the last second as any may.
     func mayStartAgain(_ job: Job) -> Bool {
-        guard job.starts.count >= Machine.startsPerSecond, let first = job.starts.first, let steady = lastMoment?.steady else { return true }
+        guard job.starts.count >= Scheduler.startsPerSecond, let first = job.starts.first, let steady = lastMoment?.steady else { return true }
         return steady - first >= .seconds(1)
     }
 }
 
-extension Machine.Job {
+extension Scheduler.Job {
     /// Why a run cannot be for a due time; `nil` when it can.
     func problem(withDueTime dueAt: Timestamp, recorded: Bool, _ now: Timestamp) -> String? {
         if dueAt > now { return "\(dueAt) has not come yet: the schedule itself will run it" }

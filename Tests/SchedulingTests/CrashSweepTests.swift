@@ -1,4 +1,15 @@
-import Planning
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Ledger
+import Scheduling
 import Schedules
 import TestKit
 import Testing

@@ -1,8 +1,9 @@
+internal import Ledger
 internal import Schedules
 internal import WorkloadModel
 
 /// What engines report.
-extension Machine {
+extension Scheduler {
     /// Launches a run whose row took long to be written, unless its deadline has passed or it is to end.
     mutating func launchIfInTime(_ id: RunID, _ now: Timestamp) {
         guard let run = runs[id], run.startedAt == nil else { return }
@@ -48,7 +49,7 @@ extension Machine {
         var outcome = status.outcome(successCodes: codes)
         // A container that could not be started because it was being stopped is stopped, not broken.
         if run.stopReason != nil, outcome == .failed { outcome = .stopped }
-        write(.closeRun(id, outcome, status, reason: Machine.reason(status, outcome, stopReason: run.stopReason)))
+        write(.closeRun(id, outcome, status, reason: Scheduler.reason(status, outcome, stopReason: run.stopReason)))
         if status.leftProcesses {
             event("stop-failed", "processes of it could not be killed and are left in its control group", now, workload: run.request.workload, run: id)
         }

@@ -1,10 +1,11 @@
+import Ledger
 import EngineAPI
-import Planning
+import Scheduling
 import Schedules
 import TestKit
 import WorkloadModel
 
-/// The machine with a disk and containers that survive it: what is on disk and what runs, step by step, with a crash
+/// The scheduler with a disk and containers that survive it: what is on disk and what runs, step by step, with a crash
 /// possible between any two steps.
 ///
 /// The disk takes writes as the database does: all of a decision or none, and a closed run is closed.
@@ -73,7 +74,7 @@ struct World {
     /// Due times that had come and waited when the clock was set far back, of jobs that it was not far enough for.
     private var waited: Set<String> = []
     var bootID = "boot-1"
-    var machine: Machine
+    var scheduler: Scheduler
     var seed: UInt64
     /// How long a command runs and how it ends.
     var script: @Sendable (RunRequest, inout Dice) -> (Duration, ExitStatus.Ending) = { _, _ in (.seconds(1), .exited(code: 0)) }
@@ -86,6 +87,9 @@ struct World {
     var stepsUntilCrash: Int?
     var steps = 0
     var crashed = false
+    /// Each how many-th step the scheduler is compared with one that is rebuilt; `nil` is never.
+    var rebuildEvery: Int?
+    var rebuilds = 0
     /// Nothing is carried out by itself: decisions wait to be committed, effects to be performed, answers to be delivered, each
     /// a step of its own that somebody else chooses.
     var deferred = false
@@ -98,7 +102,7 @@ struct World {
         latest = start
         self.seed = seed
         dice = Dice(seed: seed)
-        machine = Machine(bootID: "boot-1", seed: seed)
+        scheduler = Scheduler(bootID: "boot-1", seed: seed)
         // As a first start writes it.
         storedBoot = bootID
     }
@@ -123,7 +127,7 @@ struct World {
     @discardableResult
     mutating func take(_ event: Event) -> Reply {
         guard !crashed else { return .done }
-        let decision = machine.apply(event, at: moment)
+        let decision = scheduler.apply(event, at: moment)
         // The recipe travels in the same transaction.
         var change: (() -> (ProjectName, Recipe?))?
         if case .apply(let recipe, _, _) = event { change = { (recipe.project, recipe) } }
@@ -326,15 +330,26 @@ struct World {
             defer { idle = before == (now, steps) ? idle + 1 : 0 }
             if idle > 1000 {
                 let ended = containers.filter { runs[$0.key]?.outcome == nil && ($0.value.endsAt ?? end) <= now }.keys.sorted()
-                violations.append("nothing moves at \(now): wake \(machine.nextWake.map(\.description) ?? "none"), ended \(ended)")
+                violations.append("nothing moves at \(now): wake \(scheduler.nextWake.map(\.description) ?? "none"), ended \(ended)")
                 break
             }
             let ending = containers.filter { runs[$0.key]?.outcome == nil }.compactMap { id, container in container.endsAt.map { ($0, id) } }.min { $0 < $1 }
-            guard let next = [ending?.0, machine.nextWake].compactMap({ $0 }).min(), next <= end else { break }
+            guard let next = [ending?.0, scheduler.nextWake].compactMap({ $0 }).min(), next <= end else { break }
             advance(to: max(next, now))
             if let (at, id) = ending, at <= now, let status = containers[id]?.status { take(.exited(id, status)) } else { take(.tick) }
+            checkRebuild()
         }
         if !crashed { advance(to: end) }
+    }
+
+    /// Sees that a restart would lose nothing now, every so often.
+    mutating func checkRebuild() {
+        guard !crashed, let every = rebuildEvery, steps % every == 0, violations.isEmpty else { return }
+        // Ends that have come and are not told yet are no state of the machine's.
+        guard !containers.contains(where: { runs[$0.key]?.outcome == nil && ($0.value.endsAt ?? now + .seconds(1)) <= now }) else { return }
+        let wrong = restless() + lostByRestart()
+        if !wrong.isEmpty { violations.append("at \(now): \(wrong.prefix(3).joined(separator: "; "))") }
+        rebuilds += 1
     }
 
     mutating func advance(to time: Timestamp) {
@@ -355,24 +370,28 @@ struct World {
         }
         seed &+= 1
         crashed = false
-        machine = Machine(bootID: bootID, seed: seed &* 7919)
-        var stored = StoredState(
-            recipes: recipes.values.sorted { $0.project < $1.project }, services: Array(services.values), jobs: Array(jobs.values),
-            openRuns: openRuns.compactMap { runs[$0]?.open }, bootID: storedBoot)
-        stored.openRuns.sort { $0.id < $1.id }
-        var observed: [RunID: ObservedRun] = [:]
-        for (id, container) in containers {
-            if let ends = container.endsAt, ends <= now, let status = container.status {
-                observed[id] = .exited(status)
-            } else {
-                observed[id] = .alive(startedAt: container.startedAt)
-            }
-        }
+        scheduler = Scheduler(bootID: bootID, seed: seed &* 7919)
+        let stored = stored
+        var observed = self.observed()
         // Of a run that was never launched an engine may find what was made ready for it, or nothing at all.
         for run in stored.openRuns where observed[run.id] == nil && run.bootID == bootID && run.state == .starting && Bool.random(using: &dice) {
             observed[run.id] = .notStarted
         }
-        carryOut(machine.restore(stored, observed: observed, at: moment))
+        carryOut(scheduler.restore(stored, observed: observed, at: moment))
+    }
+
+    /// What a daemon that starts now reads back.
+    var stored: StoredState {
+        StoredState(
+            recipes: recipes.values.sorted { $0.project < $1.project }, services: Array(services.values), jobs: Array(jobs.values),
+            openRuns: openRuns.sorted().compactMap { runs[$0]?.open }, bootID: storedBoot)
+    }
+
+    /// What an engine finds.
+    func observed() -> [RunID: ObservedRun] {
+        containers.mapValues { container in
+            if let ends = container.endsAt, ends <= now, let status = container.status { .exited(status) } else { .alive(startedAt: container.startedAt) }
+        }
     }
 
     /// Sets the wall clock; containers go on in their own time.

@@ -1,0 +1,35 @@
+public import Schedules
+public import WorkloadModel
+
+/// A start that is decided but not due yet, or waits for its turn.
+public struct PendingStart: Hashable, Sendable, Codable {
+    public var trigger: Trigger
+    public var dueAt: Timestamp?
+    public var attempt: Int
+    public var notBefore: Timestamp
+    /// Whether it waits for the job to be idle; a due time that only waits for its jitter to be over does not.
+    public var queued: Bool
+    /// The ends that set it off, in a chain of jobs; `nil` is none.
+    public var arrivals: [Arrival]?
+    /// What somebody changed for it.
+    public var changes: RunChanges?
+    /// Of a retry: the run that is tried again.
+    public var retryOf: RunID?
+    /// Of a due time: what a clock change did to it, for the history.
+    public var note: String?
+
+    public init(
+        trigger: Trigger, dueAt: Timestamp?, attempt: Int = 1, notBefore: Timestamp, queued: Bool, arrivals: [Arrival]? = nil,
+        changes: RunChanges? = nil, retryOf: RunID? = nil, note: String? = nil
+    ) {
+        self.trigger = trigger
+        self.dueAt = dueAt
+        self.attempt = attempt
+        self.notBefore = notBefore
+        self.queued = queued
+        self.arrivals = arrivals
+        self.changes = changes
+        self.retryOf = retryOf
+        self.note = note
+    }
+}

@@ -1,0 +1,104 @@
+import Ledger
+import EngineAPI
+@testable import Scheduling
+import Schedules
+import WorkloadModel
+
+/// What a scheduler holds that must not be lost with it, made comparable.
+struct Essence: Equatable, CustomStringConvertible {
+    struct Service: Equatable {
+        let record: ServiceRecord
+        let active: RunID?
+        let removing: Bool
+    }
+
+    struct Job: Equatable {
+        let record: JobRecord
+        let active: Set<RunID>
+        let removing: Bool
+    }
+
+    struct Run: Equatable {
+        let request: RunRequest
+        let startedAt: Timestamp?
+        let stopReason: String?
+        let generation: Int
+        let changes: RunChanges?
+    }
+
+    let services: [WorkloadID: Service]
+    let jobs: [WorkloadID: Job]
+    let runs: [RunID: Run]
+    let followers: [WorkloadID: [WorkloadID]]
+    let waitingForPlace: [WorkloadID: Timestamp]
+    let unreadable: Set<ProjectName>
+
+    init(_ scheduler: Scheduler) {
+        services = scheduler.services.mapValues { Service(record: $0.record, active: $0.active, removing: $0.removing) }
+        jobs = scheduler.jobs.mapValues { Job(record: $0.record, active: Set($0.active), removing: $0.removing) }
+        runs = scheduler.runs.mapValues {
+            Run(request: $0.request, startedAt: $0.startedAt, stopReason: $0.stopReason, generation: $0.generation, changes: $0.changes)
+        }
+        followers = scheduler.followers
+        waitingForPlace = scheduler.waitingForPlace
+        unreadable = scheduler.unreadable
+    }
+
+    /// The parts that differ, as text.
+    func differences(from other: Essence) -> [String] {
+        var found: [String] = []
+        func compare<Key: Hashable & CustomStringConvertible, Value: Equatable>(_ what: String, _ left: [Key: Value], _ right: [Key: Value]) {
+            for key in Set(left.keys).union(right.keys) where left[key] != right[key] {
+                found.append("\(what) \(key): \(left[key].map { "\($0)" } ?? "none") and \(right[key].map { "\($0)" } ?? "none")")
+            }
+        }
+        compare("service", services, other.services)
+        compare("job", jobs, other.jobs)
+        compare("run", runs, other.runs)
+        compare("followers of", followers, other.followers)
+        compare("waiting for a place", waitingForPlace, other.waitingForPlace)
+        if unreadable != other.unreadable { found.append("unreadable: \(unreadable) and \(other.unreadable)") }
+        return found
+    }
+
+    var description: String { "\(jobs.count) jobs, \(services.count) services, \(runs.count) runs" }
+}
+
+extension World {
+    /// How the scheduler that a restart would make now differs from the one that lives; none where nothing would be lost.
+    func lostByRestart() -> [String] {
+        var rebuilt = Scheduler(bootID: bootID, seed: seed &* 31)
+        let decision = rebuilt.restore(stored, observed: observed(), at: moment)
+        var found = Essence(scheduler).differences(from: Essence(rebuilt))
+        for write in decision.writes { if case .event = write {} else { found.append("a restart writes \(write)") } }
+        // Both are to be woken for the same, the living one perhaps before.
+        if let next = rebuilt.nextWake, scheduler.nextWake.map({ $0 > next }) ?? true {
+            found.append("the next wake is \(scheduler.nextWake.map(\.description) ?? "none"), and \(next) after a restart")
+        }
+        return found
+    }
+
+    /// A service that is wanted is up, or has a next time, or has a reason; a run that is to end ends.
+    func restless() -> [String] {
+        var found: [String] = []
+        for (id, service) in scheduler.services where service.active == nil && !service.removing && service.record.wanted {
+            switch service.record.phase {
+            case .backoff:
+                guard let next = service.record.nextStartAt, scheduler.nextWake.map({ $0 <= max(next, now) }) == true else {
+                    found.append("\(id) waits for a start that never comes")
+                    continue
+                }
+            case .exited, .failed: break
+            case .starting, .running, .stopping:
+                // A job had its name, and its last run is ending.
+                if scheduler.jobs[id]?.active.isEmpty ?? true { found.append("\(id) is wanted, is \(service.record.phase), and does not run") }
+            case .stopped: found.append("\(id) is wanted and stopped")
+            }
+        }
+        for (id, run) in scheduler.runs where run.stopReason != nil {
+            guard let container = containers[id] else { continue }
+            if container.endsAt ?? now + .seconds(1_000_000_000) > now + stopTakes { found.append("\(id) is to end and goes on") }
+        }
+        return found
+    }
+}
