@@ -73,7 +73,7 @@ let package = Package(
         module("Ledger", ["WorkloadModel", "Schedules"]),
         module("Scheduling", ["Ledger", "WorkloadModel", "Schedules", "EngineAPI", heap]),
         module("EngineAPI", ["WorkloadModel", "Schedules"]),
-        module("ControlAPI", ["WorkloadModel", "Schedules"]),
+        module("ControlAPI", ["Ledger", "WorkloadModel", "Schedules"]),
 
         // Layer 2, core.
         module("HostOS", ["Schedules", "CLinux"]),
@@ -85,7 +85,7 @@ let package = Package(
         module(
             "ControlServer",
             [
-                "ControlAPI", "Supervision", "HistoryStore", "Scheduling", "EngineAPI", "RecipeFile", "WorkloadModel", "Schedules",
+                "Ledger", "ControlAPI", "Supervision", "HistoryStore", "Scheduling", "EngineAPI", "RecipeFile", "WorkloadModel", "Schedules",
                 "HostOS", "CLinux", hummingbird, niocore, nioposix, niohttptypes, httptypes, logging,
             ]),
 
@@ -99,7 +99,8 @@ let package = Package(
         program(
             "berth",
             [
-                "ControlAPI", "RecipeFile", "RecipeImport", "Scheduling", "WorkloadModel", "Schedules", "HostOS", "CLinux", arguments, httpClient, niocore,
+                "ControlAPI", "Ledger", "RecipeFile", "RecipeImport", "Scheduling", "WorkloadModel", "Schedules", "HostOS", "CLinux", arguments, httpClient,
+                niocore,
                 niohttp,
                 nioposix,
             ]),

@@ -1,3 +1,4 @@
+public import Ledger
 public import WorkloadModel
 
 // What travels over the control socket. Times are RFC 3339 in UTC with milliseconds.
@@ -95,54 +96,6 @@ public struct WorkloadInfo: Codable, Sendable {
         self.lastOutcome = lastOutcome
         self.streak = streak
         self.policy = policy
-    }
-}
-
-/// What became of a due time, or of a stretch of them; the names are those of the view `due_times`.
-public struct DueInfo: Codable, Sendable {
-    public var project: String
-    public var name: String
-    public var due_at: String
-    public var first_due_at: String
-    public var result: String
-    public var reason: String?
-    public var count: Int64
-    public var run_id: String?
-    public var note: String?
-
-    public init(
-        project: String, name: String, due_at: String, first_due_at: String, result: String, reason: String?, count: Int64, run_id: String?,
-        note: String?
-    ) {
-        self.project = project
-        self.name = name
-        self.due_at = due_at
-        self.first_due_at = first_due_at
-        self.result = result
-        self.reason = reason
-        self.count = count
-        self.run_id = run_id
-        self.note = note
-    }
-}
-
-public struct EventInfo: Codable, Sendable {
-    public var at: String
-    public var project: String?
-    public var name: String?
-    public var run_id: String?
-    public var kind: String
-    public var actor: String
-    public var text: String
-
-    public init(at: String, project: String?, name: String?, run_id: String?, kind: String, actor: String, text: String) {
-        self.at = at
-        self.project = project
-        self.name = name
-        self.run_id = run_id
-        self.kind = kind
-        self.actor = actor
-        self.text = text
     }
 }
 

@@ -1,3 +1,6 @@
+internal import Ledger
+internal import Ledger
+internal import Ledger
 internal import ControlAPI
 internal import EngineAPI
 internal import Foundation

@@ -1,3 +1,4 @@
+internal import Ledger
 internal import ControlAPI
 internal import EngineAPI
 internal import Foundation
@@ -13,7 +14,7 @@ extension ControlServer {
         router.get("v1/version") { _, _ in try json(version) }
         router.get("v1/status") { _, _ in try json(await status()) }
         router.get("v1/runs") { request, _ in
-            try json(try await store.runs(try filter(request)).map(RunInfo.init))
+            try json(try await store.runs(try filter(request)))
         }
         router.get("v1/runs/:id") { _, context in try json(try await run(context)) }
         router.get("v1/runs/:id/wait") { _, context in
@@ -26,13 +27,13 @@ extension ControlServer {
             let rows = try await store.dueTimes(
                 project: query["project"].map(String.init), name: query["name"].map(String.init), results: query.getAll("result").map { String($0) },
                 since: try since(query["since"]), limit: Int(query["limit"] ?? "") ?? 50)
-            return try json(rows.map(DueInfo.init))
+            return try json(rows)
         }
         router.get("v1/events") { request, _ in
             let query = request.uri.queryParameters
             let rows = try await store.events(
                 project: query["project"].map(String.init), name: query["name"].map(String.init), limit: Int(query["limit"] ?? "") ?? 50)
-            return try json(rows.map(EventInfo.init))
+            return try json(rows)
         }
         router.get("v1/next") { request, _ in
             let query = request.uri.queryParameters
@@ -107,8 +108,8 @@ extension ControlServer {
         filter.limit = 2
         let found = try await store.runs(filter)
         guard let first = found.first else { throw HTTPError(.notFound, message: "there is no run '\(text)'") }
-        if found.count > 1, first.id != text { throw HTTPError(.conflict, message: "'\(text)' is the beginning or end of more than one run") }
-        return RunInfo(first)
+        if found.count > 1, first.run_id != text { throw HTTPError(.conflict, message: "'\(text)' is the beginning or end of more than one run") }
+        return first
     }
 
     /// The service or job that is called `NAME` or `PROJECT/NAME`.
@@ -147,7 +148,7 @@ extension ControlServer {
         let runs = try await store.runs(filter)
         let events = try await store.events(project: id.project.description, name: id.name.description, limit: 10)
         return InspectInfo(
-            workload: WorkloadInfo(status), container: Description.of(workload), runs: runs.map(RunInfo.init), events: events.map(EventInfo.init))
+            workload: WorkloadInfo(status), container: Description.of(workload), runs: runs, events: events)
     }
 }
 

@@ -64,7 +64,7 @@ private struct Loading {
             if let record = JobRecord(row, seal) { stored.jobs.append(record) } else { damaged.append(DamagedRow(kind: .job, row: row)) }
         }
         for row in try Row.fetchAll(db, sql: "SELECT * FROM run_rows WHERE state <> 'finished'") {
-            if let run = OpenRun(row) { stored.openRuns.append(run) } else { damaged.append(DamagedRow(kind: .run, row: row)) }
+            if let run = Run(row, seal) { stored.openRuns.append(run) } else { damaged.append(DamagedRow(kind: .run, row: row)) }
         }
         for row in try Row.fetchAll(db, sql: "SELECT project, source FROM recipe_rows ORDER BY project") {
             sources.append((row["project"], opened(row["source"], seal)))
@@ -196,10 +196,14 @@ private func decoded<Value: Decodable>(_ row: Row, _ column: String, _ seal: Sea
 
 extension ServiceRecord {
     fileprivate init?(_ row: Row) {
-        guard let id = workloadID(row), let phase = Phase(rawValue: row["state"]), let since = timestamp(row, "since_ms") else { return nil }
-        self.init(
-            id: id, wanted: row["wanted"], phase: phase, since: since, restarts: row["restarts"], failures: row["failures"],
-            nextStartAt: timestamp(row, "next_start_ms"), runID: (row["run_id"] as String?).flatMap { RunID($0) }, generation: row["generation"])
+        guard let id = workloadID(row), let since = timestamp(row, "since_ms"),
+            let phase = Phase(name: row["state"], until: timestamp(row, "next_start_ms") ?? since)
+        else { return nil }
+        self.init(id: InstanceID(id, slot: row["slot"]), wanted: row["wanted"], phase: phase, since: since)
+        restarts = row["restarts"]
+        failures = row["failures"]
+        runID = (row["run_id"] as String?).flatMap { RunID($0) }
+        generation = row["generation"]
     }
 }
 
@@ -214,15 +218,24 @@ extension JobRecord {
     }
 }
 
-extension OpenRun {
-    fileprivate init?(_ row: Row) {
+extension Run {
+    fileprivate init?(_ row: Row, _ seal: Seal?) {
         guard let id = RunID(row["run_id"]), let workload = workloadID(row), let kind = WorkloadKind(rawValue: row["kind"]),
-            let trigger = Trigger(rawValue: row["trigger"]), let state = RunState(rawValue: row["state"]),
+            let trigger = Trigger(rawValue: row["trigger"]), let state = RunState(rawValue: row["state"]), state != .finished,
             let decidedAt = timestamp(row, "decided_ms")
         else { return nil }
-        self.init(
-            id: id, workload: workload, kind: kind, trigger: trigger, attempt: row["attempt"], dueAt: timestamp(row, "due_ms"),
-            decidedAt: decidedAt, state: state, startedAt: timestamp(row, "started_ms"), bootID: row["boot_id"], fingerprint: row["fingerprint"],
-            arrivals: decoded(row, "arrivals") ?? [], changes: row["changes"], generation: row["generation"], stopReason: row["stop_reason"])
+        self.init(id: id, instance: InstanceID(workload, slot: row["slot"]), kind: kind, trigger: trigger, decidedAt: decidedAt)
+        attempt = row["attempt"]
+        dueAt = timestamp(row, "due_ms")
+        recipeDigest = row["recipe_digest"]
+        bootID = row["boot_id"]
+        fingerprint = row["fingerprint"]
+        generation = row["generation"]
+        arrivals = decoded(row, "arrivals") ?? []
+        changes = decoded(row, "changes_data", seal)
+        if changes == nil { forgottenChanges = row["changes"] }
+        image = row["image"]
+        startedAt = state == .starting ? nil : timestamp(row, "started_ms") ?? decidedAt
+        stopReason = row["stop_reason"]
     }
 }

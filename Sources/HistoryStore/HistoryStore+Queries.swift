@@ -1,45 +1,15 @@
 internal import Foundation
-internal import GRDB
+public import GRDB
+public import Ledger
 public import Schedules
 public import WorkloadModel
-
-/// One run, as the history has it.
-public struct RunRow: Sendable, Hashable {
-    public let id: String
-    public let project: String
-    public let name: String
-    public let kind: String
-    public let trigger: String
-    public let attempt: Int
-    public let dueAt: Timestamp?
-    public let decidedAt: Timestamp
-    public let startedAt: Timestamp?
-    public let finishedAt: Timestamp?
-    public let state: String
-    public let outcome: String?
-    public let exitCode: Int?
-    public let signal: Int?
-    public let oomKilled: Bool
-    public let reason: String?
-    public let cpuMicroseconds: Int64?
-    public let memoryPeakBytes: Int64?
-    public let ioReadBytes: Int64?
-    public let ioWriteBytes: Int64?
-    public let logBytes: Int64?
-    public let logDroppedBytes: Int64?
-    public let image: String?
-    public let recipeDigest: String
-    public let engine: String
-    /// The run whose end set it off, in a chain of jobs.
-    public let causedBy: String?
-    /// What somebody changed for it.
-    public let changes: String?
-}
 
 /// Which runs are asked for; `nil` is all.
 public struct RunFilter: Sendable, Hashable {
     public var project: String?
     public var name: String?
+    /// Which of a service's copies.
+    public var slot: Int?
     public var outcomes: [String] = []
     public var trigger: String?
     public var since: Timestamp?
@@ -51,34 +21,15 @@ public struct RunFilter: Sendable, Hashable {
     public init() {}
 }
 
-/// What became of due times, as the history has it.
-public struct DueRow: Sendable, Hashable {
-    public let project: String
-    public let name: String
-    public let dueAt: Timestamp
-    public let firstDueAt: Timestamp
-    public let result: String
-    public let reason: String?
-    public let count: Int64
-    public let runID: String?
-    public let note: String?
-}
-
-public struct EventRow: Sendable, Hashable {
-    public let at: Timestamp
-    public let project: String?
-    public let name: String?
-    public let runID: String?
-    public let kind: String
-    public let actor: String
-    public let text: String
-}
+extension RunInfo: FetchableRecord {}
+extension DueInfo: FetchableRecord {}
+extension EventInfo: FetchableRecord {}
 
 extension HistoryStore {
     /// Runs, newest first.
     ///
     /// - Throws: ``StoreError``
-    public func runs(_ filter: RunFilter) async throws(StoreError) -> [RunRow] {
+    public func runs(_ filter: RunFilter) async throws(StoreError) -> [RunInfo] {
         var conditions: [String] = []
         var arguments: [(any DatabaseValueConvertible)?] = []
         func add(_ condition: String, _ value: (any DatabaseValueConvertible)?) {
@@ -88,6 +39,7 @@ extension HistoryStore {
         }
         add("project = ?", filter.project)
         add("name = ?", filter.name)
+        add("slot = ?", filter.slot)
         add("trigger = ?", filter.trigger)
         // Run ids begin with the time, so a bound on time is one on the key.
         add("run_id >= ?", filter.since.map { RunID(now: $0, random: 0).description })
@@ -101,9 +53,9 @@ extension HistoryStore {
             arguments += filter.outcomes
         }
         let condition = conditions.isEmpty ? "" : "WHERE " + conditions.joined(separator: " AND ")
-        let sql = "SELECT * FROM run_rows \(condition) ORDER BY run_id DESC LIMIT ?"
+        let sql = "SELECT * FROM runs \(condition) ORDER BY run_id DESC LIMIT ?"
         let statementArguments = StatementArguments(arguments + [max(1, min(filter.limit, 100_000))])
-        return try await read { db in try Row.fetchAll(db, sql: sql, arguments: statementArguments).map(RunRow.init) }
+        return try await read { db in try RunInfo.fetchAll(db, sql: sql, arguments: statementArguments) }
     }
 
     /// What became of due times, newest first.
@@ -111,7 +63,7 @@ extension HistoryStore {
     /// - Throws: ``StoreError``
     public func dueTimes(
         project: String?, name: String?, results: [String], since: Timestamp?, limit: Int
-    ) async throws(StoreError) -> [DueRow] {
+    ) async throws(StoreError) -> [DueInfo] {
         var conditions: [String] = []
         var arguments: [(any DatabaseValueConvertible)?] = []
         if let project {
@@ -131,9 +83,9 @@ extension HistoryStore {
             arguments += results
         }
         let condition = conditions.isEmpty ? "" : "WHERE " + conditions.joined(separator: " AND ")
-        let sql = "SELECT * FROM due_rows \(condition) ORDER BY due_ms DESC LIMIT ?"
+        let sql = "SELECT * FROM due_times \(condition) ORDER BY due_ms DESC LIMIT ?"
         let statementArguments = StatementArguments(arguments + [max(1, min(limit, 100_000))])
-        return try await read { db in try Row.fetchAll(db, sql: sql, arguments: statementArguments).map(DueRow.init) }
+        return try await read { db in try DueInfo.fetchAll(db, sql: sql, arguments: statementArguments) }
     }
 
     /// Whether a due time has a row of its own.
@@ -150,14 +102,13 @@ extension HistoryStore {
     /// Events, newest first.
     ///
     /// - Throws: ``StoreError``
-    public func events(project: String?, name: String?, limit: Int) async throws(StoreError) -> [EventRow] {
+    public func events(project: String?, name: String?, limit: Int) async throws(StoreError) -> [EventInfo] {
         try await read { db in
-            try Row.fetchAll(
+            try EventInfo.fetchAll(
                 db,
                 sql: """
-                    SELECT * FROM event_rows WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR name = ?2) ORDER BY id DESC LIMIT ?3
-                    """, arguments: [project, name, max(1, min(limit, 100_000))]
-            ).map(EventRow.init)
+                    SELECT * FROM events WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR name = ?2) ORDER BY id DESC LIMIT ?3
+                    """, arguments: [project, name, max(1, min(limit, 100_000))])
         }
     }
 
@@ -243,35 +194,5 @@ public struct Retention: Sendable, Hashable {
     public init(runs: Int?, before: Timestamp?) {
         self.runs = runs
         self.before = before
-    }
-}
-
-extension RunRow {
-    fileprivate init(_ row: Row) {
-        self.init(
-            id: row["run_id"], project: row["project"], name: row["name"], kind: row["kind"], trigger: row["trigger"], attempt: row["attempt"],
-            dueAt: timestamp(row, "due_ms"), decidedAt: Timestamp(milliseconds: row["decided_ms"]), startedAt: timestamp(row, "started_ms"),
-            finishedAt: timestamp(row, "finished_ms"), state: row["state"], outcome: row["outcome"], exitCode: row["exit_code"],
-            signal: row["signal"], oomKilled: row["oom_killed"], reason: row["reason"], cpuMicroseconds: row["cpu_us"],
-            memoryPeakBytes: row["memory_peak_bytes"], ioReadBytes: row["io_read_bytes"], ioWriteBytes: row["io_write_bytes"],
-            logBytes: row["log_bytes"], logDroppedBytes: row["log_dropped_bytes"], image: row["image"], recipeDigest: row["recipe_digest"],
-            engine: row["engine"], causedBy: row["caused_by"], changes: row["changes"])
-    }
-}
-
-extension DueRow {
-    fileprivate init(_ row: Row) {
-        self.init(
-            project: row["project"], name: row["name"], dueAt: Timestamp(milliseconds: row["due_ms"]),
-            firstDueAt: Timestamp(milliseconds: row["first_due_ms"]), result: row["result"], reason: row["reason"], count: row["count"],
-            runID: row["run_id"], note: row["note"])
-    }
-}
-
-extension EventRow {
-    fileprivate init(_ row: Row) {
-        self.init(
-            at: Timestamp(milliseconds: row["at_ms"]), project: row["project"], name: row["name"], runID: row["run_id"], kind: row["kind"],
-            actor: row["actor"], text: row["text"])
     }
 }

@@ -117,7 +117,7 @@ public final class HistoryStore: Sendable {
 
     private static func perform(_ write: Write, _ db: Database, _ seal: Seal?, engine: String) throws {
         switch write {
-        case .openRun(let opening): try open(opening, db, engine: engine)
+        case .openRun(let run): try open(run, db, seal, engine: engine)
         case .runStarted(let id, let at, let image):
             try db.cachedStatement(
                 sql: """
@@ -140,8 +140,11 @@ public final class HistoryStore: Sendable {
             .execute(arguments: [run.description, id.project.description, id.name.description, dueAt.milliseconds])
         case .service(let record): try put(record, db)
         case .job(let record): try put(record, db, seal)
-        case .removeWorkload(let id, let kind):
-            try db.cachedStatement(sql: "DELETE FROM \(kind == .service ? "service_rows" : "job_rows") WHERE project = ? AND name = ?")
+        case .removeService(let id):
+            try db.cachedStatement(sql: "DELETE FROM service_rows WHERE project = ? AND name = ? AND slot = ?")
+                .execute(arguments: [id.workload.project.description, id.workload.name.description, id.slot])
+        case .removeJob(let id):
+            try db.cachedStatement(sql: "DELETE FROM job_rows WHERE project = ? AND name = ?")
                 .execute(arguments: [id.project.description, id.name.description])
         case .event(let event):
             try db.cachedStatement(sql: "INSERT INTO event_rows (at_ms, project, name, run_id, kind, actor, text) VALUES (?, ?, ?, ?, ?, ?, ?)")
@@ -154,20 +157,20 @@ public final class HistoryStore: Sendable {
         }
     }
 
-    private static func open(_ opening: RunOpening, _ db: Database, engine: String) throws {
-        let request = opening.request
-        let image: String? = if case .image(let source) = request.container.root { source.description } else { nil }
+    private static func open(_ run: Run, _ db: Database, _ seal: Seal?, engine: String) throws {
+        // Values of variables are in them.
+        let changes = try run.changes.map { String(decoding: try JSONEncoder().encode($0), as: UTF8.self) }
         try db.cachedStatement(
             sql: """
-                INSERT INTO run_rows (run_id, project, name, kind, trigger, attempt, due_ms, decided_ms, state, image, recipe_digest, engine,
-                boot_id, fingerprint, caused_by, arrivals, changes, generation)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO run_rows (run_id, project, name, slot, kind, trigger, attempt, due_ms, decided_ms, state, image, recipe_digest, engine,
+                boot_id, fingerprint, caused_by, arrivals, changes, changes_data, generation)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
-            request.id.description, request.workload.project.description, request.workload.name.description, request.kind.rawValue,
-            request.trigger.rawValue, request.attempt, request.dueAt?.milliseconds, request.decidedAt.milliseconds, image,
-            request.recipeDigest, engine, opening.bootID, opening.fingerprint, request.arrivals.last?.run.description,
-            request.arrivals.isEmpty ? nil : try json(request.arrivals), request.changes, opening.generation,
+            run.id.description, run.workload.project.description, run.workload.name.description, run.instance.slot, run.kind.rawValue,
+            run.trigger.rawValue, run.attempt, run.dueAt?.milliseconds, run.decidedAt.milliseconds, run.image, run.recipeDigest, engine,
+            run.bootID, run.fingerprint, run.arrivals.last?.run.description, run.arrivals.isEmpty ? nil : try json(run.arrivals),
+            run.changes?.summary, try changes.map { try seal?.close($0) ?? $0 }, run.generation,
         ])
     }
 
@@ -209,12 +212,13 @@ public final class HistoryStore: Sendable {
     private static func put(_ record: ServiceRecord, _ db: Database) throws {
         try db.cachedStatement(
             sql: """
-                INSERT OR REPLACE INTO service_rows (project, name, wanted, state, since_ms, restarts, failures, next_start_ms, run_id, generation)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT OR REPLACE INTO service_rows (project, name, slot, wanted, state, since_ms, restarts, failures, next_start_ms, run_id, generation)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
-            record.id.project.description, record.id.name.description, record.wanted, record.phase.rawValue, record.since.milliseconds,
-            record.restarts, record.failures, record.nextStartAt?.milliseconds, record.runID?.description, record.generation,
+            record.id.workload.project.description, record.id.workload.name.description, record.id.slot, record.wanted, record.phase.name,
+            record.since.milliseconds,
+            record.restarts, record.failures, record.phase.nextStartAt?.milliseconds, record.runID?.description, record.generation,
         ])
     }
 

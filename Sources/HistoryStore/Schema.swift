@@ -16,6 +16,9 @@ enum Schema {
         migrator.registerMigration("4") { db in
             try db.execute(sql: version4)
         }
+        migrator.registerMigration("5") { db in
+            try db.execute(sql: version5)
+        }
         return migrator
     }()
 
@@ -150,5 +153,48 @@ enum Schema {
         CREATE TABLE damaged_rows (
             id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, kind TEXT NOT NULL, project TEXT NOT NULL, name TEXT NOT NULL, content TEXT NOT NULL
         ) STRICT;
+        """
+
+    /// A column of milliseconds as RFC 3339.
+    private static func time(_ column: String) -> String {
+        "strftime('%Y-%m-%dT%H:%M:%S', \(column) / 1000, 'unixepoch') || printf('.%03dZ', \(column) % 1000)"
+    }
+
+    /// A slot for each copy of a service, and what was changed for a run by hand as the next daemon needs it (JSON, sealed).
+    private static let version5 = """
+        ALTER TABLE run_rows ADD COLUMN slot INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE run_rows ADD COLUMN changes_data TEXT;
+
+        DROP VIEW services;
+        ALTER TABLE service_rows RENAME TO service_rows_4;
+        CREATE TABLE service_rows (
+            project TEXT NOT NULL, name TEXT NOT NULL, slot INTEGER NOT NULL, wanted INTEGER NOT NULL, state TEXT NOT NULL,
+            since_ms INTEGER NOT NULL, restarts INTEGER NOT NULL, failures INTEGER NOT NULL, next_start_ms INTEGER, run_id TEXT,
+            generation INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (project, name, slot)
+        ) WITHOUT ROWID, STRICT;
+        INSERT INTO service_rows SELECT project, name, 0, wanted, state, since_ms, restarts, failures, next_start_ms, run_id, generation
+            FROM service_rows_4;
+        DROP TABLE service_rows_4;
+        CREATE VIEW services AS SELECT
+            project, name, slot, state, \(time("since_ms")) AS since, restarts, \(time("next_start_ms")) AS next_start_at, run_id
+            FROM service_rows;
+
+        DROP VIEW runs;
+        CREATE VIEW runs AS SELECT
+            run_id, project, name, slot, kind, trigger, attempt, \(time("due_ms")) AS due_at, \(time("started_ms")) AS started_at,
+            \(time("finished_ms")) AS finished_at, finished_ms - started_ms AS duration_ms, state, outcome, exit_code, signal, oom_killed,
+            reason, cpu_us / 1000 AS cpu_ms, memory_peak_bytes, io_read_bytes, io_write_bytes, log_bytes, log_dropped_bytes, image,
+            recipe_digest, engine, caused_by, changes
+            FROM run_rows;
+
+        DROP VIEW due_times;
+        CREATE VIEW due_times AS SELECT
+            project, name, \(time("due_ms")) AS due_at, result, reason, count, run_id, \(time("first_due_ms")) AS first_due_at, note, era,
+            due_ms
+            FROM due_rows;
+
+        DROP VIEW events;
+        CREATE VIEW events AS SELECT \(time("at_ms")) AS at, project, name, run_id, kind, actor, text, id FROM event_rows;
         """
 }

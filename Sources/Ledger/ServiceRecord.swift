@@ -1,47 +1,65 @@
 public import Schedules
 public import WorkloadModel
 
-/// What the history keeps of a service's present state.
+/// What the history keeps of a service's present state, a record an instance.
 public struct ServiceRecord: Hashable, Sendable {
-    public enum Phase: String, Sendable, Codable, CaseIterable {
+    public enum Phase: Hashable, Sendable {
         case starting, running, stopping
-        /// Waits for its next start after it ended.
-        case backoff
+        /// It ended, and is started again then.
+        case backoff(until: Timestamp)
         /// Somebody stopped it.
         case stopped
         /// It ended, and its policy does not start it again.
         case exited
         /// It failed as often in a row as its policy allows.
         case failed
+
+        /// The word that the history and people see.
+        public var name: String {
+            switch self {
+            case .starting: "starting"
+            case .running: "running"
+            case .stopping: "stopping"
+            case .backoff: "backoff"
+            case .stopped: "stopped"
+            case .exited: "exited"
+            case .failed: "failed"
+            }
+        }
+
+        /// When it is started again; `nil` where no time is set.
+        public var nextStartAt: Timestamp? { if case .backoff(let until) = self { until } else { nil } }
+
+        /// - Parameter until: the next start, of a service that waits for one
+        public init?(name: String, until: Timestamp) {
+            let all: [Phase] = [.starting, .running, .stopping, .backoff(until: until), .stopped, .exited, .failed]
+            guard let phase = all.first(where: { $0.name == name }) else { return nil }
+            self = phase
+        }
+
+        /// Whether nothing but a person starts it.
+        public var rests: Bool { self == .stopped || self == .exited || self == .failed }
     }
 
-    public let id: WorkloadID
+    public let id: InstanceID
     /// Whether it is to be on; a user's stop sets it to false, and that survives everything.
     public var wanted: Bool
     public var phase: Phase
     public var since: Timestamp
     /// Starts after the first, since the recipe asked for it.
-    public var restarts: Int
+    public var restarts = 0
     /// Failures in a row; it sets the pause before the next start.
-    public var failures: Int
-    public var nextStartAt: Timestamp?
+    public var failures = 0
+    /// Its last run.
     public var runID: RunID?
     /// It rises whenever another container is to take the place of the one that runs: a restart by hand, a changed recipe. A run
     /// of an older generation is stopped, and when nothing runs, the present one is started.
-    public var generation: Int
+    public var generation = 0
 
-    public init(
-        id: WorkloadID, wanted: Bool, phase: Phase, since: Timestamp, restarts: Int = 0, failures: Int = 0, nextStartAt: Timestamp? = nil,
-        runID: RunID? = nil, generation: Int = 0
-    ) {
-        self.generation = generation
+    public init(id: InstanceID, wanted: Bool, phase: Phase, since: Timestamp) {
         self.id = id
         self.wanted = wanted
         self.phase = phase
         self.since = since
-        self.restarts = restarts
-        self.failures = failures
-        self.nextStartAt = nextStartAt
-        self.runID = runID
     }
 }

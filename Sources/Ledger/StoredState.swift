@@ -5,14 +5,15 @@ public struct StoredState: Sendable {
     public var recipes: [Recipe]
     public var services: [ServiceRecord]
     public var jobs: [JobRecord]
-    public var openRuns: [OpenRun]
+    /// The runs that have not ended.
+    public var openRuns: [Run]
     /// Projects whose recipe is there and cannot be read now: nothing of theirs is stopped, started or forgotten.
     public var unreadable: Set<ProjectName> = []
     /// The boot in which the daemon last ran, `nil` at the first start.
     public var bootID: String?
 
     public init(
-        recipes: [Recipe] = [], services: [ServiceRecord] = [], jobs: [JobRecord] = [], openRuns: [OpenRun] = [], bootID: String? = nil
+        recipes: [Recipe] = [], services: [ServiceRecord] = [], jobs: [JobRecord] = [], openRuns: [Run] = [], bootID: String? = nil
     ) {
         self.recipes = recipes
         self.services = services

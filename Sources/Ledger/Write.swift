@@ -3,7 +3,8 @@ public import WorkloadModel
 
 /// What must be on disk before anything is done about it. Those of one decision are one transaction.
 public enum Write: Hashable, Sendable {
-    indirect case openRun(RunOpening)
+    /// A run is decided: it is starting.
+    indirect case openRun(Run)
     /// `image` is what the engine ran it from; `nil` changes nothing.
     case runStarted(RunID, at: Timestamp, image: String?)
     /// A run is to end. It is written down before the first signal, and honoured by whoever finds the run next.
@@ -14,7 +15,8 @@ public enum Write: Hashable, Sendable {
     case dueCaughtUp(WorkloadID, dueAt: Timestamp, RunID)
     case service(ServiceRecord)
     case job(JobRecord)
-    case removeWorkload(WorkloadID, WorkloadKind)
+    case removeService(InstanceID)
+    case removeJob(WorkloadID)
     case event(EventRecord)
     /// The boot in which the daemon last ran.
     case boot(String)

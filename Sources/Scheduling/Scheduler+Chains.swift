@@ -13,13 +13,6 @@ extension Scheduler {
         case closed(String)
     }
 
-    mutating func rebuildFollowers(_ project: ProjectName) {
-        for id in followers.keys where id.project == project { followers[id] = nil }
-        for workload in recipes[project]?.workloads ?? [] {
-            for name in (workload.jobPolicy?.after ?? [:]).keys { followers[WorkloadID(project: project, name: name), default: []].append(workload.id) }
-        }
-    }
-
     func gate(_ job: Job) -> Gate {
         if job.policy.after.isEmpty { return .open }
         for (name, condition) in job.policy.after.sorted(by: { $0.key < $1.key }) {
@@ -38,14 +31,14 @@ extension Scheduler {
 
     /// Whether a due time of a job has come that was not looked at yet: jobs are looked at one after another.
     private func isDueNow(_ job: Job) -> Bool {
-        guard !job.record.paused, !job.removing, let now = lastMoment?.wall, let due = job.policy.schedule?.next(after: job.record.cursor) else { return false }
+        guard !job.record.paused, !job.removing, let now = clock.last?.wall, let due = job.policy.schedule?.next(after: job.record.cursor) else { return false }
         return due.at <= now
     }
 
     /// A run of a job has ended for good: those that come after it are told, and start once all that they come after have
     /// ended as they must.
     mutating func passOn(_ id: WorkloadID, _ run: RunID, _ outcome: Outcome, dueAt: Timestamp?, _ now: Timestamp) {
-        for follower in followers[id] ?? [] {
+        for follower in catalogue.followers[id] ?? [] {
             guard var job = jobs[follower], !job.removing, let condition = job.policy.after[id.name] else { continue }
             if job.policy.schedule != nil {
                 // Its schedule says when; a start of it may wait for this end.
@@ -54,7 +47,6 @@ extension Scheduler {
                 else { continue }
                 job.record.arrivals.append(Arrival(job: id.name, run: run, outcome: outcome))
                 jobs[follower] = job
-                write(.job(job.record))
                 evaluateJob(follower, now)
                 continue
             }
@@ -65,7 +57,6 @@ extension Scheduler {
             if complete { job.record.arrivals = [] }
             jobs[follower] = job
             if complete { startLink(follower, start, now) }
-            if let record = jobs[follower]?.record { write(.job(record)) }
         }
     }
 
@@ -78,7 +69,7 @@ extension Scheduler {
     /// The next link of a chain: it starts, waits, or is dropped, which is said.
     private mutating func startLink(_ id: WorkloadID, _ start: PendingStart, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
-        if leaving || gathering || isHeld {
+        if !holds.isEmpty {
             // It is decided, and looked at later: by the next daemon, or once all is known.
             jobs[id]?.record.pending.append(start)
             return
@@ -118,7 +109,7 @@ extension Scheduler {
 
     /// Nothing of a job is going or about to: due times that waited for that come to their turn.
     mutating func releaseFollowers(of id: WorkloadID, _ now: Timestamp) {
-        guard let waited = followers[id], let job = jobs[id], job.active.isEmpty, job.record.pending.isEmpty else { return }
+        guard let waited = catalogue.followers[id], let job = jobs[id], job.active.isEmpty, job.record.pending.isEmpty else { return }
         for follower in waited where jobs[follower]?.record.pending.contains(where: \.waitsForOthers) == true {
             evaluateJob(follower, now)
         }
@@ -126,35 +117,40 @@ extension Scheduler {
 
     // MARK: Pools
 
-    /// Whether one more run of a job fits into its pool.
-    func hasPlace(_ job: Job) -> Bool {
-        guard let pool = job.policy.pool, let limit = recipes[job.record.id.project]?.pools[pool] else { return true }
-        let taken = runs.values.count { run in
-            run.request.kind == .job && run.request.workload.project == job.record.id.project && jobs[run.request.workload]?.policy.pool == pool
-        }
-        return taken < limit
+    /// The pool of a job; `nil` when it has none, or its recipe does not say how many places that has.
+    func pool(of job: Job) -> (key: Pools.Key, places: Int)? {
+        guard let name = job.policy.pool else { return nil }
+        let key = Pools.Key(project: job.record.id.project, name: name)
+        return catalogue.places(in: key).map { (key, $0) }
     }
 
-    /// Whether another job's start has waited longer for a place in the same pool.
-    func isBehindOthers(_ job: Job, _ start: PendingStart) -> Bool {
-        guard let pool = job.policy.pool else { return false }
-        return waitingForPlace.contains { other, since in
-            other != job.record.id && other.project == job.record.id.project && jobs[other]?.policy.pool == pool
-                && (since, other) < (start.notBefore, job.record.id)
+    /// Whether one more run of a job fits into its pool.
+    func hasPlace(_ job: Job) -> Bool { pool(of: job).map { pools.taken(of: $0.key) < $0.places } ?? true }
+
+    /// Counts the runs of a project's pools anew: its recipe says now which job is of which.
+    mutating func recountPools(_ project: ProjectName) {
+        var running: [Pools.Key: Int] = [:]
+        for run in runs.values where run.kind == .job && run.workload.project == project {
+            if let pool = jobs[run.workload]?.policy.pool { running[Pools.Key(project: project, name: pool), default: 0] += 1 }
         }
+        pools.recount(project, running)
     }
 
     /// A place in a pool may be free: the start that has waited longest gets it.
-    mutating func offerPlace(in pool: WorkloadName, of project: ProjectName, _ now: Timestamp) {
-        let waiting = waitingForPlace.filter { $0.key.project == project && jobs[$0.key]?.policy.pool == pool }
-        for (id, _) in waiting.sorted(by: { ($0.value, $0.key) < ($1.value, $1.key) }) { evaluateJob(id, now) }
+    mutating func offerPlaces(in pool: WorkloadName, of project: ProjectName, _ now: Timestamp) {
+        let key = Pools.Key(project: project, name: pool)
+        // What is in its turn behind others that cannot start is passed over; once all places are taken nobody is asked.
+        for id in pools.waiting(for: key) {
+            if let places = catalogue.places(in: key), pools.taken(of: key) >= places { return }
+            evaluateJob(id, now)
+        }
     }
 
     // MARK: No storms
 
     /// Whether a job has not been started as often in the last second as any may.
     func mayStartAgain(_ job: Job) -> Bool {
-        guard job.starts.count >= Scheduler.startsPerSecond, let first = job.starts.first, let steady = lastMoment?.steady else { return true }
+        guard job.starts.count >= Scheduler.startsPerSecond, let first = job.starts.first, let steady = clock.last?.steady else { return true }
         return steady - first >= .seconds(1)
     }
 }

@@ -6,33 +6,32 @@ internal import WorkloadModel
 extension Scheduler {
     mutating func apply(_ recipe: Recipe, explicit: Bool, actor: String, _ now: Timestamp) {
         let wanted = Dictionary(uniqueKeysWithValues: recipe.workloads.map { ($0.id, $0) })
-        recipes[recipe.project] = recipe
-        unreadable.remove(recipe.project)
-        forgetFingerprints(of: recipe.project)
+        catalogue.set(recipe.project, recipe)
+        catalogue.unreadable.remove(recipe.project)
         event("applied", "recipe \(recipe.digest.prefix(12)) with \(recipe.workloads.count) workloads", now, actor: actor, project: recipe.project)
-        for id in services.keys.sorted() where id.project == recipe.project {
-            if let workload = wanted[id], workload.jobPolicy == nil { continue }
+        for id in services.keys.sorted() where id.workload.project == recipe.project {
+            if let workload = wanted[id.workload], workload.jobPolicy == nil { continue }
             services[id]?.removing = true
             stopService(id, reason: "the recipe no longer has it", now)
         }
         for id in jobs.keys.sorted() where id.project == recipe.project && wanted[id]?.jobPolicy == nil {
             removeJob(id, reason: "the recipe no longer has it", now)
         }
-        gathering = true
+        holds.insert(.gathering)
         for workload in recipe.workloads {
             switch workload.kind {
             case .service(let policy): applyService(workload, policy, recipe.digest, explicit: explicit, now)
             case .job(let policy): applyJob(workload, policy, recipe.digest, now)
             }
         }
-        rebuildFollowers(recipe.project)
-        gathering = false
+        recountPools(recipe.project)
+        holds.remove(.gathering)
         for workload in recipe.workloads where workload.jobPolicy != nil { evaluateJob(workload.id, now) }
     }
 
     private mutating func applyService(_ workload: Workload, _ policy: ServicePolicy, _ digest: String, explicit: Bool, _ now: Timestamp) {
-        let id = workload.id
-        guard var service = services[id] ?? restedService(workload, policy, digest) else {
+        let id = InstanceID(workload.id)
+        guard var service = services[id] ?? restedService(id, workload, policy, digest) else {
             services[id] = Service(
                 workload: workload, policy: policy, record: ServiceRecord(id: id, wanted: true, phase: .starting, since: now), digest: digest)
             startService(id, trigger: .start, now)
@@ -43,7 +42,7 @@ extension Scheduler {
         service.workload = workload
         service.policy = policy
         service.digest = digest
-        let resting = [.stopped, .exited, .failed].contains(service.record.phase)
+        let rests = service.record.phase.rests
         let wasWanted = service.record.wanted
         if explicit { service.record.wanted = true }
         services[id] = service
@@ -52,9 +51,9 @@ extension Scheduler {
                 replaceService(id, reason: "its recipe changed", now)
             } else if explicit, !wasWanted {
                 // It is being stopped, and now somebody wants it on.
-                raiseGeneration(id)
+                services[id]?.record.generation += 1
             }
-        } else if service.record.wanted, changed || explicit && resting || [.starting, .running, .stopping].contains(service.record.phase) {
+        } else if service.record.wanted, changed || explicit && rests || [.starting, .running, .stopping].contains(service.record.phase) {
             // The last phases are those of a service that was up before a reboot, and whose recipe could not be read at the start.
             services[id]?.record.failures = 0
             startService(id, trigger: .start, now)
@@ -62,22 +61,21 @@ extension Scheduler {
     }
 
     /// A service whose recipe could not be read at the start, as it was left.
-    private mutating func restedService(_ workload: Workload, _ policy: ServicePolicy, _ digest: String) -> Service? {
-        guard let record = rested.services.removeValue(forKey: workload.id) else { return nil }
+    private mutating func restedService(_ id: InstanceID, _ workload: Workload, _ policy: ServicePolicy, _ digest: String) -> Service? {
+        guard let record = catalogue.restedServices.removeValue(forKey: id) else { return nil }
         var service = Service(workload: workload, policy: policy, record: record, digest: digest)
-        service.active = runs.first { $0.value.request.workload == workload.id && $0.value.request.kind == .service }?.key
+        service.active = runs.first { $0.value.instance == id && $0.value.kind == .service }?.key
         return service
     }
 
     mutating func applyJob(_ workload: Workload, _ policy: JobPolicy, _ digest: String, _ now: Timestamp) {
         let id = workload.id
         guard var job = jobs[id] else {
-            let rested = rested.jobs.removeValue(forKey: id)
+            let rested = catalogue.restedJobs.removeValue(forKey: id)
             let record = rested ?? JobRecord(id: id, cursor: now, bootID: bootID)
             var job = Job(workload: workload, record: record, digest: digest)
-            job.active = runs.filter { $0.value.request.workload == id && $0.value.request.kind == .job }.keys.sorted()
+            job.active = runs.filter { $0.value.workload == id && $0.value.kind == .job }.keys.sorted()
             jobs[id] = job
-            write(.job(record))
             if let rested { reviveJob(id, reason: rested.bootID == bootID ? .daemonDown : .hostOff, now) } else { evaluateJob(id, now) }
             return
         }
@@ -94,26 +92,24 @@ extension Scheduler {
             job.record.pending.removeAll { $0.trigger == .schedule }
             job.record.cursor = max(job.record.cursor, now)
         }
-        job.wakeAt = nil
         jobs[id] = job
-        write(.job(job.record))
         noteZone(id, before: missing, now)
         evaluateJob(id, now)
     }
 
     /// Other zones under the same schedules: nothing is withdrawn, and due times that were not handled yet follow the new ones.
     mutating func takeZones(_ recipe: Recipe, _ now: Timestamp) {
-        guard let current = recipes[recipe.project], current.digest == recipe.digest else { return }
+        guard let current = catalogue[recipe.project], current.digest == recipe.digest else { return }
         // The images stay those that were applied.
         let images = current.workloads.compactMap(\.container.image).filter { $0.digest != nil }.map { ($0.description, $0.digest ?? "") }
         let recipe = recipe.with(images: Dictionary(images) { first, _ in first })
-        recipes[recipe.project] = recipe
-        gathering = true
+        catalogue.set(recipe.project, recipe)
+        holds.insert(.gathering)
         for workload in recipe.workloads {
             guard case .job(let policy) = workload.kind, let job = jobs[workload.id], !job.removing else { continue }
             applyJob(workload, policy, recipe.digest, now)
         }
-        gathering = false
+        holds.remove(.gathering)
         for workload in recipe.workloads where jobs[workload.id]?.removing == false { evaluateJob(workload.id, now) }
     }
 
@@ -138,7 +134,6 @@ extension Scheduler {
         jobs[id]?.record.pending = []
         if job.active.isEmpty {
             jobs[id] = nil
-            write(.removeWorkload(id, .job))
         } else {
             jobs[id]?.removing = true
             for run in job.active { stopRun(run, reason: reason, now) }
@@ -146,15 +141,15 @@ extension Scheduler {
     }
 
     mutating func down(_ project: ProjectName, actor: String, _ now: Timestamp) {
-        guard recipes[project] != nil else {
+        guard catalogue[project] != nil else {
             decision.reply = .refused(
-                unreadable.contains(project)
+                catalogue.unreadable.contains(project)
                     ? "the recipe of the project '\(project)' cannot be read: apply one, and then take it down" : "there is no project '\(project)'")
             return
         }
-        recipes[project] = nil
+        catalogue.set(project, nil)
         event("down", "taken down", now, actor: actor, project: project)
-        for id in services.keys.sorted() where id.project == project {
+        for id in services.keys.sorted() where id.workload.project == project {
             services[id]?.removing = true
             stopService(id, reason: "its project was taken down", now)
         }
@@ -163,10 +158,10 @@ extension Scheduler {
 
     mutating func runByHand(_ id: WorkloadID, _ changes: RunChanges, recorded: Bool, actor: String, _ now: Timestamp) {
         guard let job = jobs[id], !job.removing else {
-            decision.reply = services[id] == nil ? .unknown(id) : .refused("\(id) is a service: use 'berth start'")
+            decision.reply = instances(of: id).isEmpty ? .unknown(id) : .refused("\(id) is a service: use 'berth start'")
             return
         }
-        if leaving {
+        if holds.contains(.leaving) {
             decision.reply = .refused("the daemon is shutting down")
             return
         }
@@ -193,7 +188,6 @@ extension Scheduler {
             if job.policy.overlap == .replace { for run in job.active { stopRun(run, reason: "replaced by a run by hand", now) } }
             jobs[id]?.record.pending.append(
                 PendingStart(trigger: .manual, dueAt: changes.dueAt, notBefore: now, queued: true, changes: changes.isEmpty ? nil : changes))
-            if let record = jobs[id]?.record { write(.job(record)) }
             event("run", "a run by hand waits for its turn\(words)", now, actor: actor, workload: id)
             decision.reply = .queued
             evaluateJob(id, now)
@@ -205,34 +199,42 @@ extension Scheduler {
     }
 
     mutating func startByHand(_ id: WorkloadID, actor: String, _ now: Timestamp) {
-        guard var service = services[id] else {
-            decision.reply = jobs[id] == nil ? .unknown(id) : .refused("\(id) is a job: use 'berth run'")
-            return
-        }
-        let wasWanted = service.record.wanted
-        service.record.wanted = true
-        service.record.failures = 0
-        services[id] = service
+        guard let instances = services(named: id) else { return }
         event("started", "started by hand", now, actor: actor, workload: id)
-        if service.active == nil {
-            startService(id, trigger: .manual, now)
-        } else if !wasWanted {
-            // It is being stopped, and now somebody wants it on.
-            raiseGeneration(id)
+        for id in instances {
+            let wasWanted = services[id]?.record.wanted
+            services[id]?.record.wanted = true
+            services[id]?.record.failures = 0
+            if services[id]?.active == nil {
+                startService(id, trigger: .manual, now)
+            } else if wasWanted == false {
+                // It is being stopped, and now somebody wants it on.
+                services[id]?.record.generation += 1
+            }
         }
     }
 
+    /// The copies of a service that somebody named; `nil`, with a reply, when it is none.
+    private mutating func services(named id: WorkloadID) -> [InstanceID]? {
+        let instances = instances(of: id)
+        if !instances.isEmpty { return instances }
+        decision.reply = jobs[id] == nil ? .unknown(id) : .refused("\(id) is a job: use 'berth run'")
+        return nil
+    }
+
     mutating func stopByHand(_ id: WorkloadID, actor: String, _ now: Timestamp) {
-        if services[id] != nil {
-            services[id]?.record.wanted = false
+        let instances = instances(of: id)
+        if !instances.isEmpty {
             event("stopped", "stopped by hand", now, actor: actor, workload: id)
-            stopService(id, reason: "stopped by \(actor)", now)
+            for id in instances {
+                services[id]?.record.wanted = false
+                stopService(id, reason: "stopped by \(actor)", now)
+            }
         } else if let job = jobs[id] {
             for pending in job.record.pending where pending.trigger == .schedule {
                 if let dueAt = pending.dueAt { skip(id, dueAt, withdrawn: now) }
             }
             jobs[id]?.record.pending = []
-            if let record = jobs[id]?.record { write(.job(record)) }
             passOnDropped(job.record.pending, of: id, now)
             event("stopped", "stopped by hand: \(job.active.count) runs, \(job.record.pending.count) waiting starts", now, actor: actor, workload: id)
             for run in job.active { stopRun(run, reason: "stopped by \(actor)", now) }
@@ -243,19 +245,18 @@ extension Scheduler {
     }
 
     mutating func restartByHand(_ id: WorkloadID, actor: String, _ now: Timestamp) {
-        guard services[id] != nil else {
-            decision.reply = jobs[id] == nil ? .unknown(id) : .refused("\(id) is a job: use 'berth run'")
-            return
-        }
-        services[id]?.record.wanted = true
-        services[id]?.record.failures = 0
+        guard let instances = services(named: id) else { return }
         event("restarted", "restarted by hand", now, actor: actor, workload: id)
-        replaceService(id, reason: "restarted by \(actor)", now)
+        for id in instances {
+            services[id]?.record.wanted = true
+            services[id]?.record.failures = 0
+            replaceService(id, reason: "restarted by \(actor)", now)
+        }
     }
 
     mutating func setPaused(_ id: WorkloadID, _ paused: Bool, actor: String, _ now: Timestamp) {
         guard let job = jobs[id] else {
-            decision.reply = services[id] == nil ? .unknown(id) : .refused("\(id) is a service: use 'berth stop'")
+            decision.reply = instances(of: id).isEmpty ? .unknown(id) : .refused("\(id) is a service: use 'berth stop'")
             return
         }
         guard job.record.paused != paused else {
@@ -263,7 +264,6 @@ extension Scheduler {
             return
         }
         jobs[id]?.record.paused = paused
-        if let record = jobs[id]?.record { write(.job(record)) }
         event(paused ? "paused" : "resumed", paused ? "paused by hand" : "resumed by hand", now, actor: actor, workload: id)
         evaluateJob(id, now)
     }

@@ -6,7 +6,7 @@ internal import WorkloadModel
 extension Scheduler {
     /// Handles what is due and what waits, and asks to be woken for what comes next.
     mutating func evaluateJob(_ id: WorkloadID, _ now: Timestamp) {
-        guard jobs[id] != nil, !leaving, !gathering, !isHeld else { return }
+        guard jobs[id] != nil, holds.isEmpty else { return }
         takeDueTimes(id, now)
         startPending(id, now)
         forgetArrivals(id)
@@ -15,7 +15,7 @@ extension Scheduler {
         let nextPending = job.record.pending.compactMap { start in
             start.notBefore > now ? start.notBefore : start.lastMoment(job.policy).map { $0 + .milliseconds(1) }
         }.filter { $0 > now }.min()
-        wake(id, at: [nextDue, nextPending].compactMap { $0 }.min())
+        wakes.set(.job(id), at: [nextDue, nextPending].compactMap { $0 }.min())
         releaseFollowers(of: id, now)
     }
 
@@ -26,7 +26,6 @@ extension Scheduler {
         }
         job.record.arrivals = []
         jobs[id] = job
-        write(.job(job.record))
     }
 
     /// Accounts for every due time up to now.
@@ -38,7 +37,6 @@ extension Scheduler {
             }
             jobs[id]?.record.cursor = due.at
             arrive(id, due, now)
-            if let record = jobs[id]?.record { write(.job(record)) }
         }
     }
 
@@ -131,21 +129,29 @@ extension Scheduler {
 
     /// Whether no run prevents a start: a run of the job itself, unless runs may overlap, or the last run of a service that had the
     /// job's name before.
-    func isFree(_ job: Job, mayOverlap: Bool) -> Bool { (job.active.isEmpty || mayOverlap) && services[job.record.id]?.active == nil }
+    func isFree(_ job: Job, mayOverlap: Bool) -> Bool { (job.active.isEmpty || mayOverlap) && !isServiceUp(job.record.id) }
 
     mutating func launchJob(_ id: WorkloadID, _ start: PendingStart, _ now: Timestamp) -> RunID {
         // The callers hold the job in their hands, so it is there.
         let job = jobs[id]!
         let run = launch(
-            job.workload, digest: job.digest, trigger: start.trigger, dueAt: start.dueAt, attempt: start.attempt, timeout: job.policy.timeout,
-            lastOutcome: job.record.lastOutcome, arrivals: start.arrivals ?? [], changes: start.changes, now)
+            InstanceID(id), job.workload, start.trigger, timeout: job.policy.timeout, lastOutcome: job.record.lastOutcome, now
+        ) { run in
+            run.attempt = start.attempt
+            run.dueAt = start.dueAt
+            run.recipeDigest = job.digest
+            run.arrivals = start.arrivals ?? []
+            run.changes = start.changes.flatMap { $0.isEmpty ? nil : $0 }
+        }
         jobs[id]?.active.append(run)
-        if let steady = lastMoment?.steady { jobs[id]?.starts = (job.starts + [steady]).suffix(Scheduler.startsPerSecond) }
+        if let pool = job.policy.pool { pools.take(Pools.Key(project: id.project, name: pool)) }
+        if let steady = clock.last?.steady { jobs[id]?.starts = (job.starts + [steady]).suffix(Scheduler.startsPerSecond) }
         return run
     }
 
-    mutating func jobEnded(_ run: ActiveRun, _ runID: RunID, _ outcome: Outcome, _ status: ExitStatus, _ now: Timestamp) {
-        let id = run.request.workload
+    mutating func jobEnded(_ run: ActiveRun, _ outcome: Outcome, _ status: ExitStatus, _ now: Timestamp) {
+        let id = run.workload
+        let runID = run.id
         guard var job = jobs[id] else { return }
         job.active.removeAll { $0 == runID }
         let pool = job.policy.pool
@@ -153,11 +159,10 @@ extension Scheduler {
             jobs[id] = job
             if job.active.isEmpty {
                 jobs[id] = nil
-                write(.removeWorkload(id, .job))
                 // A service of its name may wait for this end.
-                evaluateService(id, now)
+                evaluateServices(of: id, now)
             }
-            if let pool { offerPlace(in: pool, of: id.project, now) }
+            if let pool { offerPlaces(in: pool, of: id.project, now) }
             return
         }
         let good = outcome == .succeeded
@@ -166,30 +171,29 @@ extension Scheduler {
         var again: PendingStart?
         // A due time is rerun at most once: after a lost attempt that was no first one, the next attempt follows.
         let isRerun = outcome == .lost && job.policy.onLost == .rerun
-        if outcome.isFailure || isRerun && run.request.trigger == .retry, run.request.attempt <= job.policy.retries.limit, run.stopReason == nil,
+        if outcome.isFailure || isRerun && run.trigger == .retry, run.attempt <= job.policy.retries.limit, run.stopReason == nil,
             !job.record.paused
         {
             let jitter = job.policy.retries.jitter.wholeMilliseconds
-            let delay = job.policy.retries.delay(afterAttempt: run.request.attempt) + .milliseconds(jitter > 0 ? Int64.random(in: 0...jitter, using: &dice) : 0)
+            let delay = job.policy.retries.delay(afterAttempt: run.attempt) + .milliseconds(jitter > 0 ? Int64.random(in: 0...jitter, using: &dice) : 0)
             again = PendingStart(
-                trigger: .retry, dueAt: run.request.dueAt, attempt: run.request.attempt + 1, notBefore: now + delay, queued: true,
-                arrivals: run.request.arrivals.isEmpty ? nil : run.request.arrivals, changes: run.changes, retryOf: runID)
+                trigger: .retry, dueAt: run.dueAt, attempt: run.attempt + 1, notBefore: now + delay, queued: true,
+                arrivals: run.arrivals.isEmpty ? nil : run.arrivals, changes: run.changes, retryOf: runID)
         }
-        if isRerun, run.request.trigger != .rerun, run.request.trigger != .retry {
+        if isRerun, run.trigger != .rerun, run.trigger != .retry {
             again = PendingStart(
-                trigger: .rerun, dueAt: run.request.dueAt, attempt: run.request.attempt, notBefore: now, queued: true,
-                arrivals: run.request.arrivals.isEmpty ? nil : run.request.arrivals, changes: run.changes, retryOf: runID)
+                trigger: .rerun, dueAt: run.dueAt, attempt: run.attempt, notBefore: now, queued: true,
+                arrivals: run.arrivals.isEmpty ? nil : run.arrivals, changes: run.changes, retryOf: runID)
         }
-        if let start = again, let words = run.request.changes, start.changes == nil, !words.hasPrefix("for ") {
-            event("dropped", "it is not tried again: what was changed for it (\(words)) did not outlive the daemon", now, workload: id, run: runID)
+        if again != nil, let words = run.forgottenChanges, !words.hasPrefix("for ") {
+            event("dropped", "it is not tried again: what was changed for it (\(words)) is not known any more", now, workload: id, run: runID)
             again = nil
         }
         if let again { job.record.pending.append(again) }
         jobs[id] = job
-        write(.job(job.record))
         evaluateJob(id, now)
         // What is tried again has not ended yet, for those that come after it.
-        if again == nil { passOn(id, runID, outcome, dueAt: run.request.dueAt, now) }
-        if let pool { offerPlace(in: pool, of: id.project, now) }
+        if again == nil { passOn(id, runID, outcome, dueAt: run.dueAt, now) }
+        if let pool { offerPlaces(in: pool, of: id.project, now) }
     }
 }

@@ -12,7 +12,6 @@ extension Scheduler {
             // What was accounted for before the clock was set far back is not missed now that it has come forward again.
             job.record.cursor = seen
             jobs[id] = job
-            write(.job(job.record))
         }
         guard let first = schedule.next(after: job.record.cursor), first.at <= now else { return }
         let last = schedule.previous(before: now + .milliseconds(1)) ?? first
@@ -25,7 +24,6 @@ extension Scheduler {
         }
         jobs[id]?.record.cursor = max(last.at, now)
         for dueAt in caughtUp { jobs[id]?.record.pending.append(PendingStart(trigger: .catchUp, dueAt: dueAt, notBefore: now, queued: true)) }
-        if let record = jobs[id]?.record { write(.job(record)) }
         startPending(id, now)
     }
 
@@ -33,7 +31,7 @@ extension Scheduler {
     /// not older than ``lateTolerance``; the others are missed.
     mutating func release(_ now: Timestamp) {
         guard isHeld else { return }
-        isHeld = false
+        holds.remove(.historyFails)
         gather(now) { scheduler in
             for id in scheduler.jobs.keys.sorted() { scheduler.missHeldDueTimes(id, now) }
         }
@@ -50,7 +48,6 @@ extension Scheduler {
             let before = last.at - .seconds(1)
             missStretch(id, schedule, first: first.at, through: before, .historyUnwritable)
             jobs[id]?.record.cursor = before
-            if let record = jobs[id]?.record { write(.job(record)) }
         }
     }
 
@@ -96,7 +93,6 @@ extension Scheduler {
         job.record.era += 1
         job.record.cursor = now
         jobs[id] = job
-        write(.job(job.record))
         passOnDropped(dropped, of: id, now)
     }
 
@@ -118,7 +114,6 @@ extension Scheduler {
             guard wanted, inTime, !job.record.paused, window.map({ now - dueAt <= $0 }) ?? true else { continue }
             jobs[id]?.record.pending.append(PendingStart(trigger: .catchUp, dueAt: dueAt, notBefore: now, queued: true))
         }
-        if let record = jobs[id]?.record { write(.job(record)) }
     }
 
     /// The missed due times that are to be run after all, ascending.

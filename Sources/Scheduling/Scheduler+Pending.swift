@@ -6,28 +6,28 @@ internal import WorkloadModel
 extension Scheduler {
     /// Starts what waits and may start now.
     mutating func startPending(_ id: WorkloadID, _ now: Timestamp) {
-        guard !gathering, !isHeld else { return }
-        var changed = dropExpired(id, now)
-        waitingForPlace[id] = nil
+        guard holds.isDisjoint(with: [.gathering, .historyFails]) else { return }
+        dropExpired(id, now)
+        pools.stopWaiting(id)
         var yields: WorkloadName?
         while let job = jobs[id], !job.removing {
             let ready = job.record.pending.filter { $0.notBefore <= now && isTurn(of: $0, job) }
             guard let next = ready.min(by: { $0.notBefore < $1.notBefore }), let index = job.record.pending.firstIndex(of: next) else { break }
             // All but a due time whose jitter is over wait for their place, and for those that have waited longer.
             if next.queued, !(job.record.paused && next.trigger != .manual) {
-                let hasPlace = hasPlace(job)
-                if !hasPlace || isBehindOthers(job, next) {
-                    waitingForPlace[id] = next.notBefore
-                    if hasPlace { yields = job.policy.pool }
-                    break
+                if let pool = pool(of: job) {
+                    let hasPlace = pools.taken(of: pool.key) < pool.places
+                    if !hasPlace || pools.isBehindOthers(id, in: pool.key, since: next.notBefore) {
+                        pools.wait(id, for: pool.key, since: next.notBefore)
+                        if hasPlace { yields = job.policy.pool }
+                        break
+                    }
                 }
             }
-            changed = true
             jobs[id]?.record.pending.remove(at: index)
             startPending(id, next, now)
         }
-        if changed, let record = jobs[id]?.record { write(.job(record)) }
-        if let yields { offerPlace(in: yields, of: id.project, now) }
+        if let yields { offerPlaces(in: yields, of: id.project, now) }
     }
 
     /// Whether nothing but its pool can be in a start's way.
@@ -39,10 +39,10 @@ extension Scheduler {
     }
 
     /// What has waited past its deadline does not wait on.
-    mutating func dropExpired(_ id: WorkloadID, _ now: Timestamp) -> Bool {
-        guard let job = jobs[id] else { return false }
+    mutating func dropExpired(_ id: WorkloadID, _ now: Timestamp) {
+        guard let job = jobs[id] else { return }
         let expired = job.record.pending.filter { start in start.queued && start.lastMoment(job.policy).map { $0 < now } ?? false }
-        guard !expired.isEmpty else { return false }
+        guard !expired.isEmpty else { return }
         jobs[id]?.record.pending.removeAll { expired.contains($0) }
         for start in expired {
             if start.trigger == .schedule, let dueAt = start.dueAt {
@@ -51,7 +51,6 @@ extension Scheduler {
                 event("dropped", "a start (\(start.trigger.rawValue)) waited past its deadline", now, workload: id)
             }
         }
-        return true
     }
 
     mutating func startPending(_ id: WorkloadID, _ next: PendingStart, _ now: Timestamp) {

@@ -13,17 +13,17 @@ extension Scheduler {
     public mutating func restore(_ stored: StoredState, observed: [RunID: ObservedRun], at moment: Moment) -> Decision {
         decision = Decision()
         let now = moment.wall
-        lastMoment = moment
-        for recipe in stored.recipes { recipes[recipe.project] = recipe }
-        unreadable = stored.unreadable
+        _ = clock.step(to: moment)
+        for recipe in stored.recipes { catalogue.set(recipe.project, recipe) }
+        catalogue.unreadable = stored.unreadable
         let sameBoot = stored.bootID == bootID
         if !sameBoot { write(.boot(bootID)) }
         takeUp(stored, now)
-        for recipe in stored.recipes { rebuildFollowers(recipe.project) }
         // Nothing new is decided before all that is going is known: what overlaps, who has a place in a pool, what was missed.
-        gathering = true
+        holds.insert(.gathering)
         let open = stored.openRuns.sorted { $0.id < $1.id }
         for run in open { attach(run) }
+        for recipe in stored.recipes { recountPools(recipe.project) }
         for run in open { takeUp(run, observed[run.id], rests: stored.unreadable.contains(run.workload.project), now) }
         // What an engine holds of runs that are closed, or that nobody knows, is let go; one that lives is stopped first, as
         // gently as any, and let go at its end.
@@ -37,17 +37,15 @@ extension Scheduler {
         }
         for id in services.keys.sorted() where services[id]?.removing == true && services[id]?.active == nil {
             services[id] = nil
-            write(.removeWorkload(id, .service))
         }
         for id in services.keys.sorted() { reviveService(id, sameBoot: sameBoot, now) }
         for id in jobs.keys.sorted() { reviveJob(id, reason: sameBoot || stored.bootID == nil ? .daemonDown : .hostOff, now) }
         for id in jobs.keys.sorted() where jobs[id]?.removing == true && jobs[id]?.active.isEmpty == true {
             jobs[id] = nil
-            write(.removeWorkload(id, .job))
         }
-        gathering = false
+        holds.remove(.gathering)
         for id in jobs.keys.sorted() { evaluateJob(id, now) }
-        return decision
+        return decided()
     }
 
     private mutating func takeUp(_ stored: StoredState, _ now: Timestamp) {
@@ -57,41 +55,43 @@ extension Scheduler {
         for (id, (workload, digest)) in workloads {
             switch workload.kind {
             case .service(let policy):
-                let record = serviceRecords[id] ?? ServiceRecord(id: id, wanted: true, phase: .starting, since: now)
-                services[id] = Service(workload: workload, policy: policy, record: record, digest: digest)
+                let instance = InstanceID(id)
+                let record = serviceRecords[instance] ?? ServiceRecord(id: instance, wanted: true, phase: .starting, since: now)
+                services[instance] = Service(
+                    workload: workload, policy: policy, record: record, isChanged: serviceRecords[instance] == nil, digest: digest)
             case .job:
                 let record = jobRecords[id] ?? JobRecord(id: id, cursor: now, bootID: bootID)
-                jobs[id] = Job(workload: workload, record: record, digest: digest)
+                jobs[id] = Job(workload: workload, record: record, isChanged: jobRecords[id] == nil, digest: digest)
             }
         }
         // Records without a recipe: their removal was under way, unless it is there and only cannot be read.
-        for (id, record) in serviceRecords where services[id] == nil && stored.unreadable.contains(id.project) { rested.services[id] = record }
-        for (id, record) in jobRecords where jobs[id] == nil && stored.unreadable.contains(id.project) { rested.jobs[id] = record }
-        for id in serviceRecords.keys.sorted() where services[id] == nil && rested.services[id] == nil { write(.removeWorkload(id, .service)) }
-        for id in jobRecords.keys.sorted() where jobs[id] == nil && rested.jobs[id] == nil { write(.removeWorkload(id, .job)) }
+        for (id, record) in serviceRecords.sorted(by: { $0.key < $1.key }) where services[id] == nil {
+            if stored.unreadable.contains(id.workload.project) { catalogue.restedServices[id] = record } else { write(.removeService(id)) }
+        }
+        for (id, record) in jobRecords.sorted(by: { $0.key < $1.key }) where jobs[id] == nil {
+            if stored.unreadable.contains(id.project) { catalogue.restedJobs[id] = record } else { write(.removeJob(id)) }
+        }
     }
 
-    private mutating func attach(_ open: OpenRun) {
-        let workload = services[open.workload]?.workload ?? jobs[open.workload]?.workload
-        let digest = services[open.workload]?.digest ?? jobs[open.workload]?.digest ?? ""
+    private mutating func attach(_ open: Run) {
+        let workload = services[open.instance]?.workload ?? services[InstanceID(open.workload)]?.workload ?? jobs[open.workload]?.workload
+        let digest = services[open.instance]?.digest ?? jobs[open.workload]?.digest ?? ""
         // The container's own spec is not stored; a run that is adopted needs none, and one that is launched anew gets the
         // recipe's, which is the same unless the fingerprint says otherwise.
-        let request = RunRequest(
-            id: open.id, workload: open.workload, kind: open.kind, container: workload?.container ?? ContainerSpec(root: .host),
-            trigger: open.trigger, attempt: open.attempt, dueAt: open.dueAt, decidedAt: open.decidedAt,
-            timeout: jobs[open.workload]?.policy.timeout, lastOutcome: jobs[open.workload]?.record.lastOutcome, recipeDigest: digest,
-            arrivals: open.arrivals, changes: open.changes)
-        runs[open.id] = ActiveRun(request: request, startedAt: open.startedAt, stopReason: open.stopReason, generation: open.generation)
+        let container = workload?.container ?? ContainerSpec(root: .host)
+        runs[open.id] = ActiveRun(
+            run: open, container: open.changes?.applied(to: container) ?? container, timeout: jobs[open.workload]?.policy.timeout,
+            lastOutcome: jobs[open.workload]?.record.lastOutcome)
         switch open.kind {
         case .service:
-            if services[open.workload] == nil, let workload {
+            if services[open.instance] == nil, let workload {
                 // A job has its name now. This entry stands for the service until its run has ended.
-                services[open.workload] = Service(
+                services[open.instance] = Service(
                     workload: workload, policy: ServicePolicy(),
-                    record: ServiceRecord(id: open.workload, wanted: false, phase: .stopping, since: open.decidedAt),
+                    record: ServiceRecord(id: open.instance, wanted: false, phase: .stopping, since: open.decidedAt),
                     removing: true, digest: digest)
             }
-            services[open.workload]?.active = open.id
+            services[open.instance]?.active = open.id
         case .job:
             if jobs[open.workload] == nil, let workload {
                 jobs[open.workload] = Job(
@@ -102,15 +102,15 @@ extension Scheduler {
     }
 
     /// Whether a run belongs to its workload as that is now: a service's to a service, a job's to a job.
-    private func isOfItsKind(_ open: OpenRun) -> Bool {
+    private func isOfItsKind(_ open: Run) -> Bool {
         switch open.kind {
-        case .service: services[open.workload]?.removing == false
+        case .service: services[open.instance]?.removing == false
         case .job: jobs[open.workload]?.removing == false
         }
     }
 
-    private mutating func takeUp(_ open: OpenRun, _ found: ObservedRun?, rests: Bool, _ now: Timestamp) {
-        let workload = services[open.workload]?.workload ?? jobs[open.workload]?.workload
+    private mutating func takeUp(_ open: Run, _ found: ObservedRun?, rests: Bool, _ now: Timestamp) {
+        let workload = services[open.instance]?.workload ?? jobs[open.workload]?.workload
         switch found {
         case .alive(let startedAt): adopt(open, startedAt: startedAt, known: isOfItsKind(open) || rests, now)
         case .exited(let status): ended(open.id, status, now)
@@ -130,7 +130,7 @@ extension Scheduler {
         }
     }
 
-    private mutating func adopt(_ open: OpenRun, startedAt: Timestamp, known: Bool, _ now: Timestamp) {
+    private mutating func adopt(_ open: Run, startedAt: Timestamp, known: Bool, _ now: Timestamp) {
         if open.startedAt == nil {
             runs[open.id]?.startedAt = startedAt
             write(.runStarted(open.id, at: startedAt, image: nil))
@@ -139,54 +139,51 @@ extension Scheduler {
         if open.stopReason != nil { perform(.stop(open.id)) }
         if !known {
             stopRun(open.id, reason: "the recipe no longer has it", now)
-        } else if open.kind == .service, let service = services[open.workload], open.stopReason == nil {
+        } else if open.kind == .service, let service = services[open.instance], open.stopReason == nil {
             if !service.record.wanted {
-                stopService(open.workload, reason: "it was stopped while the daemon was away", now)
+                stopService(open.instance, reason: "it was stopped while the daemon was away", now)
             } else if service.workload.container.fingerprint != open.fingerprint {
-                replaceService(open.workload, reason: "its recipe changed", now)
+                replaceService(open.instance, reason: "its recipe changed", now)
             } else if open.generation != service.record.generation {
-                stopService(open.workload, reason: "another one is to take its place", now)
+                stopService(open.instance, reason: "another one is to take its place", now)
             } else if service.record.phase == .stopping {
                 // An earlier release decided its stop, and did not write down what follows: it is wanted, so it is a restart.
-                replaceService(open.workload, reason: "a restart was under way when the daemon went away", now)
+                replaceService(open.instance, reason: "a restart was under way when the daemon went away", now)
             } else if service.record.phase != .running {
-                services[open.workload]?.record.phase = .running
-                services[open.workload]?.record.since = startedAt
-                writeService(open.workload)
+                set(open.instance, .running, startedAt)
             }
         }
     }
 
     /// Nothing of it ran. In the same boot it is launched under the same id, so that it starts at most once.
-    private mutating func launchAgain(_ open: OpenRun, _ request: RunRequest, _ workload: Workload?, _ now: Timestamp) {
+    private mutating func launchAgain(_ open: Run, _ request: RunRequest, _ workload: Workload?, _ now: Timestamp) {
         guard open.bootID == bootID, open.state == .starting else {
             ended(open.id, ExitStatus(ending: .lost("the host went down while it was starting"), finishedAt: now), now)
             return
         }
         let lastMoment = jobs[open.workload]?.policy.lastMoment(of: open.trigger, dueAt: open.dueAt, decidedAt: open.decidedAt)
         let late = lastMoment.map { now > $0 } ?? false
-        let unwanted = workload == nil || !isOfItsKind(open) || services[open.workload]?.record.wanted == false
-        let changed = workload?.container.fingerprint != open.fingerprint
+        let unwanted = workload == nil || !isOfItsKind(open) || services[open.instance]?.record.wanted == false
+        let changed = request.container.fingerprint != open.fingerprint
         if late || unwanted || changed || open.stopReason != nil {
-            if changed, open.stopReason == nil { services[open.workload]?.record.generation += 1 }
+            if changed, open.stopReason == nil { services[open.instance]?.record.generation += 1 }
             withdraw(open.id, open.stopReason ?? (late ? "its deadline passed before it started" : "withdrawn before it started"), now)
             return
         }
         perform(.launch(request))
     }
 
-    private mutating func reviveService(_ id: WorkloadID, sameBoot: Bool, _ now: Timestamp) {
-        guard var service = services[id], service.active == nil else { return }
+    private mutating func reviveService(_ id: InstanceID, sameBoot: Bool, _ now: Timestamp) {
+        guard let service = services[id], service.active == nil else { return }
         guard service.record.wanted else {
-            if service.record.phase != .stopped { rest(id, .stopped, now) }
+            if service.record.phase != .stopped { set(id, .stopped, now) }
             return
         }
         switch service.record.phase {
         case .stopped, .exited, .failed: return
         case .backoff:
             // A new boot is a new beginning; within one the pause goes on.
-            if !sameBoot { service.record.nextStartAt = nil }
-            services[id] = service
+            if !sameBoot { set(id, .backoff(until: now), now) }
             evaluateService(id, now)
         case .starting, .running, .stopping: startService(id, trigger: .start, now)
         }
@@ -194,7 +191,7 @@ extension Scheduler {
 
     mutating func reviveJob(_ id: WorkloadID, reason: DueReason, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
-        if job.record.cursor > now + Scheduler.correction {
+        if job.record.cursor > now + ClockWatch.correction {
             event("clock-set", "the clock is far behind what it was; due times count from now", now, workload: id)
             beginEra(id, now)
         }
@@ -207,7 +204,6 @@ extension Scheduler {
                     jobs[id]?.record.pending.append(PendingStart(trigger: .schedule, dueAt: now, notBefore: now, queued: true))
                 }
             }
-            if let record = jobs[id]?.record { write(.job(record)) }
         }
         missPending(id, reason, now)
         missDueTimes(id, reason, now)

@@ -31,11 +31,8 @@ extension Scheduler {
         runs[id] = run
         write(.runStarted(id, at: time, image: image))
         if run.stopReason != nil { perform(.stop(id)) }
-        if var service = services[run.request.workload], service.active == id, service.record.phase == .starting {
-            service.record.phase = .running
-            service.record.since = time
-            services[run.request.workload] = service
-            write(.service(service.record))
+        if run.kind == .service, let service = services[run.instance], service.active == id, service.record.phase == .starting {
+            set(run.instance, .running, time)
         }
     }
 
@@ -43,7 +40,7 @@ extension Scheduler {
     mutating func ended(_ id: RunID, _ status: ExitStatus, _ now: Timestamp) {
         perform(.settle(id))
         guard let run = runs.removeValue(forKey: id) else { return }
-        let codes = run.request.kind == .job ? jobs[run.request.workload]?.policy.successCodes ?? [0] : [0]
+        let codes = run.kind == .job ? jobs[run.workload]?.policy.successCodes ?? [0] : [0]
         var status = status
         if status.startedAt == nil { status.startedAt = run.startedAt }
         var outcome = status.outcome(successCodes: codes)
@@ -51,11 +48,12 @@ extension Scheduler {
         if run.stopReason != nil, outcome == .failed { outcome = .stopped }
         write(.closeRun(id, outcome, status, reason: Scheduler.reason(status, outcome, stopReason: run.stopReason)))
         if status.leftProcesses {
-            event("stop-failed", "processes of it could not be killed and are left in its control group", now, workload: run.request.workload, run: id)
+            event("stop-failed", "processes of it could not be killed and are left in its control group", now, workload: run.workload, run: id)
         }
-        switch run.request.kind {
-        case .job: jobEnded(run, id, outcome, status, now)
-        case .service: serviceEnded(run, id, outcome, status, now)
+        if run.kind == .job, let pool = jobs[run.workload]?.policy.pool { pools.giveBack(Pools.Key(project: run.workload.project, name: pool)) }
+        switch run.kind {
+        case .job: jobEnded(run, outcome, status, now)
+        case .service: serviceEnded(run, outcome, status, now)
         }
     }
 

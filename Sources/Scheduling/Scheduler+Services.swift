@@ -1,86 +1,98 @@
+internal import EngineAPI
 internal import Ledger
 internal import Schedules
 internal import WorkloadModel
 
 /// Services: kept on under their policy.
 extension Scheduler {
+    /// The copies of a service, ascending by slot; none of a job.
+    func instances(of id: WorkloadID) -> [InstanceID] {
+        var found: [InstanceID] = []
+        while services[InstanceID(id, slot: found.count)] != nil { found.append(InstanceID(id, slot: found.count)) }
+        return found
+    }
+
+    /// Whether a service of this name has a run.
+    func isServiceUp(_ id: WorkloadID) -> Bool { instances(of: id).contains { services[$0]?.active != nil } }
+
+    mutating func evaluateServices(of id: WorkloadID, _ now: Timestamp) {
+        for instance in instances(of: id) { evaluateService(instance, now) }
+    }
+
     /// Starts what is to be on and is not.
-    mutating func evaluateService(_ id: WorkloadID, _ now: Timestamp) {
-        guard let service = services[id], service.active == nil, !leaving, !isHeld else { return }
+    mutating func evaluateService(_ id: InstanceID, _ now: Timestamp) {
+        guard let service = services[id], service.active == nil, holds.isDisjoint(with: [.leaving, .historyFails]) else { return }
         switch service.record.phase {
-        case .backoff:
-            guard let next = service.record.nextStartAt, next > now else {
-                startService(id, trigger: .restart, now)
-                return
-            }
-            wake(id, at: next)
+        case .backoff(let next) where next > now: wakes.set(.service(id), at: next)
+        case .backoff: startService(id, trigger: .restart, now)
         case .starting, .running, .stopping: startService(id, trigger: .start, now)
         case .stopped, .exited, .failed: break
         }
     }
 
-    mutating func startService(_ id: WorkloadID, trigger: Trigger, _ now: Timestamp) {
-        guard var service = services[id], service.active == nil, !leaving else { return }
+    mutating func startService(_ id: InstanceID, trigger: Trigger, _ now: Timestamp) {
+        guard var service = services[id], service.active == nil, !holds.contains(.leaving) else { return }
         // A job had this name, and its last run is ending: that end starts the service. So does the end of a hold.
-        guard !isHeld, jobs[id]?.active.isEmpty ?? true else {
-            service.record.phase = .starting
-            service.record.since = now
-            services[id] = service
-            write(.service(service.record))
+        guard !isHeld, jobs[id.workload]?.active.isEmpty ?? true else {
+            set(id, .starting, now)
             return
         }
-        let run = launch(
-            service.workload, digest: service.digest, trigger: trigger, dueAt: nil, attempt: service.record.failures + 1, timeout: nil,
-            lastOutcome: nil, generation: service.record.generation, now)
+        let run = launch(id, service.workload, trigger, now) { run in
+            run.attempt = service.record.failures + 1
+            run.recipeDigest = service.digest
+            run.generation = service.record.generation
+        }
         service.active = run
-        service.record.phase = .starting
-        service.record.since = now
-        service.record.nextStartAt = nil
         service.record.runID = run
         if trigger == .restart { service.record.restarts += 1 }
         services[id] = service
-        write(.service(service.record))
+        set(id, .starting, now)
     }
 
-    mutating func serviceEnded(_ run: ActiveRun, _ runID: RunID, _ outcome: Outcome, _ status: ExitStatus, _ now: Timestamp) {
-        let id = run.request.workload
-        guard var service = services[id], service.active == runID else { return }
-        service.active = nil
-        services[id] = service
+    /// Notes how a service stands from now on.
+    mutating func set(_ id: InstanceID, _ phase: ServiceRecord.Phase, _ now: Timestamp) {
+        services[id]?.record.phase = phase
+        services[id]?.record.since = now
+        if case .backoff(let next) = phase { wakes.set(.service(id), at: next) } else { wakes.set(.service(id), at: nil) }
+    }
+
+    mutating func serviceEnded(_ run: ActiveRun, _ outcome: Outcome, _ status: ExitStatus, _ now: Timestamp) {
+        let id = run.instance
+        guard let service = services[id], service.active == run.id else { return }
+        services[id]?.active = nil
         if service.removing {
             services[id] = nil
-            write(.removeWorkload(id, .service))
             // A job of its name may wait for this end.
-            evaluateJob(id, now)
+            evaluateJob(id.workload, now)
         } else if status.leftProcesses {
             // A second one beside what could not be killed would do harm: a person must look.
-            rest(id, .failed, now)
+            set(id, .failed, now)
         } else if !service.record.wanted {
-            rest(id, .stopped, now)
+            set(id, .stopped, now)
         } else if run.generation != service.record.generation {
             startService(id, trigger: .start, now)
         } else if run.stopReason != nil {
             // The daemon stopped it because it ends itself; the next daemon starts it again, unless its policy is `no`.
-            rest(id, service.policy.restart == .no ? .exited : .backoff, now)
+            set(id, service.policy.restart == .no ? .exited : .backoff(until: now), now)
             evaluateService(id, now)
         } else {
             continueByPolicy(id, outcome, status, now)
         }
     }
 
-    private mutating func continueByPolicy(_ id: WorkloadID, _ outcome: Outcome, _ status: ExitStatus, _ now: Timestamp) {
+    private mutating func continueByPolicy(_ id: InstanceID, _ outcome: Outcome, _ status: ExitStatus, _ now: Timestamp) {
         guard let service = services[id] else { return }
         switch service.policy.restart {
-        case .no: rest(id, .exited, now)
+        case .no: set(id, .exited, now)
         case .always, .unlessStopped: backOff(id, status, now)
         case .onFailure(let limit):
             guard outcome.isFailure || outcome == .lost else {
-                rest(id, .exited, now)
+                set(id, .exited, now)
                 return
             }
             if let limit, service.record.failures >= limit, !Scheduler.wasUp(status) {
-                event("gave-up", "it failed \(service.record.failures + 1) times in a row", now, workload: id)
-                rest(id, .failed, now)
+                event("gave-up", "it failed \(service.record.failures + 1) times in a row", now, workload: id.workload)
+                set(id, .failed, now)
             } else {
                 backOff(id, status, now)
             }
@@ -92,68 +104,36 @@ extension Scheduler {
         return status.finishedAt - started >= ServiceBackoff.recovered
     }
 
-    private mutating func backOff(_ id: WorkloadID, _ status: ExitStatus, _ now: Timestamp) {
-        guard var service = services[id] else { return }
-        if Scheduler.wasUp(status) { service.record.failures = 0 }
-        let next = now + ServiceBackoff.delay(failures: service.record.failures, dice: &dice)
-        service.record.failures += 1
-        service.record.phase = .backoff
-        service.record.since = now
-        service.record.nextStartAt = next
-        services[id] = service
-        write(.service(service.record))
-        wake(id, at: next)
-    }
-
-    /// Leaves a service as it is, until somebody asks.
-    mutating func rest(_ id: WorkloadID, _ phase: ServiceRecord.Phase, _ now: Timestamp) {
-        services[id]?.record.phase = phase
-        services[id]?.record.since = now
-        services[id]?.record.nextStartAt = nil
-        services[id]?.wakeAt = nil
-        writeService(id)
-    }
-
-    /// Writes a service's record as it is now.
-    mutating func writeService(_ id: WorkloadID) { if let record = services[id]?.record { write(.service(record)) } }
-
-    /// Asks for another container in the place of the present one; its end starts the new one.
-    mutating func raiseGeneration(_ id: WorkloadID) {
-        services[id]?.record.generation += 1
-        writeService(id)
+    private mutating func backOff(_ id: InstanceID, _ status: ExitStatus, _ now: Timestamp) {
+        guard let service = services[id] else { return }
+        let failures = Scheduler.wasUp(status) ? 0 : service.record.failures
+        services[id]?.record.failures = failures + 1
+        set(id, .backoff(until: now + ServiceBackoff.delay(failures: failures, dice: &dice)), now)
     }
 
     /// Ends the run of a service that is not to be on any more.
-    mutating func stopService(_ id: WorkloadID, reason: String, _ now: Timestamp) {
+    mutating func stopService(_ id: InstanceID, reason: String, _ now: Timestamp) {
         guard let service = services[id] else { return }
-        guard let run = service.active else {
-            if service.removing {
-                services[id] = nil
-                write(.removeWorkload(id, .service))
-            } else {
-                rest(id, .stopped, now)
-            }
-            return
+        if let run = service.active {
+            set(id, .stopping, now)
+            stopRun(run, reason: reason, now)
+        } else if service.removing {
+            services[id] = nil
+            wakes.set(.service(id), at: nil)
+        } else {
+            set(id, .stopped, now)
         }
-        beginStop(id, run, reason: reason, now)
     }
 
-    /// Stops the present container, if there is one, and starts another in its place.
-    mutating func replaceService(_ id: WorkloadID, reason: String, _ now: Timestamp) {
-        guard services[id] != nil else { return }
+    /// Stops the present container, if there is one, and starts another in its place: what runs is of an older generation then.
+    mutating func replaceService(_ id: InstanceID, reason: String, _ now: Timestamp) {
+        guard let service = services[id] else { return }
         services[id]?.record.generation += 1
-        guard let run = services[id]?.active else {
+        if let run = service.active {
+            set(id, .stopping, now)
+            stopRun(run, reason: reason, now)
+        } else {
             startService(id, trigger: .start, now)
-            return
         }
-        beginStop(id, run, reason: reason, now)
-    }
-
-    private mutating func beginStop(_ id: WorkloadID, _ run: RunID, reason: String, _ now: Timestamp) {
-        services[id]?.record.phase = .stopping
-        services[id]?.record.since = now
-        services[id]?.record.nextStartAt = nil
-        writeService(id)
-        stopRun(run, reason: reason, now)
     }
 }

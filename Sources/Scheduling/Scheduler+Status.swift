@@ -1,26 +1,12 @@
 internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
-internal import Ledger
 public import Schedules
 public import WorkloadModel
 
 /// How one workload stands, for people.
 public struct WorkloadStatus: Hashable, Sendable {
     public let id: WorkloadID
+    /// Which of a service's copies.
+    public let slot: Int
     public let kind: WorkloadKind
     /// `running`, `backoff`, `paused`, `waiting`, ...
     public let state: String
@@ -36,33 +22,33 @@ public struct WorkloadStatus: Hashable, Sendable {
 
 extension Scheduler {
     /// The projects that have a recipe, ascending.
-    public var projects: [ProjectName] { recipes.keys.sorted() }
+    public var projects: [ProjectName] { catalogue.recipes.keys.sorted() }
 
-    public func recipe(of project: ProjectName) -> Recipe? { recipes[project] }
+    public func recipe(of project: ProjectName) -> Recipe? { catalogue[project] }
 
     /// Of all recipes in force and all runs; `nil` when a recipe cannot be read, so that what it needs is not known.
     public var containers: [ContainerSpec]? {
-        guard unreadable.isEmpty else { return nil }
-        return recipes.values.flatMap { $0.workloads.map(\.container) } + services.values.map(\.workload.container)
-            + jobs.values.map(\.workload.container) + runs.values.map(\.request.container)
+        guard catalogue.unreadable.isEmpty else { return nil }
+        return catalogue.recipes.values.flatMap { $0.workloads.map(\.container) } + services.values.map(\.workload.container)
+            + jobs.values.map(\.workload.container) + runs.values.map(\.container)
     }
 
     /// All workloads, ascending by name.
     public var statuses: [WorkloadStatus] {
         let all = services.values.map(status) + jobs.values.map(status)
-        return all.sorted { $0.id < $1.id }
+        return all.sorted { ($0.id, $0.slot) < ($1.id, $1.slot) }
     }
 
     /// How one service or job stands; `nil` when there is none of this name.
-    public func status(of id: WorkloadID) -> WorkloadStatus? { services[id].map(status) ?? jobs[id].map(status) }
+    public func status(of id: WorkloadID) -> WorkloadStatus? { services[InstanceID(id)].map(status) ?? jobs[id].map(status) }
 
     /// The services and jobs, ascending by name.
     public var workloads: [(id: WorkloadID, kind: WorkloadKind)] {
-        (services.keys.map { ($0, .service) } + jobs.keys.map { ($0, .job) }).sorted { $0.0 < $1.0 }
+        (services.keys.filter { $0.slot == 0 }.map { ($0.workload, .service) } + jobs.keys.map { ($0, .job) }).sorted { $0.0 < $1.0 }
     }
 
     /// The runs of a service or job that have not ended.
-    public func activeRuns(of id: WorkloadID) -> [RunID] { services[id]?.active.map { [$0] } ?? jobs[id]?.active ?? [] }
+    public func activeRuns(of id: WorkloadID) -> [RunID] { instances(of: id).compactMap { services[$0]?.active } + (jobs[id]?.active ?? []) }
 
     /// Runs that have not ended, ascending.
     public var activeRuns: [RunID] { runs.keys.sorted() }
@@ -70,18 +56,18 @@ extension Scheduler {
     public func isActive(_ run: RunID) -> Bool { runs[run] != nil }
 
     /// The service or job of this name.
-    public func workload(_ id: WorkloadID) -> Workload? { services[id]?.workload ?? jobs[id]?.workload }
+    public func workload(_ id: WorkloadID) -> Workload? { services[InstanceID(id)]?.workload ?? jobs[id]?.workload }
 
     /// Of the jobs that say themselves how much of their past is kept.
     public var keepPolicies: [WorkloadID: KeepPolicy] {
-        jobs.compactMapValues { $0.policy.keep.runs == nil && $0.policy.keep.days == nil ? nil : $0.policy.keep }
+        jobs.all.compactMapValues { $0.policy.keep.runs == nil && $0.policy.keep.days == nil ? nil : $0.policy.keep }
     }
 
     private func status(_ service: Service) -> WorkloadStatus {
         let record = service.record
         return WorkloadStatus(
-            id: record.id, kind: .service, state: record.phase.rawValue, since: record.since, restarts: record.restarts,
-            nextAt: record.nextStartAt, runs: service.active.map { [$0] } ?? [], lastOutcome: nil, streak: record.failures,
+            id: record.id.workload, slot: record.id.slot, kind: .service, state: record.phase.name, since: record.since, restarts: record.restarts,
+            nextAt: record.phase.nextStartAt, runs: service.active.map { [$0] } ?? [], lastOutcome: nil, streak: record.failures,
             policy: service.policy.restart.description)
     }
 
@@ -98,7 +84,7 @@ extension Scheduler {
         if !job.policy.after.isEmpty { policies.append("after " + job.policy.after.keys.sorted().map(\.description).joined(separator: ", ")) }
         let policy = policies.isEmpty ? "-" : policies.joined(separator: " | ")
         return WorkloadStatus(
-            id: job.record.id, kind: .job, state: state, since: job.active.first.flatMap { runs[$0]?.startedAt }, restarts: 0, nextAt: next,
+            id: job.record.id, slot: 0, kind: .job, state: state, since: job.active.first.flatMap { runs[$0]?.startedAt }, restarts: 0, nextAt: next,
             runs: job.active, lastOutcome: job.record.lastOutcome, streak: job.record.streak, policy: policy)
     }
 }

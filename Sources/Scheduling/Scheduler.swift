@@ -1,5 +1,4 @@
 internal import Ledger
-internal import HeapModule
 public import Schedules
 internal import WorkloadModel
 
@@ -10,88 +9,84 @@ internal import WorkloadModel
 /// from what was written and from what an engine finds goes on where this one was.
 public struct Scheduler: Sendable {
     /// A job as it stands.
-    struct Job: Sendable {
+    struct Job: Sendable, Recorded {
         /// A job, not a service.
         var workload: Workload
-        var record: JobRecord
+        var record: JobRecord { didSet { isChanged = true } }
+        var isChanged = true
         var active: [RunID] = []
         var removing = false
-        var wakeAt: Timestamp?
         var digest: String
         /// When its last starts were, on the steady clock; at most ``Scheduler/startsPerSecond``.
         var starts: [Duration] = []
 
         var policy: JobPolicy { workload.jobPolicy ?? JobPolicy() }
+        static func removal(of id: WorkloadID) -> Write { .removeJob(id) }
+        var write: Write { .job(record) }
     }
 
     /// A service as it stands.
-    struct Service: Sendable {
+    struct Service: Sendable, Recorded {
         var workload: Workload
         var policy: ServicePolicy
-        var record: ServiceRecord
+        var record: ServiceRecord { didSet { isChanged = true } }
+        var isChanged = true
         var active: RunID?
         /// Whether the recipe has it no more: it is forgotten when its run has ended.
         var removing = false
-        var wakeAt: Timestamp?
         var digest: String
+
+        static func removal(of id: InstanceID) -> Write { .removeService(id) }
+        var write: Write { .service(record) }
     }
 
     /// A run that has not ended.
+    @dynamicMemberLookup
     struct ActiveRun: Sendable {
-        let request: RunRequest
-        var startedAt: Timestamp?
-        /// Why it is being stopped; written to the store before the signal.
-        var stopReason: String?
-        /// The service's generation that it was started for.
-        var generation = 0
-        /// What somebody changed for it; `nil` also when an earlier daemon started it.
-        var changes: RunChanges?
+        var run: Run
+        let container: ContainerSpec
+        var timeout: Duration?
+        var lastOutcome: Outcome?
+
+        var request: RunRequest { RunRequest(run: run, container: container, timeout: timeout, lastOutcome: lastOutcome) }
+
+        subscript<Value>(dynamicMember path: KeyPath<Run, Value>) -> Value { run[keyPath: path] }
+        subscript<Value>(dynamicMember path: WritableKeyPath<Run, Value>) -> Value {
+            get { run[keyPath: path] }
+            set { run[keyPath: path] = newValue }
+        }
     }
 
-    struct Wake: Comparable, Sendable {
-        let at: Timestamp
-        let id: WorkloadID
-
-        static func < (left: Wake, right: Wake) -> Bool { left.at == right.at ? left.id < right.id : left.at < right.at }
+    /// Why no start is decided now.
+    struct Holds: OptionSet, Sendable {
+        let rawValue: Int
+        /// `restore`, `apply` or the clock lets something happen to many jobs: jobs are evaluated once all of it is known.
+        static let gathering = Holds(rawValue: 1)
+        /// The daemon is leaving.
+        static let leaving = Holds(rawValue: 2)
+        /// The history takes no writes.
+        static let historyFails = Holds(rawValue: 4)
     }
 
-    var jobs: [WorkloadID: Job] = [:]
-    var services: [WorkloadID: Service] = [:]
+    var jobs = Kept<Job>()
+    var services = Kept<Service>()
     var runs: [RunID: ActiveRun] = [:]
-    var recipes: [ProjectName: Recipe] = [:]
-    /// Projects whose recipe could not be read at the start, and was not applied since.
-    var unreadable: Set<ProjectName> = []
-    /// Records of projects whose recipe could not be read: they rest until it is applied again.
-    var rested: (services: [WorkloadID: ServiceRecord], jobs: [WorkloadID: JobRecord]) = ([:], [:])
-    /// The jobs that come after a job, ascending.
-    var followers: [WorkloadID: [WorkloadID]] = [:]
-    /// Jobs with a start that waits for nothing but a place in its pool, and since when that start has waited.
-    var waitingForPlace: [WorkloadID: Timestamp] = [:]
-    /// Of the containers that were launched since their recipe was applied; to work one out takes its time.
-    private var fingerprints: [WorkloadID: String] = [:]
-    var wakes = Heap<Wake>()
-    var dice: Dice
-    let bootID: String
-    var lastMoment: Moment?
-    /// The decision that is being made.
-    var decision = Decision()
-    /// Facts are being gathered that starts depend on: no start of a job is decided before all of them are there.
-    var gathering = false
+    var catalogue = Catalogue()
+    var pools = Pools()
+    var wakes = WakeQueue()
+    var clock = ClockWatch()
+    var holds: Holds = []
     /// Runs that are frozen because they fill the disk.
     var frozenRuns: Set<RunID> = []
-    /// No launch any more: the daemon is leaving.
-    var leaving = false
-    /// The history takes no writes: no start is decided.
-    public internal(set) var isHeld = false
+    var dice: Dice
+    let bootID: String
+    /// The decision that is being made.
+    var decision = Decision()
 
     /// A due time that is handled later than this after its instant counts as missed.
     static let lateTolerance = Duration.seconds(60)
-    /// How often one job is started in a second, people's own starts aside, whatever the clock, its retries or other jobs do.
+    /// Limit on automatic starts per job and second. Manual runs are exempt.
     static let startsPerSecond = 10
-    /// A step of the wall clock that is taken for one.
-    static let clockTolerance = Duration.seconds(5)
-    /// A step back that is taken for a correction, not for a stutter. As Debian's cron.
-    static let correction = Duration.seconds(3 * 3600)
 
     public init(bootID: String, seed: UInt64) {
         self.bootID = bootID
@@ -99,7 +94,10 @@ public struct Scheduler: Sendable {
     }
 
     /// When the scheduler wants a `tick` at the latest; `nil` when nothing is to come.
-    public var nextWake: Timestamp? { wakes.min?.at }
+    public var nextWake: Timestamp? { wakes.next }
+
+    /// Whether no start is decided because the history takes no writes.
+    public var isHeld: Bool { holds.contains(.historyFails) }
 
     /// Takes an event in.
     public mutating func apply(_ event: Event, at moment: Moment) -> Decision {
@@ -115,7 +113,7 @@ public struct Scheduler: Sendable {
         case .launchFailed(let run, let sentence):
             ended(run, ExitStatus(ending: .startError(sentence), finishedAt: now), now)
         case .exited(let run, let status): ended(run, status, now)
-        case .historyFails: isHeld = true
+        case .historyFails: holds.insert(.historyFails)
         case .historyWorks: release(now)
         case .frozen(let runs): frozenRuns = runs
         case .apply(let recipe, let explicit, let actor): apply(recipe, explicit: explicit, actor: actor, now)
@@ -128,49 +126,47 @@ public struct Scheduler: Sendable {
         case .pause(let id, let actor): setPaused(id, true, actor: actor, now)
         case .resume(let id, let actor): setPaused(id, false, actor: actor, now)
         case .stopAll:
-            leaving = true
+            holds.insert(.leaving)
             for id in runs.keys.sorted() { stopRun(id, reason: "the daemon was told to stop everything", now) }
         }
         wakeDue(now)
+        return decided()
+    }
+
+    /// The decision that was made, with the records that it changed.
+    mutating func decided() -> Decision {
+        decision.writes += services.takeWrites() + jobs.takeWrites()
         return decision
     }
 
     // MARK: Waking
 
     private mutating func wakeDue(_ now: Timestamp) {
-        while let wake = wakes.min, wake.at <= now {
-            wakes.removeMin()
-            if var job = jobs[wake.id], job.wakeAt == wake.at {
-                job.wakeAt = nil
-                jobs[wake.id] = job
-                evaluateJob(wake.id, now)
-            } else if services[wake.id]?.wakeAt == wake.at {
-                services[wake.id]?.wakeAt = nil
-                evaluateService(wake.id, now)
+        while let subject = wakes.takeDue(now) {
+            switch subject {
+            case .job(let id): evaluateJob(id, now)
+            case .service(let id): evaluateService(id, now)
             }
         }
     }
 
-    /// Lets something happen to many jobs, and looks at what starts only then.
+    /// Lets something happen to many jobs, and evaluates them only then.
     mutating func gather(_ now: Timestamp, _ body: (inout Scheduler) -> Void) {
-        gathering = true
+        holds.insert(.gathering)
         body(&self)
-        gathering = false
+        holds.remove(.gathering)
         for id in jobs.keys.sorted() { evaluateJob(id, now) }
     }
 
-    /// Notices that the wall clock was set, or that the host slept.
+    /// Takes a step of the wall clock into account.
     private mutating func watchClock(_ moment: Moment) {
-        let before = lastMoment
-        lastMoment = moment
-        guard let last = before else { return }
-        let step = (moment.wall - last.wall) - (moment.steady - last.steady)
-        if step > Scheduler.clockTolerance {
+        guard let step = clock.step(to: moment) else { return }
+        if step > .zero {
             event("clock-set", "the clock went forward by \(DurationText.print(step)), or the host slept", moment.wall)
             gather(moment.wall) { scheduler in
                 for id in scheduler.jobs.keys.sorted() { scheduler.missDueTimes(id, .clockJump, moment.wall) }
             }
-        } else if step < .zero - Scheduler.clockTolerance {
+        } else {
             let back = Duration.zero - step
             event("clock-set", "the clock went back by \(DurationText.print(back))", moment.wall)
             gather(moment.wall) { scheduler in
@@ -182,18 +178,17 @@ public struct Scheduler: Sendable {
 
     private mutating func clockWentBack(job id: WorkloadID, by back: Duration, _ now: Timestamp) {
         guard var job = jobs[id] else { return }
-        for index in job.record.pending.indices where job.record.pending[index].trigger != .schedule || back > Scheduler.correction {
+        for index in job.record.pending.indices where job.record.pending[index].trigger != .schedule || back > ClockWatch.correction {
             job.record.pending[index].notBefore = max(now, job.record.pending[index].notBefore - back)
         }
         jobs[id] = job
         // A small step back runs nothing twice: the cursor stays ahead. A large one is a correction: nothing waits for years.
-        if job.record.cursor > now + Scheduler.correction { beginEra(id, now) } else { write(.job(job.record)) }
+        if job.record.cursor > now + ClockWatch.correction { beginEra(id, now) }
     }
 
-    private mutating func clockWentBack(service id: WorkloadID, by back: Duration, _ now: Timestamp) {
-        guard let next = services[id]?.record.nextStartAt else { return }
-        services[id]?.record.nextStartAt = max(now, next - back)
-        writeService(id)
+    private mutating func clockWentBack(service id: InstanceID, by back: Duration, _ now: Timestamp) {
+        guard case .backoff(let next) = services[id]?.record.phase else { return }
+        services[id]?.record.phase = .backoff(until: max(now, next - back))
         evaluateService(id, now)
     }
 
@@ -213,51 +208,30 @@ public struct Scheduler: Sendable {
                     at: now, project: project ?? workload?.project, workload: workload?.name, runID: run, kind: kind, actor: actor, text: text)))
     }
 
-    mutating func wake(_ id: WorkloadID, at time: Timestamp?) {
-        guard let time else { return }
-        if let job = jobs[id], !job.removing {
-            guard jobs[id]?.wakeAt != time else { return }
-            jobs[id]?.wakeAt = time
-        } else {
-            guard services[id]?.wakeAt != time else { return }
-            services[id]?.wakeAt = time
-        }
-        wakes.insert(Wake(at: time, id: id))
-    }
-
     /// Decides a run: it is written down as `starting`, and launched once that is durable.
+    ///
+    /// - Parameter describe: says what kind of run it is
     mutating func launch(
-        _ workload: Workload, digest: String, trigger: Trigger, dueAt: Timestamp?, attempt: Int, timeout: Duration?, lastOutcome: Outcome?,
-        arrivals: [Arrival] = [], changes: RunChanges? = nil, generation: Int = 0, _ now: Timestamp
+        _ instance: InstanceID, _ workload: Workload, _ trigger: Trigger, timeout: Duration? = nil, lastOutcome: Outcome? = nil, _ now: Timestamp,
+        describe: (inout Run) -> Void
     ) -> RunID {
-        let container = changes?.applied(to: workload.container) ?? workload.container
         let kind: WorkloadKind = if case .service = workload.kind { .service } else { .job }
-        let request = RunRequest(
-            id: RunID(now: now, random: UInt32.random(in: .min ... .max, using: &dice)), workload: workload.id, kind: kind,
-            container: container, trigger: trigger, attempt: attempt, dueAt: dueAt, decidedAt: now, timeout: timeout,
-            lastOutcome: lastOutcome, recipeDigest: digest, arrivals: arrivals, changes: changes?.summary)
-        runs[request.id] = ActiveRun(request: request, generation: generation, changes: changes)
-        let fingerprint = container == workload.container ? fingerprint(of: workload) : container.fingerprint
-        write(.openRun(RunOpening(request: request, bootID: bootID, fingerprint: fingerprint, generation: generation)))
-        perform(.launch(request))
-        return request.id
-    }
-
-    private mutating func fingerprint(of workload: Workload) -> String {
-        if let known = fingerprints[workload.id] { return known }
-        let fingerprint = workload.container.fingerprint
-        fingerprints[workload.id] = fingerprint
-        return fingerprint
-    }
-
-    mutating func forgetFingerprints(of project: ProjectName) {
-        for id in fingerprints.keys where id.project == project { fingerprints[id] = nil }
+        let id = RunID(now: now, random: UInt32.random(in: .min ... .max, using: &dice))
+        var run = Run(id: id, instance: instance, kind: kind, trigger: trigger, decidedAt: now)
+        run.bootID = bootID
+        describe(&run)
+        let container = run.changes?.applied(to: workload.container) ?? workload.container
+        run.fingerprint = container == workload.container ? catalogue.fingerprint(of: workload) : container.fingerprint
+        run.image = container.image?.description
+        runs[id] = ActiveRun(run: run, container: container, timeout: timeout, lastOutcome: lastOutcome)
+        write(.openRun(run))
+        perform(.launch(RunRequest(run: run, container: container, timeout: timeout, lastOutcome: lastOutcome)))
+        return id
     }
 
     mutating func stopRun(_ id: RunID, reason: String, _ now: Timestamp) {
-        guard var run = runs[id], run.stopReason == nil else { return }
-        run.stopReason = reason
-        runs[id] = run
+        guard let run = runs[id], run.stopReason == nil else { return }
+        runs[id]?.stopReason = reason
         write(.stopRequested(id, at: now, reason: reason))
         // One that is still being launched is stopped when it is up.
         if run.startedAt != nil { perform(.stop(id)) }

@@ -58,6 +58,24 @@ public struct WorkloadName: Hashable, Comparable, Sendable, Codable, CustomStrin
     public static func < (left: WorkloadName, right: WorkloadName) -> Bool { left.description < right.description }
 }
 
+/// One of a service's copies, or a job: the workload and a slot. The only copy, and a job, have slot 0.
+public struct InstanceID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    public let workload: WorkloadID
+    public let slot: Int
+
+    public init(_ workload: WorkloadID, slot: Int = 0) {
+        self.workload = workload
+        self.slot = slot
+    }
+
+    /// `shop/web`; of further copies `shop/web.1`.
+    public var description: String { slot == 0 ? "\(workload)" : "\(workload).\(slot)" }
+
+    public static func < (left: InstanceID, right: InstanceID) -> Bool {
+        left.workload == right.workload ? left.slot < right.slot : left.workload < right.workload
+    }
+}
+
 /// A workload, named across projects: `shop/backup`.
 public struct WorkloadID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
     public let project: ProjectName

@@ -99,43 +99,68 @@ public struct RunChanges: Hashable, Sendable, Codable {
     }
 }
 
-/// What is to be run: everything that an engine and the history need to know about one run before it starts.
-public struct RunRequest: Hashable, Sendable {
+/// One run: one execution of one container. It is never used again; a restart is a new run.
+public struct Run: Hashable, Sendable {
     public let id: RunID
-    public let workload: WorkloadID
+    public let instance: InstanceID
     public let kind: WorkloadKind
-    public let container: ContainerSpec
     public let trigger: Trigger
-    /// 1 for the first try.
-    public let attempt: Int
-    /// The due time that it runs for, also for a retry or catch-up of it.
-    public let dueAt: Timestamp?
+    /// When its start was decided.
     public let decidedAt: Timestamp
-    public let timeout: Duration?
-    public let lastOutcome: Outcome?
-    public let recipeDigest: String
+    /// 1 for the first try.
+    public var attempt = 1
+    /// The due time that it runs for, also for a retry or catch-up of it.
+    public var dueAt: Timestamp?
+    /// ``Recipe/digest`` of the recipe that it is run by.
+    public var recipeDigest = ""
+    /// The boot of the host in which it was decided.
+    public var bootID = ""
+    /// ``ContainerSpec/fingerprint`` of what is started.
+    public var fingerprint = ""
+    /// The generation of the service that it was started for; 0 for a job.
+    public var generation = 0
     /// The ends that set it off, in a chain of jobs; the latest is last.
-    public let arrivals: [Arrival]
-    /// What somebody changed for this run alone, in words without secrets.
-    public let changes: String?
+    public var arrivals: [Arrival] = []
+    /// What somebody changed for this run alone.
+    public var changes: RunChanges?
+    /// Of a run that an earlier release started, and whose changes it kept only in words: these.
+    public var forgottenChanges: String?
+    /// What it runs from, as its recipe names it; with its digest once it was started. `nil` without an image.
+    public var image: String?
+    /// When its command was released; `nil` while it is starting.
+    public var startedAt: Timestamp?
+    /// Why it is to end; `nil` when nobody asked. Written before the first signal, and honoured by whoever finds the run next.
+    public var stopReason: String?
 
-    public init(
-        id: RunID, workload: WorkloadID, kind: WorkloadKind, container: ContainerSpec, trigger: Trigger, attempt: Int, dueAt: Timestamp?,
-        decidedAt: Timestamp, timeout: Duration?, lastOutcome: Outcome?, recipeDigest: String, arrivals: [Arrival] = [],
-        changes: String? = nil
-    ) {
+    public init(id: RunID, instance: InstanceID, kind: WorkloadKind, trigger: Trigger, decidedAt: Timestamp) {
         self.id = id
-        self.workload = workload
+        self.instance = instance
         self.kind = kind
-        self.container = container
         self.trigger = trigger
-        self.attempt = attempt
-        self.dueAt = dueAt
         self.decidedAt = decidedAt
+    }
+
+    public var workload: WorkloadID { instance.workload }
+
+    /// How far it has come, of a run that has not ended.
+    public var state: RunState { startedAt == nil ? .starting : .running }
+}
+
+/// What an engine needs to know to start a run.
+@dynamicMemberLookup
+public struct RunRequest: Hashable, Sendable {
+    public let run: Run
+    public let container: ContainerSpec
+    public let timeout: Duration?
+    /// How the job's run before it ended.
+    public let lastOutcome: Outcome?
+
+    public init(run: Run, container: ContainerSpec, timeout: Duration? = nil, lastOutcome: Outcome? = nil) {
+        self.run = run
+        self.container = container
         self.timeout = timeout
         self.lastOutcome = lastOutcome
-        self.recipeDigest = recipeDigest
-        self.arrivals = arrivals
-        self.changes = changes
     }
+
+    public subscript<Value>(dynamicMember path: KeyPath<Run, Value>) -> Value { run[keyPath: path] }
 }

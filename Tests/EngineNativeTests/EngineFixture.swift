@@ -50,9 +50,7 @@ final class EngineFixture: Sendable {
 
     func request(_ container: ContainerSpec, timeout: Duration? = nil) async -> RunRequest {
         let now = WallClock.now()
-        return RunRequest(
-            id: RunID(now: now, random: await counter.next()), workload: Make.id("it"), kind: .job, container: container, trigger: .manual, attempt: 1,
-            dueAt: nil, decidedAt: now, timeout: timeout, lastOutcome: nil, recipeDigest: "d")
+        return Make.request("it", await counter.next(), at: now, container: container, timeout: timeout)
     }
 
     /// Runs a container to its end.

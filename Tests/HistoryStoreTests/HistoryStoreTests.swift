@@ -24,18 +24,19 @@ import WorkloadModel
     static let now = Make.time("2026-03-29T01:02:03.456Z")
 
     static func request(_ number: UInt32, _ name: String = "backup", at time: Timestamp = now, trigger: Trigger = .schedule) -> RunRequest {
-        RunRequest(
-            id: RunID(now: time, random: number), workload: Make.id(name), kind: .job, container: Make.container("true"), trigger: trigger,
-            attempt: 1, dueAt: time, decidedAt: time, timeout: nil, lastOutcome: nil, recipeDigest: "abc")
+        Make.request(name, number, at: time, trigger: trigger) { run in
+            run.dueAt = time
+            run.recipeDigest = "abc"
+        }
     }
 
     static func opening(_ request: RunRequest) -> Write {
-        .openRun(RunOpening(request: request, bootID: "boot", fingerprint: request.container.fingerprint))
+        .openRun(request.run)
     }
 
     static func id(_ write: Write) -> RunID {
-        guard case .openRun(let opening) = write else { fatalError() }
-        return opening.request.id
+        guard case .openRun(let run) = write else { fatalError() }
+        return run.id
     }
 
     static func status(_ ending: WorkloadModel.ExitStatus.Ending, at time: Timestamp = now) -> WorkloadModel.ExitStatus {
@@ -66,7 +67,7 @@ import WorkloadModel
             try await store.commit([
                 open, .runStarted(id, at: Self.now, image: "img@sha256:1"), .closeRun(id, .failed, Self.status(.exited(code: 3)), reason: "exit code 3"),
                 .due(DueRecord(workload: Make.id("backup"), dueAt: Self.now, result: .ran, runID: id)),
-                .service(ServiceRecord(id: Make.id("web"), wanted: true, phase: .running, since: Self.now)),
+                .service(ServiceRecord(id: Make.instance("web"), wanted: true, phase: .running, since: Self.now)),
                 .event(EventRecord(at: Self.now, project: Make.id("x").project, kind: "applied", actor: "uid 0", text: "t")),
             ])
             let queue = try DatabaseQueue(path: path)
@@ -76,8 +77,8 @@ import WorkloadModel
             }
             #expect(shown == ["2026-03-29T01:02:03.456Z", "1500", "failed", "3", "12", "img@sha256:1", "test"])
             let columns = [
-                "run_id", "project", "name", "kind", "trigger", "attempt", "due_at", "started_at", "finished_at", "duration_ms", "state", "outcome",
-                "exit_code", "signal", "oom_killed", "reason", "cpu_ms", "memory_peak_bytes", "io_read_bytes", "io_write_bytes", "log_bytes",
+                "run_id", "project", "name", "slot", "kind", "trigger", "attempt", "due_at", "started_at", "finished_at", "duration_ms", "state",
+                "outcome", "exit_code", "signal", "oom_killed", "reason", "cpu_ms", "memory_peak_bytes", "io_read_bytes", "io_write_bytes", "log_bytes",
                 "log_dropped_bytes", "image", "recipe_digest", "engine", "caused_by", "changes",
             ]
             #expect(run.map { Array($0.columnNames) } == columns)
@@ -97,7 +98,7 @@ import WorkloadModel
                 .runStarted(id, at: Self.now + .seconds(9), image: nil), .closeRun(id, .succeeded, Self.status(.exited(code: 0)), reason: nil),
             ])
             let row = try await store.runs(RunFilter()).first
-            #expect(row?.outcome == "lost" && row?.startedAt == Self.now)
+            #expect(row?.outcome == "lost" && row?.started_at == Self.now.description)
         }
     }
 
@@ -122,9 +123,10 @@ import WorkloadModel
 
     @Test func readsBackWhatItWrote() async throws {
         try await Self.with { store, path in
-            let service = ServiceRecord(
-                id: Make.id("web"), wanted: false, phase: .stopped, since: Self.now, restarts: 3, failures: 2, nextStartAt: Self.now,
-                runID: RunID(now: Self.now, random: 7))
+            var service = ServiceRecord(id: Make.instance("web"), wanted: true, phase: .backoff(until: Self.now + .seconds(7)), since: Self.now)
+            service.restarts = 3
+            service.failures = 2
+            service.runID = RunID(now: Self.now, random: 7)
             let job = JobRecord(
                 id: Make.id("backup"), paused: true, cursor: Self.now, bootID: "b", lastOutcome: .oomKilled, streak: 4,
                 pending: [PendingStart(trigger: .retry, dueAt: Self.now, attempt: 2, notBefore: Self.now, queued: true)])
@@ -155,10 +157,10 @@ import WorkloadModel
             filter = RunFilter()
             filter.since = Self.now + .seconds(15)
             let recent = try await store.runs(filter)
-            #expect(recent.count == 5 && recent.first!.decidedAt > recent.last!.decidedAt)
+            #expect(recent.count == 5 && recent.first!.run_id > recent.last!.run_id)
             filter = RunFilter()
-            filter.id = String(recent[0].id.prefix(10))
-            #expect(try await store.runs(filter).map(\.id) == [recent[0].id])
+            filter.id = String(recent[0].run_id.prefix(10))
+            #expect(try await store.runs(filter).map(\.run_id) == [recent[0].run_id])
         }
     }
 
@@ -179,10 +181,7 @@ import WorkloadModel
         try await Self.with { store, _ in
             for number in 0..<10 {
                 for name in ["a", "b"] {
-                    let request = RunRequest(
-                        id: RunID(now: Self.now + .seconds(number), random: name == "a" ? 1 : 2), workload: Make.id(name), kind: .job,
-                        container: Make.container("x"),
-                        trigger: .manual, attempt: 1, dueAt: nil, decidedAt: Self.now + .seconds(number), timeout: nil, lastOutcome: nil, recipeDigest: "d")
+                    let request = Make.request(name, name == "a" ? 1 : 2, at: Self.now + .seconds(number))
                     let open = Self.opening(request)
                     let due = DueRecord(workload: Make.id(name), dueAt: Self.now + .seconds(number), result: .ran, runID: request.id)
                     try await store.commit([open, .closeRun(Self.id(open), .succeeded, Self.status(.exited(code: 0)), reason: nil), .due(due)])
@@ -289,7 +288,7 @@ import WorkloadModel
         try await Self.with { store, path in
             #expect(store.misplacement == nil)
             try FileManager.default.moveItem(atPath: path, toPath: path + ".moved")
-            try await store.commit([.service(ServiceRecord(id: Make.id("a"), wanted: true, phase: .running, since: Self.now))])
+            try await store.commit([.service(ServiceRecord(id: Make.instance("a"), wanted: true, phase: .running, since: Self.now))])
             #expect(store.misplacement?.contains("was removed") == true)
             try FileManager.default.copyItem(atPath: path + ".moved", toPath: path)
             #expect(store.misplacement?.contains("was replaced") == true)
@@ -300,14 +299,12 @@ import WorkloadModel
     @Test func rowsThatCannotBeReadRest() async throws {
         try await Self.with { store, path in
             func request(_ name: String, _ number: UInt32, _ kind: WorkloadKind) -> RunRequest {
-                RunRequest(
-                    id: RunID(now: Self.now, random: number), workload: Make.id(name), kind: kind, container: Make.container("x"), trigger: .start,
-                    attempt: 1, dueAt: nil, decidedAt: Self.now, timeout: nil, lastOutcome: nil, recipeDigest: "d")
+                Make.request(name, number, at: Self.now, kind: kind, trigger: .start)
             }
             let (up, ending, late) = (request("up", 1, .service), request("ending", 2, .service), request("late", 3, .service))
             let pending = PendingStart(trigger: .manual, dueAt: nil, notBefore: Self.now, queued: true)
             try await store.commit(
-                ["up", "ending", "down", "sound"].map { .service(ServiceRecord(id: Make.id($0), wanted: true, phase: .running, since: Self.now)) }
+                ["up", "ending", "down", "sound"].map { .service(ServiceRecord(id: Make.instance($0), wanted: true, phase: .running, since: Self.now)) }
                     + ["pending", "arrivals", "whole"].map { .job(JobRecord(id: Make.id($0), cursor: Self.now, bootID: "b", pending: [pending])) }
                     + [
                         Self.opening(up), Self.opening(ending), Self.opening(late), .runStarted(up.id, at: Self.now, image: nil),
@@ -331,9 +328,11 @@ import WorkloadModel
                 let loaded = try await store.load()
                 #expect(loaded.unreadable == [] && loaded.replaced.count == (isFirst ? 8 : 0), "\(loaded.replaced)")
                 let services = Dictionary(uniqueKeysWithValues: loaded.state.services.map { ($0.id, $0) })
-                #expect(services[Make.id("up")]?.wanted == true && services[Make.id("up")]?.phase == .running && services[Make.id("up")]?.runID == up.id)
-                for name in ["ending", "down"] { #expect(services[Make.id(name)]?.wanted == false && services[Make.id(name)]?.phase == .stopped) }
-                #expect(services[Make.id("sound")]?.wanted == true)
+                #expect(
+                    services[Make.instance("up")]?.wanted == true && services[Make.instance("up")]?.phase == .running
+                        && services[Make.instance("up")]?.runID == up.id)
+                for name in ["ending", "down"] { #expect(services[Make.instance(name)]?.wanted == false && services[Make.instance(name)]?.phase == .stopped) }
+                #expect(services[Make.instance("sound")]?.wanted == true)
                 let jobs = Dictionary(uniqueKeysWithValues: loaded.state.jobs.map { ($0.id, $0) })
                 #expect(jobs[Make.id("pending")]?.paused == true && jobs[Make.id("pending")]?.pending == [] && jobs[Make.id("pending")]?.cursor == Self.now)
                 #expect(jobs[Make.id("arrivals")]?.paused == true && jobs[Make.id("arrivals")]?.pending == [pending])
@@ -354,9 +353,11 @@ import WorkloadModel
     @Test func chainsChangesAndErasAreReadBack() async throws {
         try await Self.with { store, _ in
             let arrival = Arrival(job: Make.id("a").name, run: RunID(now: Self.now, random: 9), outcome: .succeeded)
-            let request = RunRequest(
-                id: RunID(now: Self.now, random: 1), workload: Make.id("x"), kind: .job, container: Make.container("x"), trigger: .after, attempt: 1,
-                dueAt: Self.now, decidedAt: Self.now, timeout: nil, lastOutcome: nil, recipeDigest: "d", arrivals: [arrival], changes: "env A")
+            let request = Make.request("x", 1, at: Self.now, trigger: .after) { run in
+                run.dueAt = Self.now
+                run.arrivals = [arrival]
+                run.changes = RunChanges(environment: ["A": EnvironmentValue("secret")])
+            }
             let pending = PendingStart(
                 trigger: .manual, dueAt: nil, notBefore: Self.now, queued: true, arrivals: [arrival],
                 changes: RunChanges(environment: ["K": EnvironmentValue("v")], command: ["c"], dueAt: Self.now))
@@ -369,11 +370,11 @@ import WorkloadModel
             ])
             let state = try await store.load().state
             #expect(state.jobs == [record])
-            #expect(state.openRuns.first?.arrivals == [arrival] && state.openRuns.first?.changes == "env A")
+            #expect(state.openRuns == [request.run])
             let row = try await store.runs(RunFilter()).first
-            #expect(row?.causedBy == arrival.run.description && row?.changes == "env A")
+            #expect(row?.caused_by == arrival.run.description && row?.changes == "env A")
             let due = try await store.dueTimes(project: nil, name: nil, results: [], since: nil, limit: 5)
-            #expect(Set(due.map { "\($0.result) \($0.runID ?? "-")" }) == ["ran \(request.id)", "missed \(RunID(now: Self.now, random: 7))"])
+            #expect(Set(due.map { "\($0.result) \($0.run_id ?? "-")" }) == ["ran \(request.id)", "missed \(RunID(now: Self.now, random: 7))"])
             try store.check()
             #expect(try await store.hasDueTime(Make.id("x"), at: Self.now))
             #expect(try await !store.hasDueTime(Make.id("x"), at: Self.now + .seconds(1)))

@@ -1,14 +1,4 @@
 import Ledger
-import Ledger
-import Ledger
-import Ledger
-import Ledger
-import Ledger
-import Ledger
-import Ledger
-import Ledger
-import Ledger
-import Ledger
 import Scheduling
 import Schedules
 import TestKit
@@ -86,11 +76,11 @@ import WorkloadModel
             world.stepsUntilCrash = step
             Self.scenario(&world)
             world.stepsUntilCrash = nil
-            let stoppedOnDisk = world.services[Make.id("web")]?.wanted == false
+            let stoppedOnDisk = world.services[Make.instance("web")]?.wanted == false
             world.restart(after: .seconds(5), newBoot: step % 2 == 0)
             world.run(until: world.now + .seconds(60))
             if stoppedOnDisk {
-                #expect(world.services[Make.id("web")]?.phase == .stopped, "died before step \(step)")
+                #expect(world.services[Make.instance("web")]?.phase == .stopped, "died before step \(step)")
                 #expect(world.containers.values.allSatisfy { $0.request.workload != Make.id("web") })
             }
             #expect(world.violations.isEmpty, "died before step \(step): \(world.violations.prefix(3))")
@@ -132,7 +122,7 @@ import WorkloadModel
                     let context = "died before step \(step), away for \(down), new boot \(newBoot)"
                     #expect(world.violations.isEmpty, "\(context): \(world.violations)")
                     guard isOnDisk else { continue }
-                    #expect(world.services[Make.id("web")]?.phase == .running, "\(context)")
+                    #expect(world.services[Make.instance("web")]?.phase == .running, "\(context)")
                     #expect(world.starts.count == max(2, before), "\(context): \(world.starts.count) starts")
                 }
             }

@@ -190,7 +190,7 @@ import WorkloadModel
         private static func names(_ world: World) -> [RunID: Int] {
             var labels = world.runs.mapValues { $0.open.label }
             for decision in world.decisions {
-                for case .openRun(let opening) in decision.writes { labels[opening.request.id] = opening.request.label }
+                for case .openRun(let opening) in decision.writes { labels[opening.id] = opening.label }
             }
             var counts: [Int: Int] = [:]
             var names: [RunID: Int] = [:]
@@ -221,7 +221,7 @@ import WorkloadModel
                 add(decision.writes.count)
                 for write in decision.writes {
                     switch write {
-                    case .openRun(let opening): add(1, name(opening.request.id))
+                    case .openRun(let opening): add(1, name(opening.id))
                     case .runStarted(let id, _, _): add(2, name(id))
                     case .stopRequested(let id, _, _): add(6, name(id))
                     case .closeRun(let id, let outcome, _, _): add(3, name(id), outcome.hashValue)
@@ -230,7 +230,7 @@ import WorkloadModel
                     case .job(let job): add(job, name)
                     case .boot(let id): add(5, id.count)
                     case .event: break
-                    case .service, .removeWorkload: add(write.hashValue)
+                    case .service, .removeService, .removeJob: add(write.hashValue)
                     }
                 }
             }
@@ -238,10 +238,10 @@ import WorkloadModel
             addAll(scheduler.jobs.values) { print, job in
                 print.add(job.record, name)
                 print.addAll(job.active) { $0.add(name($1)) }
-                print.add(job.wakeAt?.hashValue ?? 0)
+                print.add(scheduler.wakes[.job(job.record.id)]?.hashValue ?? 0)
             }
             addAll(scheduler.runs) { print, pair in print.add(name(pair.key), pair.value.startedAt == nil ? 0 : 1, pair.value.stopReason == nil ? 0 : 1) }
-            addAll(scheduler.waitingForPlace) { $0.add($1.key.hashValue, $1.value.hashValue) }
+            addAll(scheduler.jobs.keys) { $0.add($1.hashValue, scheduler.pools.waitsSince($1)?.hashValue ?? 0) }
         }
 
         mutating func add(_ values: Int...) {
@@ -285,10 +285,6 @@ import WorkloadModel
     }
 }
 
-extension OpenRun {
-    fileprivate var label: Int { [workload.hashValue, dueAt.hashValue, trigger.hashValue, attempt].hashValue }
-}
-
-extension RunRequest {
+extension Run {
     fileprivate var label: Int { [workload.hashValue, dueAt.hashValue, trigger.hashValue, attempt].hashValue }
 }

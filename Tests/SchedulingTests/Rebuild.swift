@@ -18,30 +18,28 @@ struct Essence: Equatable, CustomStringConvertible {
         let removing: Bool
     }
 
-    struct Run: Equatable {
-        let request: RunRequest
-        let startedAt: Timestamp?
-        let stopReason: String?
-        let generation: Int
-        let changes: RunChanges?
-    }
-
-    let services: [WorkloadID: Service]
+    let services: [InstanceID: Service]
     let jobs: [WorkloadID: Job]
     let runs: [RunID: Run]
     let followers: [WorkloadID: [WorkloadID]]
     let waitingForPlace: [WorkloadID: Timestamp]
+    let takenPlaces: [WorkloadID: Int]
     let unreadable: Set<ProjectName>
 
     init(_ scheduler: Scheduler) {
-        services = scheduler.services.mapValues { Service(record: $0.record, active: $0.active, removing: $0.removing) }
-        jobs = scheduler.jobs.mapValues { Job(record: $0.record, active: Set($0.active), removing: $0.removing) }
-        runs = scheduler.runs.mapValues {
-            Run(request: $0.request, startedAt: $0.startedAt, stopReason: $0.stopReason, generation: $0.generation, changes: $0.changes)
-        }
-        followers = scheduler.followers
-        waitingForPlace = scheduler.waitingForPlace
-        unreadable = scheduler.unreadable
+        services = scheduler.services.all.mapValues { Service(record: $0.record, active: $0.active, removing: $0.removing) }
+        jobs = scheduler.jobs.all.mapValues { Job(record: $0.record, active: Set($0.active), removing: $0.removing) }
+        runs = scheduler.runs.mapValues(\.run)
+        followers = scheduler.catalogue.followers
+        let keys = scheduler.jobs.keys
+        // One that waits for other runs too now is passed over when a place is free.
+        waitingForPlace = Dictionary(
+            uniqueKeysWithValues: keys.compactMap { id in
+                guard let since = scheduler.pools.waitsSince(id), let job = scheduler.jobs[id] else { return nil }
+                return job.record.pending.contains { $0.notBefore == since && scheduler.isTurn(of: $0, job) } ? (id, since) : nil
+            })
+        takenPlaces = scheduler.jobs.all.compactMapValues { job in scheduler.pool(of: job).map { scheduler.pools.taken(of: $0.key) } }
+        unreadable = scheduler.catalogue.unreadable
     }
 
     /// The parts that differ, as text.
@@ -56,6 +54,7 @@ struct Essence: Equatable, CustomStringConvertible {
         compare("job", jobs, other.jobs)
         compare("run", runs, other.runs)
         compare("followers of", followers, other.followers)
+        compare("taken places of the pool of", takenPlaces, other.takenPlaces)
         compare("waiting for a place", waitingForPlace, other.waitingForPlace)
         if unreadable != other.unreadable { found.append("unreadable: \(unreadable) and \(other.unreadable)") }
         return found
@@ -81,17 +80,14 @@ extension World {
     /// A service that is wanted is up, or has a next time, or has a reason; a run that is to end ends.
     func restless() -> [String] {
         var found: [String] = []
-        for (id, service) in scheduler.services where service.active == nil && !service.removing && service.record.wanted {
+        for (id, service) in scheduler.services.all where service.active == nil && !service.removing && service.record.wanted {
             switch service.record.phase {
-            case .backoff:
-                guard let next = service.record.nextStartAt, scheduler.nextWake.map({ $0 <= max(next, now) }) == true else {
-                    found.append("\(id) waits for a start that never comes")
-                    continue
-                }
+            case .backoff(let next):
+                if scheduler.nextWake.map({ $0 <= max(next, now) }) != true { found.append("\(id) waits for a start that never comes") }
             case .exited, .failed: break
             case .starting, .running, .stopping:
                 // A job had its name, and its last run is ending.
-                if scheduler.jobs[id]?.active.isEmpty ?? true { found.append("\(id) is wanted, is \(service.record.phase), and does not run") }
+                if scheduler.jobs[id.workload]?.active.isEmpty ?? true { found.append("\(id) is wanted, is \(service.record.phase), and does not run") }
             case .stopped: found.append("\(id) is wanted and stopped")
             }
         }

@@ -33,7 +33,13 @@ import WorkloadModel
         let observed = world.containers.mapValues { ObservedRun.alive(startedAt: $0.startedAt) }
         let decision = scheduler.restore(stored, observed: observed, at: world.moment)
         #expect(decision.effects.isEmpty, "\(decision.effects)")
-        #expect(!decision.writes.contains { if case .removeWorkload = $0 { true } else { false } })
+        #expect(
+            !decision.writes.contains {
+                switch $0 {
+                case .removeService, .removeJob: true;
+                default: false
+                }
+            })
         // What it needs is not known, and it is not taken for one that is not there.
         #expect(scheduler.containers == nil)
         var copy = scheduler
@@ -111,7 +117,7 @@ import WorkloadModel
         }
         #expect(world.containers.values.map(\.request.kind) == [toService ? .service : .job])
         #expect(world.violations.isEmpty, "\(world.violations)")
-        if toService { #expect(world.services[Make.id("x")]?.phase == .running && world.jobs.isEmpty) } else { #expect(world.services.isEmpty) }
+        if toService { #expect(world.services[Make.instance("x")]?.phase == .running && world.jobs.isEmpty) } else { #expect(world.services.isEmpty) }
     }
 
     /// A recipe that could not be read at a start, then a reboot, then `up`: what was on is on again.
@@ -154,7 +160,7 @@ import WorkloadModel
         world.take(.stop(Make.id("web"), actor: "t"))
         world.take(.apply(recipe, explicit: true, actor: "t"))
         world.run(until: Self.start + .seconds(10))
-        #expect(world.services[Make.id("web")]?.phase == .running && world.services[Make.id("web")]?.wanted == true)
+        #expect(world.services[Make.instance("web")]?.phase == .running && world.services[Make.instance("web")]?.wanted == true)
         #expect(world.starts.count == 2)
     }
 
@@ -275,7 +281,7 @@ import WorkloadModel
         world.script = { _, _ in (.seconds(1), .exited(code: 1)) }
         world.take(.apply(Make.recipe(Make.service("web", .onFailure(limit: 2))), explicit: true, actor: "t"))
         world.run(until: Self.start + .seconds(1000))
-        #expect(world.services[Make.id("web")]?.phase == .failed && world.starts.count == 3)
+        #expect(world.services[Make.instance("web")]?.phase == .failed && world.starts.count == 3)
         world.restart(after: .seconds(5), newBoot: true)
         world.run(until: world.now + .seconds(100))
         #expect(world.starts.count == 3)
@@ -292,7 +298,7 @@ import WorkloadModel
         world.take(.apply(Make.recipe(Make.service("web", policy)), explicit: true, actor: "t"))
         world.run(until: Self.start + .seconds(30))
         #expect(world.starts.count == starts)
-        #expect(world.services[Make.id("web")]?.phase.rawValue == (state == "again" ? "running" : state))
+        #expect(world.services[Make.instance("web")]?.phase.name == (state == "again" ? "running" : state))
     }
 
     @Test func whatCouldNotBeKilledIsNotStartedBeside() {
@@ -304,7 +310,7 @@ import WorkloadModel
         status.leftProcesses = true
         world.take(.exited(run, status))
         world.run(until: Self.start + .seconds(500))
-        #expect(world.starts.count == 1 && world.services[Make.id("web")]?.phase == .failed)
+        #expect(world.starts.count == 1 && world.services[Make.instance("web")]?.phase == .failed)
         #expect(world.events.contains { $0.kind == "stop-failed" })
     }
 

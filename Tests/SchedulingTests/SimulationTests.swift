@@ -13,7 +13,7 @@ import WorkloadModel
     static let first = UInt64(ProcessInfo.processInfo.environment["BERTH_SIM_FIRST"] ?? "") ?? 0
     static let seeds = Int(ProcessInfo.processInfo.environment["BERTH_SIM_SEEDS"] ?? "") ?? 25
     /// A restart at each how many-th step is compared with the scheduler that lives: `BERTH_SIM_REBUILD=1` is at every one.
-    static let rebuildEvery = Int(ProcessInfo.processInfo.environment["BERTH_SIM_REBUILD"] ?? "") ?? 7
+    static let rebuildEvery = Int(ProcessInfo.processInfo.environment["BERTH_SIM_REBUILD"] ?? "") ?? 41
     static let start = Make.time("2026-01-01T00:00:30Z")
 
     struct Year {
@@ -114,7 +114,7 @@ import WorkloadModel
             if !broken.isEmpty { break }
         }
         // A simulation in which nothing happens would keep every promise.
-        #expect(starts > Self.seeds * 500 && rebuilds > Self.seeds * 50)
+        #expect(starts > Self.seeds * 500 && rebuilds > Self.seeds * 20)
     }
 
     @Test(arguments: [3, 17]) func aSeedDecidesTheSameAgain(seed: UInt64) {

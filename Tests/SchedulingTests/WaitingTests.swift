@@ -212,9 +212,10 @@ import WorkloadModel
         let due = Self.start + .seconds(3600)
         let now = due + .seconds(600)
         let id = RunID(now: due, random: 1)
-        let open = OpenRun(
-            id: id, workload: Make.id("j"), kind: .job, trigger: trigger, attempt: 1, dueAt: trigger == .manual ? nil : due, decidedAt: due, state: .starting,
-            startedAt: nil, bootID: "b", fingerprint: recipe.workloads[0].container.fingerprint)
+        var open = Run(id: id, instance: Make.instance("j"), kind: .job, trigger: trigger, decidedAt: due)
+        open.dueAt = trigger == .manual ? nil : due
+        open.bootID = "b"
+        open.fingerprint = recipe.workloads[0].container.fingerprint
         let stored = StoredState(
             recipes: [recipe], jobs: [JobRecord(id: Make.id("j"), cursor: due, bootID: "b")], openRuns: [open], bootID: "b")
         var scheduler = Scheduler(bootID: "b", seed: 1)

@@ -27,7 +27,7 @@ struct World {
     }
 
     struct StoredRun {
-        var open: OpenRun
+        var open: Run
         var outcome: Outcome?
         var closedTimes = 0
     }
@@ -54,7 +54,7 @@ struct World {
 
     // On disk.
     var recipes: [ProjectName: Recipe] = [:]
-    var services: [WorkloadID: ServiceRecord] = [:]
+    var services: [InstanceID: ServiceRecord] = [:]
     var jobs: [WorkloadID: JobRecord] = [:]
     var runs: [RunID: StoredRun] = [:]
     private var openRuns: Set<RunID> = []
@@ -188,25 +188,15 @@ struct World {
 
     private mutating func perform(_ write: Write) {
         switch write {
-        case .openRun(let opening):
-            let request = opening.request
-            if runs[request.id] != nil { violations.append("run \(request.id) was opened twice") }
-            runs[request.id] = StoredRun(
-                open: OpenRun(
-                    id: request.id, workload: request.workload, kind: request.kind, trigger: request.trigger, attempt: request.attempt,
-                    dueAt: request.dueAt, decidedAt: request.decidedAt, state: .starting, startedAt: nil, bootID: opening.bootID,
-                    fingerprint: opening.fingerprint,
-                    arrivals: request.arrivals, changes: request.changes, generation: opening.generation))
-            openRuns.insert(request.id)
-            checkPool(request)
-            checkCause(request)
+        case .openRun(let run):
+            if runs[run.id] != nil { violations.append("run \(run.id) was opened twice") }
+            runs[run.id] = StoredRun(open: run)
+            openRuns.insert(run.id)
+            checkPool(run)
+            checkCause(run)
         case .runStarted(let id, let at, _):
             guard let run = runs[id], run.outcome == nil else { return }
-            let open = run.open
-            runs[id]?.open = OpenRun(
-                id: id, workload: open.workload, kind: open.kind, trigger: open.trigger, attempt: open.attempt, dueAt: open.dueAt,
-                decidedAt: open.decidedAt, state: .running, startedAt: at, bootID: open.bootID, fingerprint: open.fingerprint,
-                arrivals: open.arrivals, changes: open.changes, generation: open.generation, stopReason: open.stopReason)
+            runs[id]?.open.startedAt = at
         case .stopRequested(let id, _, let reason): runs[id]?.open.stopReason = reason
         case .closeRun(let id, let outcome, let status, _):
             guard runs[id] != nil else {
@@ -244,8 +234,8 @@ struct World {
                 eras[record.id]?.append(Era(from: record.era == old.era + 1 ? now : record.cursor, seen: record.seen))
             }
             jobs[record.id] = record
-        case .removeWorkload(let id, let kind):
-            if kind == .service { services[id] = nil } else { jobs[id] = nil }
+        case .removeService(let id): services[id] = nil
+        case .removeJob(let id): jobs[id] = nil
         case .event(let event): events.append(event)
         case .boot(let id): storedBoot = id
         }
@@ -284,7 +274,7 @@ struct World {
                     Start(
                         run: request.id, workload: request.workload, trigger: request.trigger, dueAt: request.dueAt, attempt: request.attempt, at: now,
                         steady: steady, daemon: seed, era: jobs[request.workload]?.era ?? 0, arrivals: request.arrivals))
-                if services[request.workload]?.wanted == false { violations.append("the stopped service \(request.workload) was started") }
+                if services[request.run.instance]?.wanted == false { violations.append("the stopped service \(request.workload) was started") }
             }
             // The engine's answer comes as an event, after the effect.
             let answer = Event.launched(request.id, at: containers[request.id]?.startedAt ?? now, image: nil)
@@ -306,14 +296,14 @@ struct World {
     }
 
     /// A pool holds no more runs than it has places.
-    private mutating func checkPool(_ request: RunRequest) {
+    private mutating func checkPool(_ request: Run) {
         guard request.kind == .job, let pool = pools[request.workload], let limit = recipes[request.workload.project]?.pools[pool] else { return }
         let taken = openRuns.count { pools[runs[$0]!.open.workload] == pool }
         if taken > limit { violations.append("pool \(pool) holds \(taken) runs and has \(limit) places") }
     }
 
     /// A link of a chain names ends that are on disk, and that are what it comes after.
-    private mutating func checkCause(_ request: RunRequest) {
+    private mutating func checkCause(_ request: Run) {
         if request.trigger == .after, request.arrivals.isEmpty { violations.append("run \(request.id) comes after nothing") }
         for arrival in request.arrivals where runs[arrival.run]?.outcome != arrival.outcome {
             violations.append("run \(request.id) comes after \(arrival.run) as \(arrival.outcome), which is not so")

@@ -56,7 +56,7 @@ import WorkloadModel
             Issue.record("never: \(what)")
         }
 
-        func runs(_ name: String) async throws -> [RunRow] {
+        func runs(_ name: String) async throws -> [RunInfo] {
             var filter = RunFilter()
             filter.name = name
             return try await store.runs(filter)
@@ -184,7 +184,7 @@ import WorkloadModel
         let run = try #require(fixture.engine.alive(of: "backup").first)
         #expect(fixture.engine.request(run)?.dueAt == Self.start + .seconds(60))
         let rows = try await fixture.store.dueTimes(project: nil, name: "backup", results: [], since: nil, limit: 10)
-        #expect(rows.map(\.result) == ["ran"] && rows.first?.runID == run.description)
+        #expect(rows.map(\.result) == ["ran"] && rows.first?.run_id == run.description)
         await daemon.shutDown()
     }
 
@@ -204,10 +204,10 @@ import WorkloadModel
         fixture.engine.end(fixture.engine.alive(of: "short")[0], .exited(code: 7))
         let second = try await fixture.daemon(recipes: [recipe], seed: 2)
         try await fixture.eventually("the end is booked") { try await fixture.runs("short").first?.outcome == "failed" }
-        #expect(try await fixture.runs("short").first?.exitCode == 7)
+        #expect(try await fixture.runs("short").first?.exit_code == 7)
         #expect(fixture.engine.starts.values.allSatisfy { $0 == 1 } && fixture.engine.starts.count == 3)
         fixture.engine.end(fixture.engine.alive(of: "long")[0], .exited(code: 42))
-        try await fixture.eventually("its code is booked") { try await fixture.runs("long").first?.exitCode == 42 }
+        try await fixture.eventually("its code is booked") { try await fixture.runs("long").first?.exit_code == 42 }
         await second.shutDown()
     }
 

@@ -19,6 +19,22 @@ public enum Make {
         do { return WorkloadID(project: try ProjectName(project), name: try WorkloadName(name)) } catch { fatalError("\(error)") }
     }
 
+    public static func instance(_ name: String) -> InstanceID { InstanceID(id(name)) }
+
+    /// A request to run `true`, or what is given.
+    public static func request(
+        _ name: String, _ number: UInt32, at time: Timestamp, kind: WorkloadKind = .job, trigger: Trigger = .manual, container: ContainerSpec? = nil,
+        timeout: Duration? = nil, describe: (inout Run) -> Void = { _ in }
+    ) -> RunRequest {
+        var run = Run(id: RunID(now: time, random: number), instance: instance(name), kind: kind, trigger: trigger, decidedAt: time)
+        run.bootID = "boot"
+        run.recipeDigest = "d"
+        let container = container ?? Make.container("true")
+        run.fingerprint = container.fingerprint
+        describe(&run)
+        return RunRequest(run: run, container: container, timeout: timeout)
+    }
+
     public static func schedule(_ text: String, zone: Zone = .utc, _ clockChanges: ClockChangeRule = .cron, except: [ClosedRange<CivilDate>] = []) -> Schedule {
         do {
             let rule = try ScheduleRule(text, seed: "shop/job")

@@ -1,3 +1,6 @@
+import Ledger
+import Ledger
+import Ledger
 import ArgumentParser
 import ControlAPI
 

@@ -1,0 +1,10 @@
+/// Something that happened, as people see it: a row of the view `events`, and a message of the control socket.
+public struct EventInfo: Codable, Sendable, Hashable {
+    public var at: String
+    public var project: String?
+    public var name: String?
+    public var run_id: String?
+    public var kind: String
+    public var actor: String
+    public var text: String
+}

@@ -1,0 +1,38 @@
+internal import Ledger
+internal import WorkloadModel
+
+/// The recipes in force, and what is known of those that could not be read.
+struct Catalogue: Sendable {
+    private(set) var recipes: [ProjectName: Recipe] = [:]
+    /// Projects whose recipe could not be read at the start, and was not applied since.
+    var unreadable: Set<ProjectName> = []
+    /// Records of those: they rest until a recipe of theirs is applied.
+    var restedServices: [InstanceID: ServiceRecord] = [:]
+    var restedJobs: [WorkloadID: JobRecord] = [:]
+    /// The jobs that come after a job, ascending.
+    private(set) var followers: [WorkloadID: [WorkloadID]] = [:]
+    /// Of the containers that were launched since their recipe was applied; to work one out takes its time.
+    private var fingerprints: [WorkloadID: String] = [:]
+
+    subscript(project: ProjectName) -> Recipe? { recipes[project] }
+
+    /// Puts a recipe in force, or takes it out.
+    mutating func set(_ project: ProjectName, _ recipe: Recipe?) {
+        recipes[project] = recipe
+        for id in fingerprints.keys where id.project == project { fingerprints[id] = nil }
+        for id in followers.keys where id.project == project { followers[id] = nil }
+        for workload in recipe?.workloads ?? [] {
+            for name in (workload.jobPolicy?.after ?? [:]).keys { followers[WorkloadID(project: project, name: name), default: []].append(workload.id) }
+        }
+    }
+
+    /// How many runs of its jobs a pool holds; `nil` is any number.
+    func places(in pool: Pools.Key) -> Int? { recipes[pool.project]?.pools[pool.name] }
+
+    mutating func fingerprint(of workload: Workload) -> String {
+        if let known = fingerprints[workload.id] { return known }
+        let fingerprint = workload.container.fingerprint
+        fingerprints[workload.id] = fingerprint
+        return fingerprint
+    }
+}
