@@ -64,18 +64,31 @@ extension Scheduler {
                 jobs[id] = Job(workload: workload, record: record, isChanged: jobRecords[id] == nil, digest: digest)
             }
         }
-        // Records without a recipe: their removal was under way, unless it is there and only cannot be read.
+        // Records without a recipe: their removal was under way, unless it is there and only cannot be read. What still runs is
+        // forgotten at its end.
+        let running = Dictionary(grouping: stored.openRuns, by: \.kind).mapValues { Set($0.map(\.instance)) }
         for (id, record) in serviceRecords.sorted(by: { $0.key < $1.key }) where services[id] == nil {
-            if stored.unreadable.contains(id.workload.project) { catalogue.restedServices[id] = record } else { write(.removeService(id)) }
+            if stored.unreadable.contains(id.workload.project) {
+                catalogue.restedServices[id] = record
+            } else if running[.service]?.contains(id) == true {
+                services[id] = Service(gone: id, record: record)
+            } else {
+                write(.removeService(id))
+            }
         }
         for (id, record) in jobRecords.sorted(by: { $0.key < $1.key }) where jobs[id] == nil {
-            if stored.unreadable.contains(id.project) { catalogue.restedJobs[id] = record } else { write(.removeJob(id)) }
+            if stored.unreadable.contains(id.project) {
+                catalogue.restedJobs[id] = record
+            } else if running[.job]?.contains(InstanceID(id)) == true {
+                jobs[id] = Job(gone: id, record: record)
+            } else {
+                write(.removeJob(id))
+            }
         }
     }
 
     private mutating func attach(_ open: Run) {
-        let workload = services[open.instance]?.workload ?? services[InstanceID(open.workload)]?.workload ?? jobs[open.workload]?.workload
-        let digest = services[open.instance]?.digest ?? jobs[open.workload]?.digest ?? ""
+        let workload = open.kind == .service ? services[open.instance]?.workload : jobs[open.workload]?.workload
         // The container's own spec is not stored; a run that is adopted needs none, and one that is launched anew gets the
         // recipe's, which is the same unless the fingerprint says otherwise.
         let container = workload?.container ?? ContainerSpec(root: .host)
@@ -83,21 +96,8 @@ extension Scheduler {
             run: open, container: open.changes?.applied(to: container) ?? container, timeout: jobs[open.workload]?.policy.timeout,
             lastOutcome: jobs[open.workload]?.record.lastOutcome)
         switch open.kind {
-        case .service:
-            if services[open.instance] == nil, let workload {
-                // A job has its name now. This entry stands for the service until its run has ended.
-                services[open.instance] = Service(
-                    workload: workload, policy: ServicePolicy(),
-                    record: ServiceRecord(id: open.instance, wanted: false, phase: .stopping, since: open.decidedAt),
-                    removing: true, digest: digest)
-            }
-            services[open.instance]?.active = open.id
-        case .job:
-            if jobs[open.workload] == nil, let workload {
-                jobs[open.workload] = Job(
-                    workload: workload, record: JobRecord(id: open.workload, cursor: open.decidedAt, bootID: bootID), removing: true, digest: digest)
-            }
-            jobs[open.workload]?.active.append(open.id)
+        case .service: services[open.instance]?.active = open.id
+        case .job: jobs[open.workload]?.active.append(open.id)
         }
     }
 
@@ -208,5 +208,24 @@ extension Scheduler {
         missPending(id, reason, now)
         missDueTimes(id, reason, now)
         evaluateJob(id, now)
+    }
+}
+
+extension Scheduler.Service {
+    /// One that no recipe has any more, until its run has ended.
+    fileprivate init(gone id: InstanceID, record: ServiceRecord) {
+        let policy = ServicePolicy()
+        self.init(
+            workload: Workload(id: id.workload, container: ContainerSpec(root: .host), kind: .service(policy)), policy: policy, record: record,
+            isChanged: false, removing: true, digest: "")
+    }
+}
+
+extension Scheduler.Job {
+    /// One that no recipe has any more, until its runs have ended.
+    fileprivate init(gone id: WorkloadID, record: JobRecord) {
+        self.init(
+            workload: Workload(id: id, container: ContainerSpec(root: .host), kind: .job(JobPolicy())), record: record, isChanged: false, removing: true,
+            digest: "")
     }
 }

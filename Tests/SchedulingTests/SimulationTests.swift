@@ -20,6 +20,8 @@ import WorkloadModel
         var world: World
         let jobs: [(WorkloadID, Timestamp, Schedule)]
         let deadlines: [WorkloadID: Duration]
+        let recipes: [Recipe]
+        var inForce = 0
 
         init(seed: UInt64) {
             var dice = Dice(seed: seed)
@@ -50,7 +52,6 @@ import WorkloadModel
                 after: [Make.id("job1").name: .always, Make.id("job2").name: AfterCondition.allCases.randomElement(using: &dice)!])
             workloads.append(Make.job("link", link))
             workloads.append(Make.job("last", JobPolicy(after: [Make.id("link").name: .success])))
-            workloads.append(Make.service("web", .always))
             workloads.append(Make.service("db", .onFailure(limit: 3)))
             world.script = { request, dice in
                 let long = request.kind == .service
@@ -65,12 +66,20 @@ import WorkloadModel
             jobs = accounted
             deadlines = Dictionary(
                 uniqueKeysWithValues: workloads.compactMap { workload in workload.jobPolicy?.deadline.map { (workload.id, $0) } })
-            world.take(
-                .apply(
-                    Recipe(
-                        project: Make.id("x").project, workloads: workloads.sorted { $0.id < $1.id }, volumes: [],
-                        pools: [Make.id("p").name: Int.random(in: 1...2, using: &dice)], digest: "1"), explicit: true,
-                    actor: "test"))
+            let places = Int.random(in: 1...2, using: &dice)
+            func recipe(_ others: [Workload], _ digest: String) -> Recipe {
+                Recipe(
+                    project: Make.id("x").project, workloads: (workloads + others).sorted { $0.id < $1.id }, volumes: [], pools: [Make.id("p").name: places],
+                    digest: digest)
+            }
+            // The same, but for what 'web' is: a service, a job, nothing.
+            recipes = [
+                recipe([Make.service("web", .always)], "1"),
+                recipe([Make.job("web", JobPolicy(schedule: Make.schedule("every 7h"), retries: RetryPolicy(limit: 1), onLost: .rerun))], "2"), recipe([], "3"),
+            ]
+            world.stopTakes = .seconds(Int64.random(in: 0...20, using: &dice))
+            world.launchTakes = [.zero, .seconds(2)].randomElement(using: &dice)!
+            world.take(.apply(recipes[0], explicit: true, actor: "test"))
             world.rebuildEvery = SimulationTests.rebuildEvery
             live(&dice, until: SimulationTests.start + .seconds(365 * 86400))
         }
@@ -78,7 +87,23 @@ import WorkloadModel
         private mutating func live(_ dice: inout Dice, until end: Timestamp) {
             while world.now < end {
                 world.run(until: min(end, world.now + .seconds(Int64.random(in: 600...2_000_000, using: &dice))))
-                switch Int.random(in: 0..<10, using: &dice) {
+                if world.isUnreadable, Bool.random(using: &dice) { world.take(.apply(recipes[inForce], explicit: Bool.random(using: &dice), actor: "test")) }
+                switch Int.random(in: 0..<14, using: &dice) {
+                case 10:
+                    world.failStore()
+                    world.run(until: min(end, world.now + .seconds(Int64.random(in: 1...30_000, using: &dice))))
+                    if Int.random(in: 0..<4, using: &dice) == 0 { world.restart(after: .seconds(5)) } else { world.mendStore() }
+                case 11:
+                    guard !world.isUnreadable else { break }
+                    inForce = Int.random(in: 0..<recipes.count, using: &dice)
+                    world.take(.apply(recipes[inForce], explicit: Bool.random(using: &dice), actor: "test"))
+                case 12: world.restart(after: .seconds(Int64.random(in: 0...30_000, using: &dice)), newBoot: Bool.random(using: &dice), unreadable: true)
+                case 13:
+                    // Something runs while its service or job becomes the other.
+                    guard !world.isUnreadable else { break }
+                    world.take(.run(Make.id("web"), actor: "test"))
+                    inForce = (inForce + 1) % recipes.count
+                    world.take(.apply(recipes[inForce], explicit: true, actor: "test"))
                 case 0, 1:
                     // Dies at some step soon, or right now.
                     world.stepsUntilCrash = Int.random(in: 0...25, using: &dice)
@@ -98,6 +123,7 @@ import WorkloadModel
                     world.setClock(by: .zero - .seconds(Int64.random(in: 0...(far ? 400_000 : 10_800), using: &dice)))
                 }
             }
+            if world.isUnreadable { world.take(.apply(recipes[inForce], explicit: false, actor: "test")) }
         }
     }
 

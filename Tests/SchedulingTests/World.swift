@@ -58,6 +58,8 @@ struct World {
     var jobs: [WorkloadID: JobRecord] = [:]
     var runs: [RunID: StoredRun] = [:]
     private var openRuns: Set<RunID> = []
+    /// The jobs of the recipes that have a deadline.
+    private var deadlines: [WorkloadID: Duration] = [:]
     /// The jobs of the recipes that have a pool.
     private var pools: [WorkloadID: WorkloadName] = [:]
     var due: [WorkloadID: [DueKey: DueRecord]] = [:]
@@ -80,6 +82,17 @@ struct World {
     var script: @Sendable (RunRequest, inout Dice) -> (Duration, ExitStatus.Ending) = { _, _ in (.seconds(1), .exited(code: 0)) }
     /// How long a container takes to end after it was told to.
     var stopTakes: Duration = .zero
+    /// How long an engine takes to start a container.
+    var launchTakes: Duration = .zero
+    /// Launches that are under way, and when they are done.
+    private var launching: [RunID: (request: RunRequest, at: Timestamp)] = [:]
+    /// The store takes no writes: decisions wait.
+    private(set) var storeFails = false
+    private var backlog: [(decision: Decision, change: (() -> (ProjectName, Recipe?))?)] = []
+    /// Ends that the daemon was told.
+    private var told: Set<RunID> = []
+    /// The recipe on disk cannot be read by the daemon that runs.
+    private(set) var isUnreadable = false
     var dice: Dice
     /// Rules that were broken, as sentences.
     var violations: [String] = []
@@ -137,22 +150,58 @@ struct World {
     }
 
     private mutating func carryOut(_ decision: Decision, _ change: (() -> (ProjectName, Recipe?))? = nil) {
+        if storeFails {
+            guard !decision.isEmpty || change != nil else { return }
+            let isFirst = backlog.isEmpty
+            backlog.append((decision, change))
+            // A commit fails, and is tried again and again.
+            if isFirst { take(.historyFails) }
+            return
+        }
         if deferred, change == nil {
             if !decision.isEmpty { decisions.append(decision) }
             return
         }
         if !decision.writes.isEmpty || change != nil {
             guard step() else { return }
-            if let (project, recipe) = change?() {
-                recipes[project] = recipe
-                for workload in recipe?.workloads ?? [] { pools[workload.id] = workload.jobPolicy?.pool }
-            }
-            for write in decision.writes { perform(write) }
+            commit(decision.writes, change)
         }
         for effect in decision.effects {
             guard !crashed, step() else { return }
             perform(effect)
         }
+    }
+
+    // MARK: A store that fails
+
+    mutating func failStore() { storeFails = true }
+
+    /// The store takes writes again: what waited is made durable, then carried out. A launch may be too late.
+    mutating func mendStore() {
+        guard storeFails, !crashed else { return }
+        storeFails = false
+        let waited = backlog
+        backlog = []
+        guard !waited.isEmpty else { return }
+        guard step() else { return }
+        for (decision, change) in waited { commit(decision.writes, change) }
+        for effect in waited.flatMap(\.decision.effects) {
+            guard !crashed, step() else { return }
+            if case .launch(let request) = effect { take(.delayed(request.id)) } else { perform(effect) }
+        }
+        take(.historyWorks)
+    }
+
+    private mutating func commit(_ writes: [Write], _ change: (() -> (ProjectName, Recipe?))?) {
+        if let (project, recipe) = change?() {
+            recipes[project] = recipe
+            for workload in recipe?.workloads ?? [] {
+                pools[workload.id] = workload.jobPolicy?.pool
+                deadlines[workload.id] = workload.jobPolicy?.deadline
+            }
+            isUnreadable = false
+        }
+        for write in writes { perform(write) }
     }
 
     // MARK: Deferred steps
@@ -249,36 +298,11 @@ struct World {
                 return
             }
             if stored.outcome != nil { violations.append("the finished run \(request.id) was launched") }
-            if containers[request.id] == nil {
-                let (duration, ending) = script(request, &dice)
-                if case .startError(let sentence) = ending {
-                    take(.launchFailed(request.id, sentence))
-                    return
-                }
-                if let dueAt = request.dueAt, latest < dueAt, [.schedule, .catchUp].contains(request.trigger), !waited.contains("\(request.workload) \(dueAt)")
-                {
-                    violations.append("\(request.workload) started before \(dueAt)")
-                }
-                var container = Container(request: request, startedAt: now, endsAt: now + duration)
-                var status = ExitStatus(ending: ending, finishedAt: now + duration)
-                status.startedAt = now
-                if let timeout = request.timeout, duration > timeout {
-                    container.endsAt = now + timeout
-                    status = ExitStatus(ending: .signaled(number: 15), finishedAt: now + timeout)
-                    status.startedAt = now
-                    status.timedOut = true
-                }
-                container.status = status
-                containers[request.id] = container
-                starts.append(
-                    Start(
-                        run: request.id, workload: request.workload, trigger: request.trigger, dueAt: request.dueAt, attempt: request.attempt, at: now,
-                        steady: steady, daemon: seed, era: jobs[request.workload]?.era ?? 0, arrivals: request.arrivals))
-                if services[request.run.instance]?.wanted == false { violations.append("the stopped service \(request.workload) was started") }
+            if containers[request.id] == nil, launchTakes > .zero, !deferred {
+                launching[request.id] = (request, now + launchTakes)
+            } else {
+                start(request)
             }
-            // The engine's answer comes as an event, after the effect.
-            let answer = Event.launched(request.id, at: containers[request.id]?.startedAt ?? now, image: nil)
-            if deferred { inbox.append(answer) } else { take(answer) }
         case .stop(let id):
             // One that is ending already goes on with it.
             guard let container = containers[id], container.endsAt ?? now >= now, container.status?.stopRequested != true else { return }
@@ -293,6 +317,39 @@ struct World {
             if let container = containers[id], let ends = container.endsAt, ends > now { violations.append("the live run \(id) was let go") }
             containers[id] = nil
         }
+    }
+
+    /// A launch is done.
+    private mutating func start(_ request: RunRequest) {
+        if containers[request.id] == nil {
+            let (duration, ending) = script(request, &dice)
+            if case .startError(let sentence) = ending {
+                take(.launchFailed(request.id, sentence))
+                return
+            }
+            if let dueAt = request.dueAt, latest < dueAt, [.schedule, .catchUp].contains(request.trigger), !waited.contains("\(request.workload) \(dueAt)") {
+                violations.append("\(request.workload) started before \(dueAt)")
+            }
+            var container = Container(request: request, startedAt: now, endsAt: now + duration)
+            var status = ExitStatus(ending: ending, finishedAt: now + duration)
+            status.startedAt = now
+            if let timeout = request.timeout, duration > timeout {
+                container.endsAt = now + timeout
+                status = ExitStatus(ending: .signaled(number: 15), finishedAt: now + timeout)
+                status.startedAt = now
+                status.timedOut = true
+            }
+            container.status = status
+            containers[request.id] = container
+            starts.append(
+                Start(
+                    run: request.id, workload: request.workload, trigger: request.trigger, dueAt: request.dueAt, attempt: request.attempt, at: now,
+                    steady: steady, daemon: seed, era: jobs[request.workload]?.era ?? 0, arrivals: request.arrivals))
+            if services[request.run.instance]?.wanted == false { violations.append("the stopped service \(request.workload) was started") }
+        }
+        // The engine's answer comes as an event, after the effect.
+        let answer = Event.launched(request.id, at: containers[request.id]?.startedAt ?? now, image: nil)
+        if deferred { inbox.append(answer) } else { take(answer) }
     }
 
     /// A pool holds no more runs than it has places.
@@ -323,10 +380,23 @@ struct World {
                 violations.append("nothing moves at \(now): wake \(scheduler.nextWake.map(\.description) ?? "none"), ended \(ended)")
                 break
             }
-            let ending = containers.filter { runs[$0.key]?.outcome == nil }.compactMap { id, container in container.endsAt.map { ($0, id) } }.min { $0 < $1 }
-            guard let next = [ending?.0, scheduler.nextWake].compactMap({ $0 }).min(), next <= end else { break }
+            let ending = containers.filter { runs[$0.key]?.outcome == nil && !told.contains($0.key) }.compactMap { id, container in
+                container.endsAt.map { ($0, id) }
+            }.min { $0 < $1 }
+            let launched = launching.map { ($0.value.at, $0.key) }.min { $0 < $1 }
+            guard let next = [ending?.0, launched?.0, scheduler.nextWake].compactMap({ $0 }).min(), next <= end else { break }
             advance(to: max(next, now))
-            if let (at, id) = ending, at <= now, let status = containers[id]?.status { take(.exited(id, status)) } else { take(.tick) }
+            if let (at, id) = launched, at <= now, let launch = launching.removeValue(forKey: id) {
+                start(launch.request)
+                checkRebuild()
+                continue
+            }
+            if let (at, id) = ending, at <= now, let status = containers[id]?.status {
+                told.insert(id)
+                take(.exited(id, status))
+            } else {
+                take(.tick)
+            }
             checkRebuild()
         }
         if !crashed { advance(to: end) }
@@ -335,7 +405,13 @@ struct World {
     /// Sees that a restart would lose nothing now, every so often.
     mutating func checkRebuild() {
         guard !crashed, let every = rebuildEvery, steps % every == 0, violations.isEmpty else { return }
-        // Ends that have come and are not told yet are no state of the machine's.
+        guard !storeFails else { return }
+        // What is being launched and is to end, or may be late, is called off by the next daemon at once.
+        let isSettled = launching.keys.allSatisfy { id in
+            runs[id]?.open.stopReason == nil && runs[id].flatMap { deadlines[$0.open.workload] } == nil
+        }
+        guard isSettled else { return }
+        // Ends that have come and are not told yet are no state of the scheduler's.
         guard !containers.contains(where: { runs[$0.key]?.outcome == nil && ($0.value.endsAt ?? now + .seconds(1)) <= now }) else { return }
         let wrong = restless() + lostByRestart()
         if !wrong.isEmpty { violations.append("at \(now): \(wrong.prefix(3).joined(separator: "; "))") }
@@ -350,7 +426,7 @@ struct World {
     }
 
     /// The daemon is gone for a while, and comes back.
-    mutating func restart(after down: Duration, newBoot: Bool = false) {
+    mutating func restart(after down: Duration, newBoot: Bool = false, unreadable: Bool = false) {
         advance(to: now + down)
         if newBoot {
             bootID += "+"
@@ -360,6 +436,8 @@ struct World {
         }
         seed &+= 1
         crashed = false
+        (launching, backlog, told, storeFails) = ([:], [], [], false)
+        isUnreadable = unreadable || isUnreadable
         scheduler = Scheduler(bootID: bootID, seed: seed &* 7919)
         let stored = stored
         var observed = self.observed()
@@ -372,9 +450,11 @@ struct World {
 
     /// What a daemon that starts now reads back.
     var stored: StoredState {
-        StoredState(
-            recipes: recipes.values.sorted { $0.project < $1.project }, services: Array(services.values), jobs: Array(jobs.values),
+        var stored = StoredState(
+            recipes: isUnreadable ? [] : recipes.values.sorted { $0.project < $1.project }, services: Array(services.values), jobs: Array(jobs.values),
             openRuns: openRuns.sorted().compactMap { runs[$0]?.open }, bootID: storedBoot)
+        if isUnreadable { stored.unreadable = Set(recipes.keys) }
+        return stored
     }
 
     /// What an engine finds.
@@ -388,6 +468,7 @@ struct World {
     mutating func setClock(by step: Duration) {
         now = now + step
         latest = step < .zero - .seconds(3 * 3600) ? now : max(latest, now)
+        launching = launching.mapValues { ($0.request, $0.at + step) }
         containers = containers.mapValues { container in
             var container = container
             container.endsAt = container.endsAt.map { $0 + step }
