@@ -73,7 +73,7 @@ let package = Package(
         module("Ledger", ["WorkloadModel", "Schedules"]),
         module("Scheduling", ["Ledger", "WorkloadModel", "Schedules", "EngineAPI", heap]),
         module("EngineAPI", ["WorkloadModel", "Schedules"]),
-        module("ControlAPI", ["Ledger", "WorkloadModel", "Schedules"]),
+        module("ControlAPI", ["Scheduling", "Ledger", "WorkloadModel", "Schedules"]),
 
         // Layer 2, core.
         module("HostOS", ["Schedules", "CLinux"]),

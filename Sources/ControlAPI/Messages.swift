@@ -69,6 +69,8 @@ public struct WorkloadReference: Codable, Sendable {
 public struct WorkloadInfo: Codable, Sendable {
     public var project: String
     public var name: String
+    /// Which of a service's copies; 0 is the only one.
+    public var slot: Int?
     public var kind: String
     public var state: String
     public var since: String?
@@ -82,11 +84,12 @@ public struct WorkloadInfo: Codable, Sendable {
     public var policy: String
 
     public init(
-        project: String, name: String, kind: String, state: String, since: String?, restarts: Int, nextAt: String?, runs: [String],
+        project: String, name: String, slot: Int, kind: String, state: String, since: String?, restarts: Int, nextAt: String?, runs: [String],
         lastOutcome: String?, streak: Int, policy: String
     ) {
         self.project = project
         self.name = name
+        self.slot = slot
         self.kind = kind
         self.state = state
         self.since = since

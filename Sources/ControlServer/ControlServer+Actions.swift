@@ -14,7 +14,7 @@ extension ControlServer {
         router.post("v1/plan") { request, _ in
             let upload = try await body(RecipeUpload.self, request)
             let recipe = try await recipes.read(upload.source)
-            return try json(PlanInfo(try await recipes.plan(recipe, at: SystemClock.now()), project: recipe.project))
+            return try json(PlanInfo(try await recipes.plan(recipe), project: recipe.project))
         }
         router.post("v1/recipes") { request, context in
             let upload = try await body(RecipeUpload.self, request)

@@ -5,7 +5,7 @@ internal import Foundation
 public import HistoryStore
 public import Scheduling
 public import RecipeFile
-public import Schedules
+internal import Schedules
 public import Supervision
 internal import Synchronization
 public import HostOS
@@ -97,7 +97,7 @@ public struct RecipeService: Sendable {
     /// What the recipe would change, with its images as they are now.
     ///
     /// - Throws: ``ControlAPI/ErrorInfo``
-    public func plan(_ recipe: Recipe, at now: Timestamp) async throws(ErrorInfo) -> RecipePlan {
+    public func plan(_ recipe: Recipe) async throws(ErrorInfo) -> RecipePlan {
         var digests: [String: String] = [:]
         for workload in recipe.workloads {
             guard let image = workload.container.image, digests[image.description] == nil else { continue }
@@ -105,17 +105,7 @@ public struct RecipeService: Sendable {
                 throw ErrorInfo(error: "\(workload.id): \(error)")
             }
         }
-        return await compare(recipe.with(images: digests), at: now)
-    }
-
-    private func compare(_ recipe: Recipe, at now: Timestamp) async -> RecipePlan {
-        let words = ["stopped": "stopped by hand", "exited": "ended", "failed": "failed"]
-        var resting: [WorkloadID: String] = [:]
-        for workload in recipe.workloads where workload.jobPolicy == nil {
-            guard let status = await supervisor.status(of: workload.id), status.kind == .service else { continue }
-            resting[workload.id] = words[status.state]
-        }
-        return RecipePlan.compare(await supervisor.recipe(of: recipe.project), recipe, resting: resting, at: now)
+        return await supervisor.plan(recipe.with(images: digests))
     }
 
     /// Makes a recipe true, after those of the same project that came earlier. Images come first: a recipe whose image cannot be had
@@ -147,16 +137,20 @@ public struct RecipeService: Sendable {
                 let recipe = recipe.with(images: digests)
                 let stored = String(decoding: try JSONEncoder().encode(source), as: UTF8.self)
                 let now = SystemClock.now()
-                let plan = await compare(recipe, at: now)
                 try Task.checkCancellation()
                 try await checkHistory()
-                let reply = await supervisor.take(
-                    .apply(recipe, explicit: explicit, actor: actor), recipes: [.put(project, source: stored, digest: recipe.digest, at: now)],
+                let change = HistoryStore.RecipeChange.put(project, source: stored, digest: recipe.digest, at: now)
+                let result = await supervisor.apply(
+                    recipe, explicit: explicit, actor: actor, source: change,
                     unless: { [self] in
                         self.progress.removals(of: project) == removals
                             ? nil : "the project '\(project)' was taken down while its recipe was being applied; nothing was changed"
                     })
-                if case .refused(let sentence) = reply { throw ErrorInfo(error: sentence) }
+                let plan: RecipePlan
+                switch result {
+                case .success(let found): plan = found
+                case .failure(let refusal): throw ErrorInfo(error: refusal.sentence)
+                }
                 // To read a recipe takes many times what is kept of it.
                 clinux_give_memory_back()
                 Task { await removeImages() }

@@ -15,6 +15,8 @@ public struct PendingStart: Hashable, Sendable, Codable {
     public var changes: RunChanges?
     /// Of a retry: the run that is tried again.
     public var retryOf: RunID?
+    /// How that run ended; `nil` also in a record of a release that did not keep it.
+    public var retriedOutcome: Outcome?
     /// Of a due time: what a clock change did to it, for the history.
     public var note: String?
 

@@ -1,7 +1,8 @@
+internal import Ledger
 public import Schedules
 public import WorkloadModel
 
-/// What a recipe would change, if it were applied.
+/// What a recipe changes, or would change: read off the decision itself.
 public struct RecipePlan: Hashable, Sendable {
     public enum Action: String, Sendable, Codable, CaseIterable {
         case start, stop, restart, add, remove, change, keep
@@ -27,26 +28,25 @@ public struct RecipePlan: Hashable, Sendable {
     /// For people: what a step means that its words do not say.
     public let notes: [String]
 
-    /// Compares two recipes of one project.
+    /// Reads a plan off a decision.
     ///
     /// - Parameters:
-    ///   - current: `nil` when the project is new
-    ///   - resting: the services that do not run and that nothing but a person starts, each with why: `up` starts them
-    public static func compare(_ current: Recipe?, _ desired: Recipe, resting: [WorkloadID: String] = [:], at now: Timestamp) -> RecipePlan {
-        let old = Dictionary(uniqueKeysWithValues: (current?.workloads ?? []).map { ($0.id, $0) })
-        let new = Dictionary(uniqueKeysWithValues: desired.workloads.map { ($0.id, $0) })
-        let ids = Set(old.keys).union(new.keys).sorted()
-        let steps = ids.map { id in
-            let step = step(id, old[id], new[id], now)
-            guard let why = resting[id], step.action != .stop else { return step }
-            return Step(id: id, kind: step.kind, action: .start, reasons: [why] + step.reasons, nextBefore: nil, nextAfter: nil)
+    ///   - before: the scheduler before it took the recipe in
+    ///   - after: the same after it
+    ///   - decision: what it decided
+    init(_ project: ProjectName, _ before: Scheduler, _ after: Scheduler, _ decision: Decision, at now: Timestamp) {
+        var started: Set<WorkloadID> = []
+        for case .openRun(let run) in decision.writes where run.kind == .service { started.insert(run.workload) }
+        let ids = [before, after].flatMap { scheduler in
+            scheduler.services.keys.map(\.workload).filter { $0.project == project } + scheduler.jobs.keys.filter { $0.project == project }
         }
+        steps = Set(ids).sorted().compactMap { id in RecipePlan.step(id, before, after, isStarted: started.contains(id), now) }
         // Once, when it begins to matter.
         let once = steps.filter { step in
-            guard [.start, .restart, .change].contains(step.action), case .service(let policy)? = new[step.id]?.kind else { return false }
-            return policy.restart == .no
+            guard [.start, .restart, .change].contains(step.action), let service = after.services[InstanceID(step.id)] else { return false }
+            return service.policy.restart == .no
         }
-        return RecipePlan(steps: steps, notes: once.isEmpty ? [] : [note(once.map(\.id.name.description))])
+        notes = once.isEmpty ? [] : [RecipePlan.note(once.map(\.id.name.description))]
     }
 
     private static func note(_ names: [String]) -> String {
@@ -54,19 +54,48 @@ public struct RecipePlan: Hashable, Sendable {
         return "\(names.joined(separator: ", ")) \(have) no 'restart': nothing starts \(them) again when \(start), or after a reboot"
     }
 
-    private static func step(_ id: WorkloadID, _ old: Workload?, _ new: Workload?, _ now: Timestamp) -> Step {
-        let before = old?.jobPolicy?.schedule?.next(after: now)?.at
-        let after = new?.jobPolicy?.schedule?.next(after: now)?.at
+    /// What becomes of one service or job; `nil` of one that is gone but for its last run.
+    private static func step(_ id: WorkloadID, _ before: Scheduler, _ after: Scheduler, isStarted: Bool, _ now: Timestamp) -> Step? {
+        let old = before.wanted(id)
+        let new = after.wanted(id)
+        guard old != nil || new != nil else { return nil }
         let isJob = (new ?? old)?.jobPolicy != nil
-        let reasons = old.flatMap { old in new.map { differences(old, $0) } } ?? []
-        let action: Action
-        switch (old, new) {
-        case (nil, _): action = isJob ? .add : .start
-        case (_, nil): action = isJob ? .remove : .stop
-        case (let old?, let new?):
-            if reasons.isEmpty { action = .keep } else { action = !isJob && old.container != new.container ? .restart : .change }
+        let differences = old.flatMap { old in new.map { RecipePlan.differences(old, $0) } } ?? []
+        let instance = InstanceID(id)
+        let record = before.services[instance]?.record
+        let isRaised = record?.generation != after.services[instance]?.record.generation
+        // Why it does not run, or is not to.
+        let rests = !isJob && (isStarted || isRaised) ? record.flatMap(RecipePlan.rest) : nil
+        let action: Action =
+            switch (old, new) {
+            case (nil, _): isJob ? .add : .start
+            case (_, nil): isJob ? .remove : .stop
+            default:
+                if isJob {
+                    differences.isEmpty ? .keep : .change
+                } else if isStarted || old?.jobPolicy != nil {
+                    .start
+                } else if isRaised {
+                    // What runs ends, and another one takes its place; one that was being stopped is started again.
+                    record?.wanted == false && differences.isEmpty ? .start : .restart
+                } else {
+                    differences.isEmpty ? .keep : .change
+                }
+            }
+        return Step(
+            id: id, kind: isJob ? .job : .service, action: action, reasons: (rests.map { [$0] } ?? []) + differences,
+            nextBefore: old?.jobPolicy?.schedule?.next(after: now)?.at, nextAfter: new?.jobPolicy?.schedule?.next(after: now)?.at)
+    }
+
+    /// Why a service rests; `nil` when it does not.
+    private static func rest(_ record: ServiceRecord) -> String? {
+        if !record.wanted { return "stopped by hand" }
+        return switch record.phase {
+        case .stopped: "stopped by hand"
+        case .exited: "ended"
+        case .failed: "failed"
+        case .starting, .running, .stopping, .backoff: nil
         }
-        return Step(id: id, kind: isJob ? .job : .service, action: action, reasons: reasons, nextBefore: before, nextAfter: after)
     }
 
     /// What differs, by the recipe's own words.
@@ -108,5 +137,28 @@ public struct RecipePlan: Hashable, Sendable {
         case (.service, .job), (.job, .service): found.append("kind")
         }
         return found
+    }
+}
+
+extension Scheduler {
+    /// What a recipe would change if somebody applied it now: the decision of a copy.
+    public func plan(_ recipe: Recipe, at moment: Moment) -> RecipePlan {
+        var copy = self
+        let decision = copy.apply(.apply(recipe, explicit: true, actor: ""), at: moment)
+        return RecipePlan(recipe.project, self, copy, decision, at: moment.wall)
+    }
+
+    /// Takes a recipe in, and says what that changes.
+    public mutating func take(_ recipe: Recipe, explicit: Bool, actor: String, at moment: Moment) -> (Decision, RecipePlan) {
+        let before = self
+        let decision = apply(.apply(recipe, explicit: explicit, actor: actor), at: moment)
+        return (decision, RecipePlan(recipe.project, before, self, decision, at: moment.wall))
+    }
+
+    /// A service or job that a recipe has.
+    fileprivate func wanted(_ id: WorkloadID) -> Workload? {
+        if let service = services[InstanceID(id)], !service.removing { return service.workload }
+        if let job = jobs[id], !job.removing { return job.workload }
+        return nil
     }
 }

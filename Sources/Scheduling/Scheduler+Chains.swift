@@ -62,8 +62,10 @@ extension Scheduler {
 
     /// Attempts that were to follow and do not any more: the ones that failed were the last.
     mutating func passOnDropped(_ starts: [PendingStart], of id: WorkloadID, _ now: Timestamp) {
-        guard let outcome = jobs[id]?.record.lastOutcome else { return }
-        for start in starts { if let run = start.retryOf { passOn(id, run, outcome, dueAt: start.dueAt, now) } }
+        for start in starts {
+            guard let run = start.retryOf, let outcome = start.retriedOutcome ?? jobs[id]?.record.lastOutcome else { continue }
+            passOn(id, run, outcome, dueAt: start.dueAt, now)
+        }
     }
 
     /// The next link of a chain: it starts, waits, or is dropped, which is said.

@@ -189,6 +189,7 @@ extension Scheduler {
             event("dropped", "it is not tried again: what was changed for it (\(words)) is not known any more", now, workload: id, run: runID)
             again = nil
         }
+        again?.retriedOutcome = outcome
         if let again { job.record.pending.append(again) }
         jobs[id] = job
         evaluateJob(id, now)

@@ -149,6 +149,30 @@ public actor Supervisor {
         return decision.reply
     }
 
+    /// Takes a recipe in, and returns once it is durable.
+    ///
+    /// - Parameters:
+    ///   - source: what is stored of it, in the same transaction
+    ///   - objection: asked at the last moment; an answer refuses the recipe
+    /// - Returns: what it changes, or why it was refused
+    public func apply(
+        _ recipe: Recipe, explicit: Bool, actor: String, source: HistoryStore.RecipeChange, unless objection: @Sendable () -> String? = { nil }
+    ) async -> Result<RecipePlan, Refusal> {
+        await engine.share(recipe.workloads.map(\.container))
+        if let objection = objection() { return .failure(Refusal(sentence: objection)) }
+        let (decision, plan) = scheduler.take(recipe, explicit: explicit, actor: actor, at: clock.moment())
+        await carryOut(decision, recipes: [source])
+        return .success(plan)
+    }
+
+    /// Why something was not done.
+    public struct Refusal: Error {
+        public let sentence: String
+    }
+
+    /// What a recipe would change now.
+    public func plan(_ recipe: Recipe) -> RecipePlan { scheduler.plan(recipe, at: clock.moment()) }
+
     /// Takes an event in that nobody waits for: what comes after it is decided although it is not durable yet.
     private func decide(_ event: Event) {
         let decision = scheduler.apply(event, at: clock.moment())

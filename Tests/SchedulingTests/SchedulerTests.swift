@@ -84,16 +84,30 @@ import WorkloadModel
     /// A plan says of services that rest that they are started, and once of those without a restart policy that nothing brings them back.
     @Test func plansSayWhatUpDoes() {
         let recipe = Make.recipe(Make.service("web", .always), Make.service("once", .no), Make.service("two", .no))
-        let first = RecipePlan.compare(nil, recipe, at: Self.start)
+        var world = World(at: Self.start)
+        world.script = { request, _ in (request.workload == Make.id("once") ? .seconds(1) : .seconds(100_000), .exited(code: 0)) }
+        func plan(_ recipe: Recipe) -> RecipePlan { world.scheduler.plan(recipe, at: world.moment) }
+        func words(_ plan: RecipePlan) -> [String] { plan.steps.map { "\($0.id.name) \($0.action) \($0.reasons)" } }
+        let first = plan(recipe)
+        #expect(first.steps.map(\.action) == [.start, .start, .start])
         #expect(first.notes == ["once, two have no 'restart': nothing starts them again when they end, or after a reboot"])
-        let same = RecipePlan.compare(recipe, recipe, at: Self.start)
-        #expect(same.changesNothing && same.notes.isEmpty)
-        let ended = RecipePlan.compare(recipe, recipe, resting: [Make.id("once"): "ended", Make.id("web"): "stopped by hand"], at: Self.start)
-        #expect(ended.steps.map { "\($0.id.name) \($0.action) \($0.reasons)" } == ["once start [\"ended\"]", "two keep []", "web start [\"stopped by hand\"]"])
-        #expect(ended.notes == ["once has no 'restart': nothing starts it again when it ends, or after a reboot"])
+        world.take(.apply(recipe, explicit: true, actor: "t"))
+        #expect(plan(recipe).changesNothing && plan(recipe).notes.isEmpty)
+        world.run(until: Self.start + .seconds(10))
+        world.take(.stop(Make.id("web"), actor: "t"))
+        // Also while it is ending, and after that.
+        #expect(words(plan(recipe)).last == "web start [\"stopped by hand\"]")
+        world.run(until: Self.start + .seconds(20))
+        #expect(words(plan(recipe)) == ["once start [\"ended\"]", "two keep []", "web start [\"stopped by hand\"]"])
+        #expect(plan(recipe).notes == ["once has no 'restart': nothing starts it again when it ends, or after a reboot"])
         // A service that the recipe no longer has is only stopped.
-        let gone = RecipePlan.compare(recipe, Make.recipe(Make.service("web", .always)), resting: [Make.id("once"): "ended"], at: Self.start)
-        #expect(gone.steps.map(\.action) == [.stop, .stop, .keep] && gone.notes.isEmpty)
+        let gone = plan(Make.recipe(Make.service("web", .always)))
+        #expect(gone.steps.map(\.action) == [.stop, .stop, .start] && gone.notes.isEmpty)
+        // What runs is replaced, a policy is changed in place, and a name may become another kind.
+        let other = Make.recipe(Make.service("two", .no, command: "other"), Make.service("once", .always), Make.job("web", JobPolicy()))
+        #expect(words(plan(other)) == ["once start [\"ended\", \"restart\"]", "two restart [\"command\"]", "web change [\"command\", \"kind\"]"])
+        // A plan changes nothing.
+        #expect(world.starts.count == 3 && world.scheduler.recipe(of: recipe.project) == recipe)
     }
 
     /// A job that becomes a service, or a service that becomes a job, starts when the last run of the other kind has ended; across a

@@ -34,11 +34,7 @@ struct Next: AsyncParsableCommand {
                 let recipe = try read(file)
                 let time = start.flatMap { Timestamp(rfc3339: $0) } ?? Clock.now()
                 // A due time exactly at the given instant is one of those that are asked for.
-                found = Preview.next([recipe], name: parts.last, from: time - .milliseconds(start == nil ? 0 : 1), count: most, each: each).map { preview in
-                    NextInfo(
-                        job: preview.job.description, due_at: preview.due.at.description, local: preview.due.at.description(in: preview.zone),
-                        zone: preview.zone.name, note: preview.note)
-                }
+                found = Preview.next([recipe], name: parts.last, from: time - .milliseconds(start == nil ? 0 : 1), count: most, each: each).map(NextInfo.init)
             } else {
                 found = try await ControlClient.use(connection) {
                     try await $0.get(
@@ -86,9 +82,7 @@ struct Next: AsyncParsableCommand {
         let parts = job?.split(separator: "/").map(String.init) ?? []
         let found: [MonthInfo]
         if let file {
-            found = MonthPreview.of([try read(file)], name: parts.last, month).map { preview in
-                MonthInfo(job: preview.job.description, zone: preview.zone.name, due: preview.due, excluded: preview.excluded)
-            }
+            found = MonthPreview.of([try read(file)], name: parts.last, month).map(MonthInfo.init)
         } else {
             found = try await ControlClient.use(connection) {
                 try await $0.get(

@@ -15,7 +15,7 @@ struct Plan: AsyncParsableCommand {
             let (source, read) = try recipe.read()
             let plan: PlanInfo
             if offline {
-                plan = PlanView.info(RecipePlan.compare(nil, read, at: Clock.now()), project: read.project)
+                plan = PlanInfo(Scheduler(bootID: "", seed: 0).plan(read, at: Moment(wall: Clock.now(), steady: .zero)), project: read.project)
             } else {
                 plan = try await ControlClient.use(connection) { try await $0.post(ControlPaths.plan, RecipeUpload(source: source)) }
             }
@@ -25,16 +25,6 @@ struct Plan: AsyncParsableCommand {
 }
 
 enum PlanView {
-    static func info(_ plan: RecipePlan, project: ProjectName) -> PlanInfo {
-        PlanInfo(
-            project: project.description,
-            steps: plan.steps.map { step in
-                PlanInfo.Step(
-                    name: step.id.name.description, kind: step.kind.rawValue, action: step.action.rawValue, reasons: step.reasons,
-                    nextBefore: step.nextBefore?.description, nextAfter: step.nextAfter?.description)
-            }, notes: plan.notes)
-    }
-
     static func print(_ plan: PlanInfo, done: Bool) {
         var table = Table("", "NAME", "KIND", done ? "DID" : "WOULD", "BECAUSE OF", "NEXT DUE")
         for step in plan.steps {

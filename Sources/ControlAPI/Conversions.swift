@@ -1,22 +1,20 @@
-internal import ControlAPI
-internal import HistoryStore
-internal import Scheduling
+public import Scheduling
 internal import Schedules
-internal import WorkloadModel
+public import WorkloadModel
 
-// From what modules think in to what travels.
+// From what is decided and foreseen to what travels.
 
 extension WorkloadInfo {
-    init(_ status: WorkloadStatus) {
+    public init(_ status: WorkloadStatus) {
         self.init(
-            project: status.id.project.description, name: status.id.name.description, kind: status.kind.rawValue, state: status.state,
+            project: status.id.project.description, name: status.id.name.description, slot: status.slot, kind: status.kind.rawValue, state: status.state,
             since: status.since?.description, restarts: status.restarts, nextAt: status.nextAt?.description, runs: status.runs.map(\.description),
             lastOutcome: status.lastOutcome?.rawValue, streak: status.streak, policy: status.policy)
     }
 }
 
 extension NextInfo {
-    init(_ preview: Preview) {
+    public init(_ preview: Preview) {
         self.init(
             job: preview.job.description, due_at: preview.due.at.description, local: preview.due.at.description(in: preview.zone),
             zone: preview.zone.name, note: preview.note)
@@ -24,13 +22,13 @@ extension NextInfo {
 }
 
 extension MonthInfo {
-    init(_ preview: MonthPreview) {
+    public init(_ preview: MonthPreview) {
         self.init(job: preview.job.description, zone: preview.zone.name, due: preview.due, excluded: preview.excluded)
     }
 }
 
 extension PlanInfo {
-    init(_ plan: RecipePlan, project: ProjectName) {
+    public init(_ plan: RecipePlan, project: ProjectName) {
         self.init(
             project: project.description,
             steps: plan.steps.map { step in
