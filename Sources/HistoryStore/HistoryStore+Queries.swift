@@ -151,13 +151,27 @@ extension HistoryStore {
                 return (id, workload)
             }
         }
-        for (table, column, key) in [("due_rows", "due_ms", "project, name, due_ms, era"), ("event_rows", "at_ms", "id")] {
-            try await deleteInBatches(
+        for (table, column) in [("due_rows", "due_ms"), ("event_rows", "at_ms")] {
+            let isOld = """
+                \(column) >= ?1 AND \(column) < ?2 AND NOT EXISTS
+                    (SELECT 1 FROM own o WHERE o.project = \(table).project AND o.name = \(table).name)
                 """
-                DELETE FROM \(table) WHERE (\(key)) IN (\(own) SELECT \(key) FROM \(table) WHERE \(column) < max(?1, ?2) AND NOT EXISTS
-                    (SELECT 1 FROM own o WHERE o.project = \(table).project AND o.name = \(table).name) LIMIT ?4)
-                """, [Int64.min, before.milliseconds, list, batch])
+            // From one batch to the next by the time's index: what stays is passed over once.
+            var from = Int64.min
+            while from < before.milliseconds {
+                let last = try await read { [from] db in
+                    try Int64.fetchOne(
+                        db, sql: "\(own) SELECT max(at) FROM (SELECT \(column) AS at FROM \(table) WHERE \(isOld) ORDER BY \(column) LIMIT ?4)",
+                        arguments: [from, before.milliseconds, list, batch])
+                }
+                guard let last else { break }
+                try await write { [from] db in
+                    try db.cachedStatement(sql: "\(own) DELETE FROM \(table) WHERE \(isOld)").execute(arguments: [from, last + 1, list])
+                }
+                from = last + 1
+            }
             for rule in rules {
+                let key = table == "due_rows" ? "project, name, due_ms, era" : "id"
                 try await deleteInBatches(
                     """
                     DELETE FROM \(table) WHERE (\(key)) IN

@@ -194,6 +194,7 @@ enum Schema {
             due_ms
             FROM due_rows;
 
+        CREATE INDEX event_by_name ON event_rows (project, name, at_ms);
         DROP VIEW events;
         CREATE VIEW events AS SELECT \(time("at_ms")) AS at, project, name, run_id, kind, actor, text, id FROM event_rows;
         """

@@ -47,7 +47,7 @@ public struct RecipeReader {
         let failed = reader.diagnostics.contains { $0.severity == .error }
         var captured = source
         captured.files = reader.files
-        captured.variables = inputs.variables.filter { reader.interpolation.used.contains($0.key) }
+        captured.variables = reader.usedVariables
         let sorted = reader.diagnostics.sorted { ($0.place.line, $0.place.column) < ($1.place.line, $1.place.column) }
         return Result(recipe: failed ? nil : recipe, diagnostics: sorted, captured: captured)
     }
@@ -106,10 +106,26 @@ public struct RecipeReader {
         if isEmpty { error("the recipe has neither 'services:' nor 'jobs:'", place) }
         checkChains(workloads, known: places.keys)
         guard let project else { return nil }
-        let digest = SHA256.hash(data: Array(source.text.utf8)).map { byte in
-            String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
-        }.joined()
         return Recipe(project: project, workloads: workloads.sorted { $0.id < $1.id }, volumes: volumes.sorted(), pools: pools, digest: digest)
+    }
+
+    /// The values of the variables that were asked for.
+    private var usedVariables: [String: String] { inputs.variables.filter { interpolation.used.contains($0.key) } }
+
+    /// A hash of all that the recipe was made of: its text, the values of its variables, and the files that it names.
+    private var digest: String {
+        var hash = SHA256()
+        hash.update(data: Array(source.text.utf8))
+        for list in [usedVariables, files] {
+            for (name, value) in list.sorted(by: { $0.key < $1.key }) {
+                // Nothing can stand for something else: each has its length before it.
+                for text in [name, value] {
+                    hash.update(data: Array("\u{0}\(text.utf8.count)\u{0}".utf8))
+                    hash.update(data: Array(text.utf8))
+                }
+            }
+        }
+        return hash.finalize().map { byte in String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }.joined()
     }
 
     /// The entries of a mapping, last first.

@@ -8,6 +8,7 @@ extension Scheduler {
     /// and the runs that the job's policy asks for.
     mutating func missDueTimes(_ id: WorkloadID, _ reason: DueReason, _ now: Timestamp) {
         guard var job = jobs[id], !job.removing, let schedule = job.policy.schedule else { return }
+        guard schedule.next(after: job.record.cursor).map({ $0.at <= now }) == true else { return }
         if let seen = job.record.seen, seen <= now, seen > job.record.cursor {
             // What was accounted for before the clock was set far back is not missed now that it has come forward again.
             job.record.cursor = seen

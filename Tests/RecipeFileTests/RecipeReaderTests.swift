@@ -252,6 +252,21 @@ import WorkloadModel
         #expect(result.diagnostics.map(\.severity) == [.warning])
     }
 
+    /// A recipe's digest tells of all that it was made of, and not of what it does not ask for.
+    @Test func aDigestCountsValuesAndFiles() throws {
+        func digest(_ tag: String, _ file: String, _ other: String = "") throws -> String {
+            let text = "name: t\njobs:\n  j: { rootfs: host, command: [run, '$TAG'], env_file: e.env }\n"
+            let result = Self.read(text, variables: ["TAG": tag, "OTHER": other], files: ["/srv/shop/e.env": file])
+            let recipe = try #require(result.recipe)
+            let again = RecipeReader.read(result.captured, RecipeInputs(of: result.captured, zone: { try Make.zones.zone($0) }, hostZone: .utc))
+            #expect(again.recipe?.digest == recipe.digest)
+            return recipe.digest
+        }
+        let first = try digest("1", "A=1\n")
+        #expect(try digest("1", "A=1\n", "x") == first)
+        #expect(try Set([first, digest("2", "A=1\n"), digest("1", "A=2\n")]).count == 3)
+    }
+
     @Test func readsTheSameAgainFromWhatItCaptured() throws {
         let text = "name: t\njobs: { x: { rootfs: host, command: [run, '$A'], env_file: a.env } }"
         let first = Self.read(text, variables: ["A": "1", "SECRET": "s"], files: ["/srv/shop/a.env": "K=v # comment\nexport L='w x'\n"])
