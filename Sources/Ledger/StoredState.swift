@@ -1,3 +1,4 @@
+public import Schedules
 public import WorkloadModel
 
 /// All that is read back at a start.
@@ -9,6 +10,8 @@ public struct StoredState: Sendable {
     public var openRuns: [Run]
     /// Projects whose recipe is there and cannot be read now: nothing of theirs is stopped, started or forgotten.
     public var unreadable: Set<ProjectName> = []
+    /// When the latest run of the history was decided; `nil` when there is none.
+    public var lastRunAt: Timestamp?
     /// The boot in which the daemon last ran, `nil` at the first start.
     public var bootID: String?
 

@@ -33,6 +33,8 @@ public actor Supervisor {
     private var noticed: Timestamp?
     private var isPruning = false
     private var lastPrune: Moment?
+    /// How long the wall clock must have gone right before the history is pruned by it.
+    private var trustsClockAfter = Duration.seconds(600)
     /// Since when the wall clock has gone as fast as time passes.
     private var clockIsRightSince: Moment?
     /// Why nothing can be launched; `nil` when all is well.
@@ -66,6 +68,8 @@ public actor Supervisor {
     /// - Throws: ``EngineError``
     public func start(_ stored: StoredState) async throws(EngineError) {
         await engine.share(stored.recipes.flatMap { $0.workloads.map(\.container) })
+        // A host that was off for a month, or one whose clock is wrong since it started: a day tells.
+        if let last = stored.lastRunAt, clock.moment().wall - last > .seconds(30 * 86400) { trustsClockAfter = .seconds(86400) }
         let observed = try await engine.observe()
         let decision = scheduler.restore(stored, observed: observed, at: clock.moment())
         await carryOut(decision)
@@ -111,7 +115,7 @@ public actor Supervisor {
         }
         let since = clockIsRightSince ?? moment
         clockIsRightSince = since
-        guard moment.steady - since.steady >= .seconds(600), lastPrune.map({ moment.steady - $0.steady >= .seconds(3600) }) ?? true,
+        guard moment.steady - since.steady >= trustsClockAfter, lastPrune.map({ moment.steady - $0.steady >= .seconds(3600) }) ?? true,
             !isPruning
         else { return }
         lastPrune = moment

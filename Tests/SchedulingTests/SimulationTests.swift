@@ -1,3 +1,7 @@
+import Ledger
+import Ledger
+import Ledger
+import Ledger
 import Foundation
 import Scheduling
 import Schedules
@@ -22,6 +26,8 @@ import WorkloadModel
         let deadlines: [WorkloadID: Duration]
         let recipes: [Recipe]
         var inForce = 0
+        /// What was done, and when: the time and the case of `live`.
+        var trace: [String] = []
 
         init(seed: UInt64) {
             var dice = Dice(seed: seed)
@@ -88,7 +94,9 @@ import WorkloadModel
             while world.now < end {
                 world.run(until: min(end, world.now + .seconds(Int64.random(in: 600...2_000_000, using: &dice))))
                 if world.isUnreadable, Bool.random(using: &dice) { world.take(.apply(recipes[inForce], explicit: Bool.random(using: &dice), actor: "test")) }
-                switch Int.random(in: 0..<14, using: &dice) {
+                let what = Int.random(in: 0..<14, using: &dice)
+                trace.append("\(world.now) \(what)")
+                switch what {
                 case 10:
                     world.failStore()
                     world.run(until: min(end, world.now + .seconds(Int64.random(in: 1...30_000, using: &dice))))
@@ -137,7 +145,12 @@ import WorkloadModel
             #expect(broken.isEmpty, "seed \(seed): \(broken.prefix(5).joined(separator: "; "))")
             starts += year.world.starts.count
             rebuilds += year.world.rebuilds
-            if !broken.isEmpty { break }
+            if !broken.isEmpty {
+                print(
+                    year.trace.joined(separator: "\n"),
+                    year.world.events.map { "\($0.at) \($0.kind) \($0.workload.map(\.description) ?? "-") \($0.text)" }.joined(separator: "\n"))
+                break
+            }
         }
         // A simulation in which nothing happens would keep every promise.
         #expect(starts > Self.seeds * 500 && rebuilds > Self.seeds * 20)

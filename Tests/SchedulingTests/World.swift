@@ -30,6 +30,8 @@ struct World {
         var open: Run
         var outcome: Outcome?
         var closedTimes = 0
+        /// Of its job, when it was decided.
+        var era = 0
     }
 
     struct Container {
@@ -239,7 +241,7 @@ struct World {
         switch write {
         case .openRun(let run):
             if runs[run.id] != nil { violations.append("run \(run.id) was opened twice") }
-            runs[run.id] = StoredRun(open: run)
+            runs[run.id] = StoredRun(open: run, era: jobs[run.workload]?.era ?? 0)
             openRuns.insert(run.id)
             checkPool(run)
             checkCause(run)
@@ -327,7 +329,9 @@ struct World {
                 take(.launchFailed(request.id, sentence))
                 return
             }
-            if let dueAt = request.dueAt, latest < dueAt, [.schedule, .catchUp].contains(request.trigger), !waited.contains("\(request.workload) \(dueAt)") {
+            if let dueAt = request.dueAt, latest < dueAt, request.decidedAt < dueAt, [.schedule, .catchUp].contains(request.trigger),
+                !waited.contains("\(request.workload) \(dueAt)")
+            {
                 violations.append("\(request.workload) started before \(dueAt)")
             }
             var container = Container(request: request, startedAt: now, endsAt: now + duration)
@@ -344,7 +348,7 @@ struct World {
             starts.append(
                 Start(
                     run: request.id, workload: request.workload, trigger: request.trigger, dueAt: request.dueAt, attempt: request.attempt, at: now,
-                    steady: steady, daemon: seed, era: jobs[request.workload]?.era ?? 0, arrivals: request.arrivals))
+                    steady: steady, daemon: seed, era: runs[request.id]?.era ?? 0, arrivals: request.arrivals))
             if services[request.run.instance]?.wanted == false { violations.append("the stopped service \(request.workload) was started") }
         }
         // The engine's answer comes as an event, after the effect.

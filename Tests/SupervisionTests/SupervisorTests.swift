@@ -84,9 +84,19 @@ import WorkloadModel
         // Time for what should not happen: the next one is looked at after it.
         try await Task.sleep(for: .milliseconds(300))
         #expect(try await fixture.runs("j").count == 1)
-        for _ in 0..<2 { fixture.clock.advance(by: .seconds(100 * 86400)) }
-        try await fixture.eventually("it is forgotten") { try await fixture.runs("j").isEmpty }
         await daemon.shutDown()
+        // Far ahead since the daemon started, and steady: it is believed after a day.
+        fixture.clock.set(right + .seconds(4000 * 86400))
+        let next = try await fixture.daemon()
+        for _ in 0..<5 {
+            fixture.clock.advance(by: .seconds(4 * 3600))
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        try await Task.sleep(for: .milliseconds(300))
+        #expect(try await fixture.runs("j").count == 1)
+        for _ in 0..<2 { fixture.clock.advance(by: .seconds(86400)) }
+        try await fixture.eventually("it is forgotten") { try await fixture.runs("j").isEmpty }
+        await next.shutDown()
     }
 
     /// While the history takes no writes a stop is begun once, a start whose deadline passes meanwhile is none, and due times that pass
