@@ -1,4 +1,5 @@
 internal import Dispatch
+internal import Foundation
 internal import Glibc
 internal import HostOS
 internal import Logging
@@ -19,6 +20,7 @@ struct ShimlessRun {
 extension NativeEngine {
     /// Takes the place of a run's shim. Its container is watched.
     func standIn(for run: RunID) {
+        keepLog(of: run)
         let isToStop = shimless.withLock { $0[run]?.isToStop == true }
         let directory = RunDirectory(path: paths.run(run))
         var left: Int64?
@@ -28,6 +30,21 @@ extension NativeEngine {
         if isToStop || directory.isStopping { stopWithoutShim(run, timedOut: !isToStop && left.map { $0 <= 0 } == true) }
         guard let left else { return }
         queue.asyncAfter(deadline: .now() + .milliseconds(Int(clamping: max(0, left)))) { [self] in stopWithoutShim(run, timedOut: true) }
+    }
+
+    /// Lets a process of its own go on with the log. It outlives this daemon; a second one for the same run ends at once.
+    private func keepLog(of run: RunID) {
+        let directory = RunDirectory(path: paths.run(run))
+        guard let note = directory.note?.log, let facts = directory.facts, facts.streams != (0, 0) else { return }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: paths.shim)
+        process.arguments =
+            ["log", "\(directory.path)/log.lock", note.base, "\(note.cap)", "\(note.cpuMillis ?? 0)", "\(facts.streams.0)", "\(facts.streams.1)"]
+            + ([facts.container] + cgroups.processes(of: run)).prefix(1000).map { "\($0)" }
+        (process.standardInput, process.standardOutput, process.standardError) = (FileHandle.nullDevice, FileHandle.nullDevice, FileHandle.nullDevice)
+        do { try process.run() } catch {
+            log.error("the log of a run without a shim cannot be gone on with", metadata: ["run": "\(run)", "error": "\(error)"])
+        }
     }
 
     /// Stop signal, grace, kill.

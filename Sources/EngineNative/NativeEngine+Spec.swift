@@ -42,6 +42,9 @@ extension NativeEngine {
         if let cpu = container.limits.cpuMillis { spec.add(.processorMillis, UInt64(max(1, cpu))) }
         var note = try addFiles(run, image, &spec)
         note.stop = stop
+        note.log = RunNote.Log(
+            base: paths.log(run.id, run.workload), cap: container.logBytes.map { Int64($0) } ?? RunNote.usualLogBytes,
+            cpuMillis: container.limits.cpuMillis.map { Int64(max(1, $0)) })
         return (spec, note)
     }
 

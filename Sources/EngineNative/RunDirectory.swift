@@ -13,6 +13,8 @@ struct RunDirectory {
         let shimStart: UInt64
         let container: pid_t
         let containerStart: UInt64
+        /// The inodes of its output and error pipes; 0 is not known.
+        var streams: (UInt64, UInt64) = (0, 0)
     }
 
     /// `nil` when they are missing or torn.
@@ -21,7 +23,8 @@ struct RunDirectory {
             let boot = values["boot"], let shim = values["shim"].flatMap({ pid_t($0) }), let container = values["container"].flatMap({ pid_t($0) }),
             let shimStart = values["shim_start"].flatMap({ UInt64($0) }), let containerStart = values["container_start"].flatMap({ UInt64($0) })
         else { return nil }
-        return Facts(bootID: boot, shim: shim, shimStart: shimStart, container: container, containerStart: containerStart)
+        let streams = (values["out"].flatMap { UInt64($0) } ?? 0, values["err"].flatMap { UInt64($0) } ?? 0)
+        return Facts(bootID: boot, shim: shim, shimStart: shimStart, container: container, containerStart: containerStart, streams: streams)
     }
 
     /// When user code could first run; `nil` when it never could.

@@ -2,6 +2,9 @@ internal import HostOS
 
 /// What the daemon writes down about a run beside the shim's facts, for the next daemon.
 struct RunNote: Codable {
+    /// What the shim keeps of a log when nobody says how much.
+    static let usualLogBytes: Int64 = 16 << 20
+
     /// Its workload, as `project/name`.
     let workload: String
     /// Directories of the host that the run can write to: links in them are not followed by the mounts of other runs.
@@ -12,10 +15,19 @@ struct RunNote: Codable {
     var image: String?
     /// How it is stopped when its shim is gone; `nil` in a note of a release that did not write it down.
     var stop: Stop?
+    /// How its log is gone on with when its shim is gone; `nil` in a note of a release that did not write it down.
+    var log: Log?
     /// Those of the paths in which nothing is when the run begins; not written down.
     var empty: [String] = []
 
-    private enum CodingKeys: CodingKey { case workload, writable, paths, image, stop }
+    private enum CodingKeys: CodingKey { case workload, writable, paths, image, stop, log }
+
+    struct Log: Codable {
+        let base: String
+        let cap: Int64
+        /// Thousandths of a processor that the run may use; `nil` is any number.
+        let cpuMillis: Int64?
+    }
 
     struct Stop: Codable {
         let signal: Int32

@@ -49,6 +49,7 @@ int launch_clone(struct shim *shim, struct error *err)
 {
     int ready[2], go[2], out[2], err_out[2], status[2];
     if (open_pipe(ready, err) < 0 || open_pipe(go, err) < 0 || open_pipe(out, err) < 0 || open_pipe(err_out, err) < 0 || open_pipe(status, err) < 0) return -1;
+    if (stream_reopen(&out[1], err) < 0 || stream_reopen(&err_out[1], err) < 0) return -1;
     struct clone_args arguments = {
         .flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD | (shim->spec.host_network ? 0 : CLONE_NEWNET),
         .pidfd = (uint64_t)(uintptr_t)&shim->pidfd,

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "shim.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -34,17 +35,22 @@ struct log {
     struct stream streams[2];
 };
 
-static int open_piece(struct log *log)
+static char *piece_path(const char *base, unsigned piece)
 {
     char *path = NULL;
-    int used = log->piece == 0 ? asprintf(&path, "%s.log", log->base) : asprintf(&path, "%s.log.%u", log->base, log->piece);
-    if (used < 0) return -1;
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int used = piece == 0 ? asprintf(&path, "%s.log", base) : asprintf(&path, "%s.log.%u", base, piece);
+    return used < 0 ? NULL : path;
+}
+
+static int open_piece(struct log *log, int how)
+{
+    char *path = piece_path(log->base, log->piece);
+    int fd = path ? open(path, O_RDWR | O_CREAT | how | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
     free(path);
     return fd;
 }
 
-struct log *log_open(const char *base, uint64_t cap, struct error *err)
+static struct log *log_make(const char *base, uint64_t cap, struct error *err)
 {
     struct log *log = calloc(1, sizeof *log);
     if (!log || !(log->base = strdup(base))) {
@@ -53,12 +59,85 @@ struct log *log_open(const char *base, uint64_t cap, struct error *err)
         return NULL;
     }
     log->cap = cap < 4 * OUT_BYTES ? 4 * OUT_BYTES : cap;
-    log->fd = open_piece(log);
-    if (log->fd < 0) {
-        fail(err, errno, "cannot open the log %s.log", base);
-        free(log->base);
-        free(log);
-        return NULL;
+    return log;
+}
+
+static struct log *log_begin(struct log *log, int how, struct error *err)
+{
+    if ((log->fd = open_piece(log, how)) >= 0) return log;
+    fail(err, errno, "cannot open the log %s.log", log->base);
+    free(log->base);
+    free(log);
+    return NULL;
+}
+
+struct log *log_open(const char *base, uint64_t cap, struct error *err)
+{
+    struct log *log = log_make(base, cap, err);
+    return log ? log_begin(log, O_TRUNC, err) : NULL;
+}
+
+static uint64_t count_lines(const char *bytes, size_t size)
+{
+    uint64_t lines = 0;
+    for (const char *at = bytes, *end = bytes + size; (at = memchr(at, '\n', (size_t)(end - at))); at++) lines++;
+    return lines;
+}
+
+/* Counts what a piece of the tail holds, as it will be told of when the piece is dropped. */
+static void count_piece(struct log *log, unsigned piece)
+{
+    char *path = piece_path(log->base, piece);
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    free(path);
+    if (fd < 0) return;
+    for (ssize_t got; (got = read(fd, log->out, OUT_BYTES)) > 0;) {
+        log->sizes[piece % 2] += (uint64_t)got;
+        log->lines[piece % 2] += count_lines(log->out, (size_t)got);
+    }
+    close(fd);
+}
+
+static void read_dropped(struct log *log)
+{
+    char *path = NULL;
+    unsigned long long bytes, lines;
+    FILE *file = asprintf(&path, "%s.dropped", log->base) >= 0 ? fopen(path, "re") : NULL;
+    free(path);
+    if (!file) return;
+    if (fscanf(file, "%llu %llu", &bytes, &lines) == 2) {
+        log->dropped_bytes = bytes;
+        log->dropped_lines = lines;
+    }
+    fclose(file);
+}
+
+/* Goes on where another process left a log. */
+struct log *log_resume(const char *base, uint64_t cap, struct error *err)
+{
+    struct log *log = log_make(base, cap, err);
+    if (!log) return NULL;
+    /* The last piece is the one that has none after it; of the tail's two, the first are gone. */
+    const char *name = strrchr(base, '/');
+    char *directory = name ? strndup(base, (size_t)(name - base)) : NULL;
+    DIR *entries = directory ? opendir(directory) : NULL;
+    size_t length = name ? strlen(name + 1) : 0;
+    for (struct dirent *entry; entries && (entry = readdir(entries));) {
+        unsigned piece;
+        if (strncmp(entry->d_name, name + 1, length) != 0 || sscanf(entry->d_name + length, ".log.%u", &piece) != 1) continue;
+        if (piece > log->piece) log->piece = piece;
+    }
+    if (entries) closedir(entries);
+    free(directory);
+    for (unsigned piece = log->piece > 1 ? log->piece - 1 : 1; piece <= log->piece; piece++) count_piece(log, piece);
+    read_dropped(log);
+    if (!log_begin(log, 0, err)) return NULL;
+    off_t size = lseek(log->fd, 0, SEEK_END);
+    char last = '\n';
+    if (size > 0) {
+        log->piece_bytes = (uint64_t)size;
+        /* A line that was not written whole ends here. */
+        if (pread(log->fd, &last, 1, size - 1) == 1 && last != '\n' && write_all(log->fd, "\n", 1) == 0) log->piece_bytes++;
     }
     return log;
 }
@@ -95,14 +174,7 @@ static void next_piece(struct log *log)
     log->sizes[log->piece % 2] = 0;
     log->lines[log->piece % 2] = 0;
     log->piece_bytes = 0;
-    log->fd = open_piece(log);
-}
-
-static uint64_t count_lines(const char *bytes, size_t size)
-{
-    uint64_t lines = 0;
-    for (const char *at = bytes, *end = bytes + size; (at = memchr(at, '\n', (size_t)(end - at))); at++) lines++;
-    return lines;
+    log->fd = open_piece(log, O_TRUNC);
 }
 
 /* The buffer holds whole lines only, so pieces are cut between lines. */
@@ -111,7 +183,7 @@ static void flush_out(struct log *log)
     if (log->out_used == 0) return;
     uint64_t limit = log->piece == 0 ? log->cap / 2 : log->cap / 4;
     if (log->piece_bytes > 0 && log->piece_bytes + log->out_used > limit) next_piece(log);
-    if (log->fd < 0) log->fd = open_piece(log);
+    if (log->fd < 0) log->fd = open_piece(log, O_TRUNC);
     off_t before = log->fd >= 0 ? lseek(log->fd, 0, SEEK_END) : -1;
     if (log->fd < 0 || write_all(log->fd, log->out, log->out_used) < 0) {
         /* A full disk must not stop the container: what could not be kept is counted. */

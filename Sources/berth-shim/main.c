@@ -67,8 +67,10 @@ int main(int count, char **arguments)
     }
     if (count == 2 && strcmp(arguments[1], "check-spec") == 0) return check_spec();
     if (count >= 3 && strcmp(arguments[1], "seccomp") == 0) return write_filter(arguments[2], arguments + 3);
+    if (count >= 9 && strcmp(arguments[1], "log") == 0) return keep_log(arguments + 2);
     if (count == 3 && strcmp(arguments[1], "remove-tree") == 0) return remove_tree(arguments[2], 0);
-    fprintf(stderr, "usage: berth-shim run | check-spec | seccomp CAPABILITIES [socketcall] [fixed-projects] | remove-tree DIRECTORY\n"
+    fprintf(stderr, "usage: berth-shim run | check-spec | seccomp CAPABILITIES [socketcall] [fixed-projects] | remove-tree DIRECTORY |\n"
+                    "       berth-shim log LOCK-FILE LOG-BASE LOG-CAP CPU-MILLIS OUT-NUMBER ERR-NUMBER PID...\n"
                     "berthd starts this program, one process a run; it is not for use by hand.\n");
     return 2;
 }

@@ -28,11 +28,12 @@ static int put_file(const char *directory, const char *name, const char *text, s
     return result;
 }
 
-int record_facts(const struct spec *spec, pid_t container, struct error *err)
+int record_facts(const struct spec *spec, pid_t container, int out, int err_out, struct error *err)
 {
     char text[512];
-    int length = snprintf(text, sizeof text, "berth-shim 1\nboot=%s\nshim=%d\nshim_start=%llu\ncontainer=%d\ncontainer_start=%llu\nend\n", spec->boot_id,
-                          (int)getpid(), process_start_time(getpid()), (int)container, process_start_time(container));
+    int length = snprintf(text, sizeof text, "berth-shim 1\nboot=%s\nshim=%d\nshim_start=%llu\ncontainer=%d\ncontainer_start=%llu\nout=%llu\nerr=%llu\nend\n", spec->boot_id,
+                          (int)getpid(), process_start_time(getpid()), (int)container, process_start_time(container),
+                          (unsigned long long)stream_number(out), (unsigned long long)stream_number(err_out));
     return put_file(spec->run_dir, "shim", text, (size_t)length, err);
 }
 

@@ -254,7 +254,7 @@ static int prepare(struct shim *shim, struct error *err)
     if (!(shim->log = log_open(shim->spec.log_base, shim->spec.log_cap, err))) return -1;
     if (launch_take_sources(shim, err) < 0) return -1;
     if (launch_clone(shim, err) < 0 || launch_report(shim, true, err) < 0) return -1;
-    return record_facts(&shim->spec, shim->container, err);
+    return record_facts(&shim->spec, shim->container, shim->out, shim->err_out, err);
 }
 
 int run(int control)

@@ -229,11 +229,22 @@ struct log;
 /* `base` is the path without its ending: BASE.log holds the head, up to half of `cap` bytes; BASE.log.1, .2, ... the
  * tail, in pieces of a quarter, of which the last two are kept; BASE.dropped counts what was let go between them. */
 struct log *log_open(const char *base, uint64_t cap, struct error *err);
+struct log *log_resume(const char *base, uint64_t cap, struct error *err);
 /* Takes what is readable from a stream (0 = stdout, 1 = stderr). Returns 0 at end of file, 1 otherwise. */
 int log_read(struct log *log, int stream, int fd);
 void log_close(struct log *log);
 uint64_t log_bytes(const struct log *log);
 uint64_t log_dropped(const struct log *log);
+
+/* ---- keep.c ---- */
+
+/* Makes the writing end of a pipe one that can be read as well: with it open, what is written does not fail for want of a reader. */
+int stream_reopen(int *end, struct error *err);
+
+/* By which a stream is found again; 0 = not known. */
+uint64_t stream_number(int fd);
+
+int keep_log(char *const *words);
 
 /* ---- files in the run directory (record.c) ---- */
 
@@ -247,7 +258,7 @@ struct ending {
     uint64_t log_bytes, log_dropped;
 };
 
-int record_facts(const struct spec *spec, pid_t container, struct error *err);
+int record_facts(const struct spec *spec, pid_t container, int out, int err_out, struct error *err);
 int record_started(const struct spec *spec, int64_t now_ns, struct error *err);
 
 /* That a stop of the run has begun. */

@@ -412,6 +412,39 @@ struct NativeEngineTests {
         }
     }
 
+    /// The log outlives the shim: what a program writes does not fail for want of a reader, and is in the log in its order.
+    @Test(arguments: [false, true]) func theLogOutlivesTheShim(initProcess: Bool) async throws {
+        try await EngineFixture.with { fixture in
+            // More than a pipe holds, and more than a piece of the log: nobody reads for a while.
+            let script =
+                "i=0; while [ $i -lt 40000 ]; do i=$((i + 1)); echo line $i || exit 9; [ $i = 100 ] && sleep 1; done; echo last >&2; echo done > /v/end; sleep 1000"
+            let container = EngineFixture.shell(script) {
+                $0.mounts = [VolumeMount(source: .volume("v"), target: "/v", readOnly: false)]
+                $0.initProcess = initProcess
+                $0.stopGracePeriod = .zero
+                $0.logBytes = 4 << 20
+            }
+            let request = await fixture.request(container)
+            _ = try await fixture.engine.launch(request)
+            kill(try #require(RunDirectory(path: fixture.engine.paths.run(request.id)).facts).shim, SIGKILL)
+            let end = "\(fixture.engine.paths.volume("v", of: request.workload.project))/end"
+            for _ in 0..<3000 where !HostFile.exists(end) { try await Task.sleep(for: .milliseconds(10)) }
+            #expect(HostFile.exists(end))
+            await fixture.engine.stop(request.id)
+            _ = try await fixture.end(of: request.id)
+            func log() async -> [Substring] { await fixture.text(request).split(separator: "\n") }
+            var lines = await log()
+            let deadline = ContinuousClock.now + .seconds(20)
+            while lines.count < 40_001, .now < deadline {
+                try await Task.sleep(for: .milliseconds(50))
+                lines = await log()
+            }
+            #expect(lines.filter { $0.hasPrefix("line ") }.elementsEqual((1...40_000).map { "line \($0)" }))
+            #expect(lines.contains("last") && lines.count == 40_001)
+            await fixture.engine.settle(request.id)
+        }
+    }
+
     @Test func aSecondEngineAdoptsWhatTheFirstLeft() async throws {
         try await EngineFixture.with { fixture in
             let long = await fixture.request(EngineFixture.shell("sleep 0.7; exit 5"))

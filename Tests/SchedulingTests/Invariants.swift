@@ -12,7 +12,7 @@ extension World {
     func broken(accounted: [(WorkloadID, Timestamp, Schedule)], deadlines: [WorkloadID: Duration] = [:]) -> [String] {
         var found = violations
         // A run for a due time starts within its job's deadline, or not at all.
-        for start in starts where start.trigger == .schedule || start.trigger == .catchUp {
+        for start in starts where [.schedule, .catchUp].contains(start.trigger) && !overtaken.contains(start.run) {
             guard let dueAt = start.dueAt, let deadline = deadlines[start.workload], start.at - dueAt > deadline else { continue }
             found.append("\(start.workload) \(dueAt) started \(DurationText.print(start.at - dueAt)) late, past its deadline")
         }

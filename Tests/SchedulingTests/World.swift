@@ -91,6 +91,8 @@ struct World {
     /// The store takes no writes: decisions wait.
     private(set) var storeFails = false
     private var backlog: [(decision: Decision, change: (() -> (ProjectName, Recipe?))?)] = []
+    /// Runs whose launch was under way when the clock was set.
+    var overtaken: Set<RunID> = []
     /// Ends that the daemon was told.
     private var told: Set<RunID> = []
     /// The recipe on disk cannot be read by the daemon that runs.
@@ -473,6 +475,7 @@ struct World {
         now = now + step
         latest = step < .zero - .seconds(3 * 3600) ? now : max(latest, now)
         launching = launching.mapValues { ($0.request, $0.at + step) }
+        overtaken.formUnion(launching.keys)
         containers = containers.mapValues { container in
             var container = container
             container.endsAt = container.endsAt.map { $0 + step }
