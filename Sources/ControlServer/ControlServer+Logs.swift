@@ -1,6 +1,4 @@
 internal import Ledger
-internal import Ledger
-internal import Ledger
 internal import ControlAPI
 internal import EngineAPI
 internal import Foundation
@@ -39,7 +37,13 @@ extension ControlServer {
                         }
                         // Of a run that says nothing, a client that has left is noticed only here.
                         if !follow || !running || !context.channel.isActive { break }
-                        try await Task.sleep(for: .milliseconds(100))
+                        // Whoever waits for the end of a run is not to wait for the next look.
+                        try await withThrowingTaskGroup(of: Void.self) { group in
+                            group.addTask { try await Task.sleep(for: .milliseconds(100)) }
+                            group.addTask { await supervisor.waitForEnd(of: id) }
+                            try await group.next()
+                            group.cancelAll()
+                        }
                     }
                     try await writer.finish(nil)
                 })

@@ -34,7 +34,7 @@ extension Scheduler {
         guard var service = services[id], service.active == nil, !holds.contains(.leaving) else { return }
         // A job had this name, and its last run is ending: that end starts the service. So does the end of a hold.
         guard !isHeld, jobs[id.workload]?.active.isEmpty ?? true else {
-            set(id, .starting, now)
+            if service.record.phase != .starting { set(id, .starting, now) }
             return
         }
         let run = launch(id, service.workload, trigger, now) { run in

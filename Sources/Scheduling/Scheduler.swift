@@ -2,7 +2,7 @@ internal import Ledger
 public import Schedules
 internal import WorkloadModel
 
-/// The supervisor's mind: what should be, what is, and what follows.
+/// Decides what is started, stopped and written down, from what is wanted, what is observed, and the time.
 ///
 /// A value. It holds no clock and does nothing: events and the time come in, decisions go out. Whoever performs them makes
 /// the writes durable first and carries the effects out after, and may die between any two of them: a scheduler restored

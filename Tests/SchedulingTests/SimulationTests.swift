@@ -1,7 +1,4 @@
 import Ledger
-import Ledger
-import Ledger
-import Ledger
 import Foundation
 import Scheduling
 import Schedules

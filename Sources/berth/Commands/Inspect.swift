@@ -1,6 +1,4 @@
 import Ledger
-import Ledger
-import Ledger
 import ArgumentParser
 import ControlAPI
 
