@@ -351,7 +351,9 @@ struct World {
                 Start(
                     run: request.id, workload: request.workload, trigger: request.trigger, dueAt: request.dueAt, attempt: request.attempt, at: now,
                     steady: steady, daemon: seed, era: runs[request.id]?.era ?? 0, arrivals: request.arrivals))
-            if services[request.run.instance]?.wanted == false { violations.append("the stopped service \(request.workload) was started") }
+            if services[request.run.instance]?.wanted == false, runs[request.id]?.open.stopReason == nil {
+                violations.append("the stopped service \(request.workload) was started")
+            }
         }
         // The engine's answer comes as an event, after the effect.
         let answer = Event.launched(request.id, at: containers[request.id]?.startedAt ?? now, image: nil)
