@@ -35,7 +35,13 @@ public final class WaitingRoom: Sendable {
                 chmod(socket, 0o660)
                 chown(socket, 0, group ?? 0)
             }, logger: log)
-        serving.withLock { $0 = Task { try? await application.run() } }
+        serving.withLock {
+            $0 = Task {
+                do { try await application.run() } catch is CancellationError {} catch {
+                    log.critical("the control socket cannot be served", metadata: ["socket": "\(socket)", "error": "\(error)"])
+                }
+            }
+        }
     }
 
     /// Says something else from now on.

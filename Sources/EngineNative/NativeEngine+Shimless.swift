@@ -42,8 +42,13 @@ extension NativeEngine {
             ["log", "\(directory.path)/log.lock", note.base, "\(note.cap)", "\(note.cpuMillis ?? 0)", "\(facts.streams.0)", "\(facts.streams.1)"]
             + ([facts.container] + cgroups.processes(of: run)).prefix(1000).map { "\($0)" }
         (process.standardInput, process.standardOutput, process.standardError) = (FileHandle.nullDevice, FileHandle.nullDevice, FileHandle.nullDevice)
+        process.terminationHandler = { [self] process in
+            guard process.terminationStatus != 0, watches.withLock({ $0[run] != nil }) else { return }
+            log.error("the process that keeps the log of a run without a shim ended; another one is started", metadata: ["run": "\(run)"])
+            queue.asyncAfter(deadline: .now() + 1) { [self] in if watches.withLock({ $0[run] != nil }) { keepLog(of: run) } }
+        }
         do { try process.run() } catch {
-            log.error("the log of a run without a shim cannot be gone on with", metadata: ["run": "\(run)", "error": "\(error)"])
+            log.error("the log of a run without a shim cannot be continued", metadata: ["run": "\(run)", "error": "\(error)"])
         }
     }
 

@@ -3,8 +3,8 @@ public struct RunInfo: Codable, Sendable, Hashable {
     public var run_id: String
     public var project: String
     public var name: String
-    /// Which of a service's copies; 0 is the only one.
-    public var slot: Int
+    /// Which of a service's copies; 0 is the only one. `nil` from a daemon of a release that has no copies.
+    public var slot: Int?
     public var kind: String
     public var trigger: String
     public var attempt: Int

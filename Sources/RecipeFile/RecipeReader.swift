@@ -116,10 +116,10 @@ public struct RecipeReader {
     private var digest: String {
         var hash = SHA256()
         hash.update(data: Array(source.text.utf8))
-        for list in [usedVariables, files] {
+        for (tag, list) in [("variable", usedVariables), ("file", files)] {
             for (name, value) in list.sorted(by: { $0.key < $1.key }) {
                 // Nothing can stand for something else: each has its length before it.
-                for text in [name, value] {
+                for text in [tag, name, value] {
                     hash.update(data: Array("\u{0}\(text.utf8.count)\u{0}".utf8))
                     hash.update(data: Array(text.utf8))
                 }

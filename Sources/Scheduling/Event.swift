@@ -1,7 +1,7 @@
 public import Schedules
 public import WorkloadModel
 
-/// What can happen to the supervisor.
+/// What the scheduler is told.
 public enum Event: Hashable, Sendable {
     /// Time has passed.
     case tick

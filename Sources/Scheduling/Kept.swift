@@ -10,8 +10,7 @@ protocol Recorded: Sendable {
     static func removal(of id: ID) -> Write
 }
 
-/// The services, or the jobs. A record that was changed, and one that is gone, are written with the decision that changed them:
-/// nobody has to remember to.
+/// The services, or the jobs. A record that was changed, and one that is gone, are written with the decision that changed them.
 struct Kept<Value: Recorded>: Sendable {
     private(set) var all: [Value.ID: Value] = [:]
     private var changed: Set<Value.ID> = []

@@ -19,6 +19,8 @@ struct Pools: Sendable {
     private var taken: [Key: Int] = [:]
     /// In the order in which they began to wait.
     private var waiters: [Key: [Waiter]] = [:]
+    /// Whose free places are being offered.
+    private var offered: Set<Key> = []
     private var waiting: [WorkloadID: (key: Key, since: Timestamp)] = [:]
 
     func taken(of key: Key) -> Int { taken[key] ?? 0 }
@@ -65,6 +67,11 @@ struct Pools: Sendable {
 
     /// Who waits, the longest first.
     func waiting(for key: Key) -> [WorkloadID] { waiters[key]?.map(\.job) ?? [] }
+
+    /// Begins to offer a pool's free places; false when that is under way.
+    mutating func beginOffer(_ key: Key) -> Bool { offered.insert(key).inserted }
+
+    mutating func endOffer(_ key: Key) { offered.remove(key) }
 
     private static func place(of waiter: Waiter, in list: [Waiter]) -> Int {
         var (low, high) = (0, list.count)

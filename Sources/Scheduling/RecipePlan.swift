@@ -37,6 +37,10 @@ public struct RecipePlan: Hashable, Sendable {
     init(_ project: ProjectName, _ before: Scheduler, _ after: Scheduler, _ decision: Decision, at now: Timestamp) {
         var started: Set<WorkloadID> = []
         for case .openRun(let run) in decision.writes where run.kind == .service { started.insert(run.workload) }
+        // While the history takes no writes a start is only noted.
+        for case .service(let record) in decision.writes where record.phase == .starting && before.services[record.id]?.record.phase != .starting {
+            started.insert(record.id.workload)
+        }
         let ids = [before, after].flatMap { scheduler in
             scheduler.services.keys.map(\.workload).filter { $0.project == project } + scheduler.jobs.keys.filter { $0.project == project }
         }
@@ -74,7 +78,7 @@ public struct RecipePlan: Hashable, Sendable {
                 if isJob {
                     differences.isEmpty ? .keep : .change
                 } else if isStarted || old?.jobPolicy != nil {
-                    .start
+                    rests != nil || old?.jobPolicy != nil || differences.isEmpty ? .start : .restart
                 } else if isRaised {
                     // What runs ends, and another one takes its place; one that was being stopped is started again.
                     record?.wanted == false && differences.isEmpty ? .start : .restart
@@ -144,6 +148,8 @@ extension Scheduler {
     /// What a recipe would change if somebody applied it now: the decision of a copy.
     public func plan(_ recipe: Recipe, at moment: Moment) -> RecipePlan {
         var copy = self
+        // A write that takes long changes nothing of what the recipe does.
+        copy.holds.remove(.historyFails)
         let decision = copy.apply(.apply(recipe, explicit: true, actor: ""), at: moment)
         return RecipePlan(recipe.project, self, copy, decision, at: moment.wall)
     }

@@ -71,7 +71,7 @@ extension Scheduler {
     /// The next link of a chain: it starts, waits, or is dropped, which is said.
     private mutating func startLink(_ id: WorkloadID, _ start: PendingStart, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
-        if !holds.isEmpty {
+        if !holds.isDisjoint(with: [.leaving, .gathering]) {
             // It is decided, and looked at later: by the next daemon, or once all is known.
             jobs[id]?.record.pending.append(start)
             return
@@ -83,11 +83,18 @@ extension Scheduler {
             return
         }
         let isFree = isFree(job, mayOverlap: job.policy.overlap == .allow)
+        let waiting = job.record.pending.first { $0.trigger == .after }
         if isFree, hasPlace(job), mayStartAgain(job) {
-            _ = launchJob(id, start, now)
+            if !isHeld {
+                _ = launchJob(id, start, now)
+            } else if waiting == nil || job.policy.overlap == .allow {
+                // It starts when the history takes writes again.
+                jobs[id]?.record.pending.append(start)
+            } else {
+                drop("one waits already")
+            }
             return
         }
-        let waiting = job.record.pending.first { $0.trigger == .after }
         switch job.policy.overlap {
         case .skip, .allow:
             if isFree, hasPlace(job) {
@@ -141,6 +148,8 @@ extension Scheduler {
     /// A place in a pool may be free: the start that has waited longest gets it.
     mutating func offerPlaces(in pool: WorkloadName, of project: ProjectName, _ now: Timestamp) {
         let key = Pools.Key(project: project, name: pool)
+        guard pools.beginOffer(key) else { return }
+        defer { pools.endOffer(key) }
         // What is in its turn behind others that cannot start is passed over; once all places are taken nobody is asked.
         for id in pools.waiting(for: key) {
             if let places = catalogue.places(in: key), pools.taken(of: key) >= places { return }

@@ -132,6 +132,8 @@ extension Scheduler {
             if let dueAt = pending.dueAt { skip(id, dueAt, withdrawn: now) }
         }
         jobs[id]?.record.pending = []
+        pools.stopWaiting(id)
+        wakes.set(.job(id), at: nil)
         if job.active.isEmpty {
             jobs[id] = nil
         } else {
@@ -165,10 +167,6 @@ extension Scheduler {
             decision.reply = .refused("the daemon is shutting down")
             return
         }
-        if isHeld {
-            decision.reply = .refused("the history cannot be written now, so nothing can be started")
-            return
-        }
         if let dueAt = changes.dueAt, let problem = job.problem(withDueTime: dueAt, recorded: recorded, now) {
             decision.reply = .refused("\(id): \(problem)")
             return
@@ -191,6 +189,14 @@ extension Scheduler {
             event("run", "a run by hand waits for its turn\(words)", now, actor: actor, workload: id)
             decision.reply = .queued
             evaluateJob(id, now)
+            return
+        }
+        if isHeld {
+            // A write takes long: it starts when that is done.
+            jobs[id]?.record.pending.append(
+                PendingStart(trigger: .manual, dueAt: changes.dueAt, notBefore: now, queued: true, changes: changes.isEmpty ? nil : changes))
+            event("run", "a run by hand waits for the history\(words)", now, actor: actor, workload: id)
+            decision.reply = .queued
             return
         }
         let run = launchJob(id, PendingStart(trigger: .manual, dueAt: changes.dueAt, notBefore: now, queued: true, changes: changes), now)

@@ -40,6 +40,7 @@ extension Scheduler {
     }
 
     private mutating func missHeldDueTimes(_ id: WorkloadID, _ now: Timestamp) {
+        missPending(id, .historyUnwritable, now)
         guard let job = jobs[id], !job.removing, let schedule = job.policy.schedule, let last = schedule.previous(before: now + .milliseconds(1)),
             last.at > job.record.cursor
         else { return }

@@ -95,9 +95,20 @@ extension Scheduler {
         runs[open.id] = ActiveRun(
             run: open, container: open.changes?.applied(to: container) ?? container, timeout: jobs[open.workload]?.policy.timeout,
             lastOutcome: jobs[open.workload]?.record.lastOutcome)
+        let isReadable = !catalogue.unreadable.contains(open.workload.project)
         switch open.kind {
-        case .service: services[open.instance]?.active = open.id
-        case .job: jobs[open.workload]?.active.append(open.id)
+        case .service:
+            // An earlier release removed the record when the recipe named a job; others wait for this end all the same.
+            if services[open.instance] == nil, isReadable {
+                let record = ServiceRecord(id: open.instance, wanted: false, phase: .stopping, since: open.decidedAt)
+                services[open.instance] = Service(gone: open.instance, record: record)
+            }
+            services[open.instance]?.active = open.id
+        case .job:
+            if jobs[open.workload] == nil, isReadable {
+                jobs[open.workload] = Job(gone: open.workload, record: JobRecord(id: open.workload, cursor: open.decidedAt, bootID: bootID))
+            }
+            jobs[open.workload]?.active.append(open.id)
         }
     }
 

@@ -104,6 +104,8 @@ public struct Scheduler: Sendable {
         decision = Decision()
         let now = moment.wall
         watchClock(moment)
+        // What comes due now could not start either.
+        if event == .historyFails { holds.insert(.historyFails) }
         // What is due is due under the recipe that was in force, whatever the event changes.
         wakeDue(now)
         switch event {
@@ -113,7 +115,7 @@ public struct Scheduler: Sendable {
         case .launchFailed(let run, let sentence):
             ended(run, ExitStatus(ending: .startError(sentence), finishedAt: now), now)
         case .exited(let run, let status): ended(run, status, now)
-        case .historyFails: holds.insert(.historyFails)
+        case .historyFails: break
         case .historyWorks: release(now)
         case .frozen(let runs): frozenRuns = runs
         case .apply(let recipe, let explicit, let actor): apply(recipe, explicit: explicit, actor: actor, now)

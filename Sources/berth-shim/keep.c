@@ -16,7 +16,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#define DRAIN_TIMEOUT_MS 2000
 
 int stream_reopen(int *end, struct error *err)
 {
@@ -44,7 +47,8 @@ static bool is_pipe(int fd, dev_t pipes, uint64_t number)
 /* Opens a pipe for reading among the descriptors of a process; -1 when it has none of that number. */
 static int find_in(const char *pid, dev_t pipes, uint64_t number)
 {
-    char path[300];
+    char path[300], name[64];
+    snprintf(name, sizeof name, "pipe:[%llu]", (unsigned long long)number);
     snprintf(path, sizeof path, "/proc/%s/fd", pid);
     int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = -1;
     DIR *entries = directory < 0 ? NULL : fdopendir(directory);
@@ -53,7 +57,12 @@ static int find_in(const char *pid, dev_t pipes, uint64_t number)
         return -1;
     }
     for (struct dirent *entry; found < 0 && (entry = readdir(entries));) {
-        if (entry->d_name[0] == '.') continue;
+        /* The name tells, without asking a file system that may not answer. */
+        char link[64];
+        ssize_t length = entry->d_name[0] == '.' ? -1 : readlinkat(directory, entry->d_name, link, sizeof link - 1);
+        if (length < 0) continue;
+        link[length] = 0;
+        if (strcmp(link, name) != 0) continue;
         int place = openat(directory, entry->d_name, O_PATH | O_CLOEXEC);
         if (place < 0) continue;
         if (is_pipe(place, pipes, number)) {
@@ -99,10 +108,20 @@ int keep_log(char *const *words)
     }
     uint64_t cpu_millis = strtoull(words[3], NULL, 10);
     int64_t since = now_boot_ms();
+    /* Once the container has ended, what is in the pipes is read for a while: others may hold them open. */
+    int container = (int)syscall(SYS_pidfd_open, (pid_t)atoi(words[6]), 0);
+    int64_t until = container < 0 ? since + DRAIN_TIMEOUT_MS : 0;
     while (streams[0] >= 0 || streams[1] >= 0) {
-        int pause = log_pause(cpu_millis, since);
-        struct pollfd waiting[2] = { { .fd = pause > 0 ? -1 : streams[0], .events = POLLIN }, { .fd = pause > 0 ? -1 : streams[1], .events = POLLIN } };
-        if (poll(waiting, 2, pause > 0 ? pause : -1) <= 0) continue;
+        int64_t now = now_boot_ms();
+        int pause = log_pause(cpu_millis, since), wait = until != 0 ? (int)(until - now) : -1;
+        if (until != 0 && wait <= 0) break;
+        struct pollfd waiting[3] = {
+            { .fd = pause > 0 ? -1 : streams[0], .events = POLLIN },
+            { .fd = pause > 0 ? -1 : streams[1], .events = POLLIN },
+            { .fd = until != 0 ? -1 : container, .events = POLLIN },
+        };
+        if (poll(waiting, 3, pause > 0 && (wait < 0 || pause < wait) ? pause : wait) <= 0) continue;
+        if (waiting[2].revents) until = now_boot_ms() + DRAIN_TIMEOUT_MS;
         for (int i = 0; i < 2; i++) {
             if (!waiting[i].revents || log_read(log, i, streams[i])) continue;
             close(streams[i]);

@@ -28,6 +28,7 @@ struct log {
     uint64_t cap, piece_bytes, written, dropped_bytes, dropped_lines;
     uint64_t lines[2], sizes[2]; /* of the tail's pieces, by number modulo 2 */
     unsigned piece;              /* 0 = the head */
+    int how;                     /* O_TRUNC, or 0 when the piece is another process's that is gone */
     size_t out_used;
     time_t stamped;
     char stamp[STAMP_BYTES + 1];
@@ -42,10 +43,10 @@ static char *piece_path(const char *base, unsigned piece)
     return used < 0 ? NULL : path;
 }
 
-static int open_piece(struct log *log, int how)
+static int open_piece(struct log *log)
 {
     char *path = piece_path(log->base, log->piece);
-    int fd = path ? open(path, O_RDWR | O_CREAT | how | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+    int fd = path ? open(path, O_RDWR | O_CREAT | log->how | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
     free(path);
     return fd;
 }
@@ -62,19 +63,16 @@ static struct log *log_make(const char *base, uint64_t cap, struct error *err)
     return log;
 }
 
-static struct log *log_begin(struct log *log, int how, struct error *err)
-{
-    if ((log->fd = open_piece(log, how)) >= 0) return log;
-    fail(err, errno, "cannot open the log %s.log", log->base);
-    free(log->base);
-    free(log);
-    return NULL;
-}
-
 struct log *log_open(const char *base, uint64_t cap, struct error *err)
 {
     struct log *log = log_make(base, cap, err);
-    return log ? log_begin(log, O_TRUNC, err) : NULL;
+    if (!log) return NULL;
+    log->how = O_TRUNC;
+    if ((log->fd = open_piece(log)) >= 0) return log;
+    fail(err, errno, "cannot open the log %s.log", base);
+    free(log->base);
+    free(log);
+    return NULL;
 }
 
 static uint64_t count_lines(const char *bytes, size_t size)
@@ -131,8 +129,9 @@ struct log *log_resume(const char *base, uint64_t cap, struct error *err)
     free(directory);
     for (unsigned piece = log->piece > 1 ? log->piece - 1 : 1; piece <= log->piece; piece++) count_piece(log, piece);
     read_dropped(log);
-    if (!log_begin(log, 0, err)) return NULL;
-    off_t size = lseek(log->fd, 0, SEEK_END);
+    /* Where it cannot be opened now, what cannot be kept is counted, as in the shim. */
+    log->fd = open_piece(log);
+    off_t size = log->fd < 0 ? 0 : lseek(log->fd, 0, SEEK_END);
     char last = '\n';
     if (size > 0) {
         log->piece_bytes = (uint64_t)size;
@@ -174,7 +173,8 @@ static void next_piece(struct log *log)
     log->sizes[log->piece % 2] = 0;
     log->lines[log->piece % 2] = 0;
     log->piece_bytes = 0;
-    log->fd = open_piece(log, O_TRUNC);
+    log->how = O_TRUNC;
+    log->fd = open_piece(log);
 }
 
 /* The buffer holds whole lines only, so pieces are cut between lines. */
@@ -183,7 +183,7 @@ static void flush_out(struct log *log)
     if (log->out_used == 0) return;
     uint64_t limit = log->piece == 0 ? log->cap / 2 : log->cap / 4;
     if (log->piece_bytes > 0 && log->piece_bytes + log->out_used > limit) next_piece(log);
-    if (log->fd < 0) log->fd = open_piece(log, O_TRUNC);
+    if (log->fd < 0) log->fd = open_piece(log);
     off_t before = log->fd >= 0 ? lseek(log->fd, 0, SEEK_END) : -1;
     if (log->fd < 0 || write_all(log->fd, log->out, log->out_used) < 0) {
         /* A full disk must not stop the container: what could not be kept is counted. */

@@ -75,10 +75,12 @@ import WorkloadModel
                     project: Make.id("x").project, workloads: (workloads + others).sorted { $0.id < $1.id }, volumes: [], pools: [Make.id("p").name: places],
                     digest: digest)
             }
-            // The same, but for what 'web' is: a service, a job, nothing.
+            // The same, but for what 'web' is: a service, a job, nothing; and for a job that often waits in a pool.
+            let extra = Make.job("extra", JobPolicy(schedule: Make.schedule("every 3h"), overlap: .queue, pool: Make.id("p").name))
             recipes = [
-                recipe([Make.service("web", .always)], "1"),
-                recipe([Make.job("web", JobPolicy(schedule: Make.schedule("every 7h"), retries: RetryPolicy(limit: 1), onLost: .rerun))], "2"), recipe([], "3"),
+                recipe([Make.service("web", .always), extra], "1"),
+                recipe([Make.job("web", JobPolicy(schedule: Make.schedule("every 7h"), retries: RetryPolicy(limit: 1), onLost: .rerun)), extra], "2"),
+                recipe([], "3"),
             ]
             world.stopTakes = .seconds(Int64.random(in: 0...20, using: &dice))
             world.launchTakes = [.zero, .seconds(2)].randomElement(using: &dice)!

@@ -205,6 +205,62 @@ import WorkloadModel
         #expect(world.broken(accounted: []).isEmpty, "\(world.broken(accounted: []))")
     }
 
+    /// A job that waits for a place in a pool and is removed is in nobody's way.
+    @Test func whoIsRemovedWaitsForNoPlace() {
+        let pool = JobPolicy(overlap: .queue, pool: Make.id("p").name)
+        func recipe(_ names: [String]) -> Recipe {
+            Recipe(
+                project: Make.id("x").project, workloads: names.map { Make.job($0, pool) }, volumes: [], pools: [Make.id("p").name: 1], digest: names.joined())
+        }
+        var world = World(at: Self.start)
+        world.script = { _, _ in (.seconds(100), .exited(code: 0)) }
+        world.take(.apply(recipe(["a", "b", "c"]), explicit: true, actor: "t"))
+        #expect(world.take(.run(Make.id("a"), actor: "t")) != .queued)
+        world.run(until: Self.start + .seconds(10))
+        #expect(world.take(.run(Make.id("c"), actor: "t")) == .queued)
+        world.run(until: Self.start + .seconds(20))
+        #expect(world.take(.run(Make.id("b"), actor: "t")) == .queued)
+        world.take(.apply(recipe(["a", "b"]), explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(1000))
+        #expect(world.starts.map(\.workload.name.description) == ["a", "b"] && world.violations.isEmpty, "\(world.violations)")
+        // It is one that waits again when it is back.
+        world.take(.apply(recipe(["a", "b", "c"]), explicit: true, actor: "t"))
+        #expect(world.take(.run(Make.id("c"), actor: "t")) != .queued)
+    }
+
+    /// While a write takes long, what is asked for by hand waits, what comes due is missed for that reason, and links of a chain keep to
+    /// their overlap policy.
+    @Test func nothingStartsWhileTheHistoryFails() {
+        let recipe = Make.recipe(
+            Make.job("due", JobPolicy(schedule: Make.schedule("*/10 * * * *"))), Make.job("first", JobPolicy()),
+            Make.job("next", JobPolicy(overlap: .skip, after: [Make.id("first").name: .always])))
+        var scheduler = Scheduler(bootID: "b", seed: 1)
+        func at(_ seconds: Int64) -> Moment { Moment(wall: Self.start + .seconds(seconds), steady: .seconds(seconds)) }
+        _ = scheduler.apply(.apply(recipe, explicit: true, actor: "t"), at: at(0))
+        var runs: [RunID] = []
+        for second in [1, 2] as [Int64] {
+            guard case .run(let run) = scheduler.apply(.run(Make.id(second == 1 ? "first" : "next"), actor: "t"), at: at(second)).reply else {
+                Issue.record("it does not run")
+                return
+            }
+            runs.append(run)
+            _ = scheduler.apply(.launched(run, at: at(second).wall, image: nil), at: at(second))
+        }
+        let failing = scheduler.apply(.historyFails, at: at(600))
+        #expect(failing.effects.isEmpty && scheduler.isHeld)
+        // The job runs already: no link of it waits for later.
+        _ = scheduler.apply(.exited(runs[0], ExitStatus(ending: .exited(code: 0), finishedAt: at(610).wall)), at: at(610))
+        #expect(scheduler.apply(.run(Make.id("first"), actor: "t"), at: at(620)).reply == .queued)
+        #expect(scheduler.plan(recipe, at: at(630)).changesNothing)
+        let back = scheduler.apply(.historyWorks, at: at(1810))
+        let launched = back.effects.compactMap { if case .launch(let request) = $0 { "\(request.workload.name) \(request.trigger)" } else { nil } }
+        #expect(launched.sorted() == ["due schedule", "first manual"])
+        let rows = back.writes.compactMap { if case .due(let due) = $0 { "\(due.result) \(due.reason?.rawValue ?? "-") \(due.count)" } else { nil } }
+        #expect(rows.sorted() == ["missed history not writable 2", "ran - 1"], "\(rows)")
+        _ = scheduler.apply(.exited(runs[1], ExitStatus(ending: .exited(code: 0), finishedAt: at(1820).wall)), at: at(1820))
+        #expect(scheduler.activeRuns(of: Make.id("next")).isEmpty)
+    }
+
     /// A deadline is for due times: what people ask for, and attempts that follow others, have none, also over a restart.
     @Test(arguments: [Trigger.manual, .retry, .rerun, .schedule, .after]) func aDeadlineIsForDueTimes(trigger: Trigger) {
         let policy = JobPolicy(schedule: Make.schedule("0 1 * * *"), deadline: .seconds(60))

@@ -109,7 +109,10 @@ import WorkloadModel
             Make.service("web", .always), Make.job("late", JobPolicy(schedule: hourly, deadline: .seconds(5))), Make.job("any", JobPolicy(schedule: hourly)),
             Make.job("often", JobPolicy(schedule: Make.schedule("0,10,20,30 1-23 * * *"))))
         await daemon.take(.apply(recipe, explicit: true, actor: "t"))
-        try await fixture.eventually("it runs") { !fixture.engine.alive(of: "web").isEmpty }
+        try await fixture.eventually("it runs, and nothing is on its way to the disk") {
+            guard try await fixture.runs("web").first?.state == "running" else { return false }
+            return await daemon.containers != nil
+        }
         // Somebody else holds the database. What is decided now waits for it.
         var configuration = Configuration()
         configuration.allowsUnsafeTransactions = true
