@@ -13,7 +13,7 @@ extension World {
         var found = violations
         // A run for a due time starts within its job's deadline, or not at all.
         for start in starts where [.schedule, .catchUp].contains(start.trigger) && !overtaken.contains(start.run) {
-            guard let dueAt = start.dueAt, let deadline = deadlines[start.workload], start.at - dueAt > deadline else { continue }
+            guard let dueAt = start.dueAt, let deadline = deadlines[start.workload], start.at - dueAt > deadline + launchTakes else { continue }
             found.append("\(start.workload) \(dueAt) started \(DurationText.print(start.at - dueAt)) late, past its deadline")
         }
         // 2. User code starts at most once for a due time; a rerun is the one exception, and at most one.
