@@ -232,6 +232,44 @@ import WorkloadModel
         try store.close()
     }
 
+    /// The layout before slots: services as they were left, with their one copy, and runs as they stand.
+    @Test func takesOverADatabaseWithoutSlots() async throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("berth-\(UUID().uuidString).db").path
+        defer { for ending in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + ending) } }
+        do {
+            let store = try HistoryStore(path: path, engine: "test", through: "4")
+            try store.close()
+            let queue = try DatabaseQueue(path: path)
+            try await queue.write { db in
+                try db.execute(
+                    sql: """
+                        INSERT INTO service_rows (project, name, wanted, state, since_ms, restarts, failures, next_start_ms, run_id, generation) VALUES
+                            ('shop', 'off', 0, 'stopped', 5000, 2, 0, NULL, NULL, 3), ('shop', 'web', 1, 'backoff', 6000, 4, 2, 9000, '0000000000000002', 1);
+                        INSERT INTO run_rows (run_id, project, name, kind, trigger, attempt, decided_ms, started_ms, state, recipe_digest, engine, boot_id,
+                            fingerprint, generation, stop_ms, stop_reason, changes) VALUES
+                            ('0000000000000001', 'shop', 'x', 'job', 'manual', 1, 4000, 4500, 'running', 'd', 'native', 'b', 'f', 0, 4600, 'by hand', 'env A');
+                        INSERT INTO event_rows (at_ms, project, name, kind, actor, text) VALUES (7000, 'shop', 'off', 'stopped', 'uid 0', 'stopped by hand');
+                        """)
+            }
+            try queue.close()
+        }
+        let store = try HistoryStore(path: path, engine: "test")
+        let loaded = try await store.load()
+        try store.check()
+        let services = Dictionary(uniqueKeysWithValues: loaded.state.services.map { ($0.id, $0) })
+        let (off, web) = (services[Make.instance("off")], services[Make.instance("web")])
+        #expect(off?.wanted == false && off?.phase == .stopped && off?.restarts == 2 && off?.generation == 3)
+        #expect(
+            web?.wanted == true && web?.phase == .backoff(until: Timestamp(milliseconds: 9000)) && web?.failures == 2
+                && web?.runID?.description == "0000000000000002")
+        let run = try #require(loaded.state.openRuns.first)
+        #expect(run.instance == Make.instance("x") && run.stopReason == "by hand" && run.forgottenChanges == "env A" && run.changes == nil)
+        #expect(run.startedAt == Timestamp(milliseconds: 4500) && loaded.state.lastRunAt == Timestamp(milliseconds: 4000))
+        #expect(try await store.events(project: "shop", name: "off", limit: 5).map(\.text) == ["stopped by hand"])
+        #expect(try await store.runs(RunFilter()).map(\.slot) == [0])
+        try store.close()
+    }
+
     /// What an earlier release stored in clear is sealed when the database is opened, and is nowhere in its files any more.
     @Test func whatWasStoredInClearIsSealed() async throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("berth-\(UUID().uuidString)").path
