@@ -207,15 +207,38 @@ public struct ActionInfo: Codable, Sendable {
     }
 }
 
+/// One thing that is wrong with a recipe, and where.
+public struct ProblemInfo: Codable, Sendable {
+    public var file: String
+    /// From 1.
+    public var line: Int
+    /// From 1, in characters.
+    public var column: Int
+    /// `error` or `warning`.
+    public var severity: String
+    public var message: String
+
+    public init(file: String, line: Int, column: Int, severity: String, message: String) {
+        self.file = file
+        self.line = line
+        self.column = column
+        self.severity = severity
+        self.message = message
+    }
+}
+
 public struct ErrorInfo: Codable, Sendable, Error, CustomStringConvertible {
     /// A sentence.
     public var error: String
     /// A recipe's diagnostics, as a compiler prints them.
     public var diagnostics: String?
+    /// The same, one by one, for programs.
+    public var problems: [ProblemInfo]?
 
-    public init(error: String, diagnostics: String? = nil) {
+    public init(error: String, diagnostics: String? = nil, problems: [ProblemInfo]? = nil) {
         self.error = error
         self.diagnostics = diagnostics
+        self.problems = problems
     }
 
     public var description: String { diagnostics.map { "\($0)\n\(error)" } ?? error }

@@ -20,6 +20,8 @@ struct CommandFailure: Error, CustomStringConvertible {
     let description: String
     /// A recipe's diagnostics, to stand before it.
     var diagnostics: String?
+    /// The same, one by one.
+    var problems: [ProblemInfo]?
 }
 
 /// Asks the daemon.
@@ -83,7 +85,7 @@ struct ControlClient {
         guard response.status.code < 400 else {
             let bytes = try await response.body.collect(upTo: 64 << 20)
             let info = try? JSONDecoder().decode(ErrorInfo.self, from: Data(bytes.readableBytesView))
-            throw CommandFailure(description: info?.error ?? "the daemon answered \(response.status)", diagnostics: info?.diagnostics)
+            throw CommandFailure(description: info?.error ?? "the daemon answered \(response.status)", diagnostics: info?.diagnostics, problems: info?.problems)
         }
         return response
     }

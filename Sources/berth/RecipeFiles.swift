@@ -1,3 +1,4 @@
+import ControlAPI
 import ArgumentParser
 import Foundation
 import RecipeFile
@@ -76,7 +77,11 @@ struct RecipeOptions: ParsableArguments {
         let text = Diagnostic.rendered(result.diagnostics, file: path, text: source.text)
         guard let recipe = result.recipe else {
             let errors = result.diagnostics.filter { $0.severity == .error }.count
-            throw CommandFailure(description: "\(Show.count(errors, "error")) in \(path)", diagnostics: text)
+            throw CommandFailure(
+                description: "\(Show.count(errors, "error")) in \(path)", diagnostics: text,
+                problems: result.diagnostics.map {
+                    ProblemInfo(file: path, line: $0.place.line, column: $0.place.column, severity: $0.severity.rawValue, message: $0.message)
+                })
         }
         if !quiet, !text.isEmpty { Terminal.warn(text) }
         return (result.captured, recipe)

@@ -9,6 +9,28 @@ import Testing
 struct EverydayTests {
     // MARK: Logs are bytes and lines
 
+    /// Whoever reads errors by program gets each with its place, from the command line and from the daemon.
+    @Test func errorsInJSONHaveTheirPlaces() throws {
+        struct Answer: Decodable {
+            struct Problem: Decodable { let file: String, line: Int, column: Int, severity: String, message: String }
+            let error: String
+            let problems: [Problem]?
+        }
+        try EndToEndTests.with { it in
+            it.scratch.write("bad.yaml", "name: t\njobs:\n  j: { rootfs: host, command: [a], schedule: '@every 5m', tymeout: 3 }\n")
+            let result = it.berth("validate", "--json", "\(it.scratch.path)/bad.yaml")
+            let answer = try JSONDecoder().decode(Answer.self, from: Data(result.output.utf8))
+            #expect(result.code == 1 && answer.error.hasPrefix("2 errors in "))
+            #expect(answer.problems?.map { "\($0.line):\($0.column) \($0.severity)" } == ["3:47 error", "3:59 error"], "\(answer)")
+            #expect(answer.problems?.last?.message == "unknown key 'tymeout'; did you mean 'timeout'?")
+            #expect(answer.problems?.allSatisfy { $0.file.hasSuffix("/bad.yaml") } == true)
+            // A recipe that the daemon refuses, sent as it is.
+            let body = #"{"source":{"file":"x.yaml","baseDirectory":"/","text":"name: t\njobs: { j: { tymeout: 3 } }\n","variables":{},"files":{}}}"#
+            let text = it.ask("POST /v1/plan", body: body)
+            #expect(text.contains(#""problems":["#) && text.contains(#""line":2"#), "\(text)")
+        }
+    }
+
     @Test func aLineThatBeginsWithAMarkIsShown() throws {
         try EndToEndTests.with { it in
             try it.apply(

@@ -16,7 +16,7 @@ struct Up: AsyncParsableCommand {
                 try await client.stream(.POST, ControlPaths.recipes, body: RecipeUpload(source: source)) { bytes in
                     for line in lines.take(bytes) {
                         let answer = try JSONDecoder().decode(ProgressLine.self, from: Data(line))
-                        if let error = answer.error { throw CommandFailure(description: error.error, diagnostics: error.diagnostics) }
+                        if let error = answer.error { throw CommandFailure(description: error.error, diagnostics: error.diagnostics, problems: error.problems) }
                         if let progress = answer.progress { Terminal.warn(Terminal.paint(progress, .grey)) }
                         if let result = answer.plan { plan = result }
                     }
@@ -36,7 +36,7 @@ func report(_ connection: ConnectionOptions?, _ body: () async throws -> Void) a
 func report(json: Bool, _ body: () async throws -> Void) async throws {
     do { try await body() } catch let failure as CommandFailure {
         if json {
-            try Terminal.print(json: ErrorInfo(error: failure.description, diagnostics: failure.diagnostics))
+            try Terminal.print(json: ErrorInfo(error: failure.description, diagnostics: failure.diagnostics, problems: failure.problems))
         } else {
             if let diagnostics = failure.diagnostics { Terminal.warn(diagnostics) }
             Terminal.warn("berth: \(failure.description)")
