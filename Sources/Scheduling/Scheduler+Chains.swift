@@ -136,11 +136,11 @@ extension Scheduler {
     /// Whether one more run of a job fits into its pool.
     func hasPlace(_ job: Job) -> Bool { pool(of: job).map { pools.taken(of: $0.key) < $0.places } ?? true }
 
-    /// Counts the runs of a project's pools anew: its recipe says now which job is of which.
+    /// Counts the runs of a project's pools anew: its recipe says now which job is of which. What it no longer has ends, and holds no place.
     mutating func recountPools(_ project: ProjectName) {
         var running: [Pools.Key: Int] = [:]
         for run in runs.values where run.kind == .job && run.workload.project == project {
-            if let pool = jobs[run.workload]?.policy.pool { running[Pools.Key(project: project, name: pool), default: 0] += 1 }
+            if let job = jobs[run.workload], !job.removing, let pool = job.policy.pool { running[Pools.Key(project: project, name: pool), default: 0] += 1 }
         }
         pools.recount(project, running)
     }

@@ -156,6 +156,7 @@ extension Scheduler {
             stopService(id, reason: "its project was taken down", now)
         }
         for id in jobs.keys.sorted() where id.project == project { removeJob(id, reason: "its project was taken down", now) }
+        recountPools(project)
     }
 
     mutating func runByHand(_ id: WorkloadID, _ changes: RunChanges, recorded: Bool, actor: String, _ now: Timestamp) {

@@ -50,7 +50,9 @@ extension Scheduler {
         if status.leftProcesses {
             event("stop-failed", "processes of it could not be killed and are left in its control group", now, workload: run.workload, run: id)
         }
-        if run.kind == .job, let pool = jobs[run.workload]?.policy.pool { pools.giveBack(Pools.Key(project: run.workload.project, name: pool)) }
+        if run.kind == .job, let job = jobs[run.workload], !job.removing, let pool = job.policy.pool {
+            pools.giveBack(Pools.Key(project: run.workload.project, name: pool))
+        }
         switch run.kind {
         case .job: jobEnded(run, outcome, status, now)
         case .service: serviceEnded(run, outcome, status, now)

@@ -38,7 +38,9 @@ struct Essence: Equatable, CustomStringConvertible {
                 guard let since = scheduler.pools.waitsSince(id), let job = scheduler.jobs[id] else { return nil }
                 return job.record.pending.contains { $0.notBefore == since && scheduler.isTurn(of: $0, job) } ? (id, since) : nil
             })
-        takenPlaces = scheduler.jobs.all.compactMapValues { job in scheduler.pool(of: job).map { scheduler.pools.taken(of: $0.key) } }
+        takenPlaces = scheduler.jobs.all.filter { !$0.value.removing }.compactMapValues { job in
+            scheduler.pool(of: job).map { scheduler.pools.taken(of: $0.key) }
+        }
         unreadable = scheduler.catalogue.unreadable
     }
 

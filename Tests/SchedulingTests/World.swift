@@ -199,6 +199,7 @@ struct World {
     private mutating func commit(_ writes: [Write], _ change: (() -> (ProjectName, Recipe?))?) {
         if let (project, recipe) = change?() {
             recipes[project] = recipe
+            (pools, deadlines) = ([:], [:])
             for workload in recipe?.workloads ?? [] {
                 pools[workload.id] = workload.jobPolicy?.pool
                 deadlines[workload.id] = workload.jobPolicy?.deadline
