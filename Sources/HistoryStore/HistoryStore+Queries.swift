@@ -8,8 +8,6 @@ public import WorkloadModel
 public struct RunFilter: Sendable, Hashable {
     public var project: String?
     public var name: String?
-    /// Which of a service's copies.
-    public var slot: Int?
     public var outcomes: [String] = []
     public var trigger: String?
     public var since: Timestamp?
@@ -39,7 +37,6 @@ extension HistoryStore {
         }
         add("project = ?", filter.project)
         add("name = ?", filter.name)
-        add("slot = ?", filter.slot)
         add("trigger = ?", filter.trigger)
         // Run ids begin with the time, so a bound on time is one on the key.
         add("run_id >= ?", filter.since.map { RunID(now: $0, random: 0).description })

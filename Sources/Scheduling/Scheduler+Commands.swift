@@ -87,7 +87,7 @@ extension Scheduler {
         job.record.arrivals.removeAll { policy.after[$0.job] == nil }
         if rescheduled {
             for pending in job.record.pending where pending.trigger == .schedule {
-                if let dueAt = pending.dueAt { skip(id, dueAt, withdrawn: now) }
+                if let dueAt = pending.dueAt { skip(id, dueAt, .withdrawn) }
             }
             job.record.pending.removeAll { $0.trigger == .schedule }
             job.record.cursor = max(job.record.cursor, now)
@@ -124,12 +124,10 @@ extension Scheduler {
         }
     }
 
-    private mutating func skip(_ id: WorkloadID, _ dueAt: Timestamp, withdrawn now: Timestamp) { skip(id, dueAt, .withdrawn) }
-
     private mutating func removeJob(_ id: WorkloadID, reason: String, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
         for pending in job.record.pending where pending.trigger == .schedule {
-            if let dueAt = pending.dueAt { skip(id, dueAt, withdrawn: now) }
+            if let dueAt = pending.dueAt { skip(id, dueAt, .withdrawn) }
         }
         jobs[id]?.record.pending = []
         pools.stopWaiting(id)
@@ -173,6 +171,7 @@ extension Scheduler {
             return
         }
         let words = changes.summary.map { " (\($0))" } ?? ""
+        let start = PendingStart(trigger: .manual, dueAt: changes.dueAt, notBefore: now, queued: true, changes: changes.isEmpty ? nil : changes)
         let busy = !isFree(job, mayOverlap: job.policy.overlap == .allow)
         let full = !hasPlace(job)
         if busy || full {
@@ -185,8 +184,7 @@ extension Scheduler {
                 return
             }
             if job.policy.overlap == .replace { for run in job.active { stopRun(run, reason: "replaced by a run by hand", now) } }
-            jobs[id]?.record.pending.append(
-                PendingStart(trigger: .manual, dueAt: changes.dueAt, notBefore: now, queued: true, changes: changes.isEmpty ? nil : changes))
+            jobs[id]?.record.pending.append(start)
             event("run", "a run by hand waits for its turn\(words)", now, actor: actor, workload: id)
             decision.reply = .queued
             evaluateJob(id, now)
@@ -194,13 +192,12 @@ extension Scheduler {
         }
         if isHeld {
             // A write takes long: it starts when that is done.
-            jobs[id]?.record.pending.append(
-                PendingStart(trigger: .manual, dueAt: changes.dueAt, notBefore: now, queued: true, changes: changes.isEmpty ? nil : changes))
+            jobs[id]?.record.pending.append(start)
             event("run", "a run by hand waits for the history\(words)", now, actor: actor, workload: id)
             decision.reply = .queued
             return
         }
-        let run = launchJob(id, PendingStart(trigger: .manual, dueAt: changes.dueAt, notBefore: now, queued: true, changes: changes), now)
+        let run = launchJob(id, start, now)
         event("run", "run by hand\(words)", now, actor: actor, workload: id, run: run)
         decision.reply = .run(run)
     }
@@ -239,7 +236,7 @@ extension Scheduler {
             }
         } else if let job = jobs[id] {
             for pending in job.record.pending where pending.trigger == .schedule {
-                if let dueAt = pending.dueAt { skip(id, dueAt, withdrawn: now) }
+                if let dueAt = pending.dueAt { skip(id, dueAt, .withdrawn) }
             }
             jobs[id]?.record.pending = []
             passOnDropped(job.record.pending, of: id, now)

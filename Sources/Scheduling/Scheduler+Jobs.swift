@@ -141,7 +141,7 @@ extension Scheduler {
             run.dueAt = start.dueAt
             run.recipeDigest = job.digest
             run.arrivals = start.arrivals ?? []
-            run.changes = start.changes.flatMap { $0.isEmpty ? nil : $0 }
+            run.changes = start.changes
         }
         jobs[id]?.active.append(run)
         if let pool = job.policy.pool { pools.take(Pools.Key(project: id.project, name: pool)) }

@@ -37,7 +37,7 @@ public actor Supervisor {
     private var trustsClockAfter = Duration.seconds(600)
     /// Since when the wall clock has gone as fast as time passes.
     private var clockIsRightSince: Moment?
-    /// Why nothing can be launched; `nil` when all is well.
+    /// Why the history cannot be written, so that nothing can be launched; `nil` when the last commit succeeded.
     public private(set) var degraded: String?
     /// How long after its due time each of the last runs was released, in milliseconds; newest last.
     public private(set) var startDelays: [Int64] = []
@@ -140,13 +140,10 @@ public actor Supervisor {
 
     /// Takes an event in, and returns once what follows from it is durable.
     ///
-    /// - Parameters:
-    ///   - recipes: written with it, unless it is refused
-    ///   - objection: asked at the last moment; an answer refuses the event
+    /// - Parameter recipes: written with it, unless it is refused
     @discardableResult
-    public func take(_ event: Event, recipes: [HistoryStore.RecipeChange] = [], unless objection: @Sendable () -> String? = { nil }) async -> Reply {
+    public func take(_ event: Event, recipes: [HistoryStore.RecipeChange] = []) async -> Reply {
         if case .apply(let recipe, _, _) = event { await engine.share(recipe.workloads.map(\.container)) }
-        if let objection = objection() { return .refused(objection) }
         let decision = scheduler.apply(event, at: clock.moment())
         let isRefused = if case .refused = decision.reply { true } else { false }
         await carryOut(decision, recipes: isRefused ? [] : recipes)
@@ -247,7 +244,7 @@ public actor Supervisor {
         pump = nil
     }
 
-    /// Tries until it succeeds: until then nothing of the batch has any effect.
+    /// Tries until it succeeds: until then nothing of the batch is carried out but its stops.
     private func commit(_ batch: inout [Item]) async {
         var lastSaid: ContinuousClock.Instant?
         let writes = batch.flatMap(\.writes)
