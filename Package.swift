@@ -26,6 +26,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
@@ -35,7 +36,6 @@ let nioposix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let niohttp = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let niohttptypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let httptypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
-let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -56,11 +56,12 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
-        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     ],
     targets: [
         // The C library's calls that Swift's Glibc module lacks, and libyaml's event parser.
         .target(name: "CLinux"),
+        // In place of Foundation's tables of languages, in a daemon that is linked statically.
+        .target(name: "CNoLocaleData"),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
         // Layer 0, nouns.
@@ -78,7 +79,7 @@ let package = Package(
         // Layer 2, core.
         module("HostOS", ["Schedules", "CLinux"]),
         module("HistoryStore", ["WorkloadModel", "Schedules", "Ledger", "HostOS", grdb, crypto]),
-        module("Supervision", ["Scheduling", "Ledger", "EngineAPI", "HistoryStore", "WorkloadModel", "Schedules", "CLinux", logging]),
+        module("Supervision", ["Scheduling", "Ledger", "EngineAPI", "HistoryStore", "WorkloadModel", "Schedules", "CLinux", logging, deque]),
 
         // Layer 3, edges.
         module("EngineNative", ["EngineAPI", "WorkloadModel", "Schedules", "HostOS", "CLinux", subprocess, system, logging, crypto]),
@@ -94,15 +95,13 @@ let package = Package(
             "berthd",
             [
                 "ControlServer", "Supervision", "EngineNative", "EngineAPI", "HistoryStore", "RecipeFile", "WorkloadModel",
-                "Schedules", "Scheduling", "Ledger", "HostOS", "ControlAPI", "CLinux", arguments, logging, hummingbird,
+                "Schedules", "Scheduling", "Ledger", "HostOS", "ControlAPI", "CLinux", "CNoLocaleData", arguments, logging, hummingbird,
             ]),
         program(
             "berth",
             [
-                "ControlAPI", "Ledger", "RecipeFile", "RecipeImport", "Scheduling", "WorkloadModel", "Schedules", "HostOS", "CLinux", arguments, httpClient,
-                niocore,
-                niohttp,
-                nioposix,
+                "ControlAPI", "Ledger", "RecipeFile", "RecipeImport", "Scheduling", "WorkloadModel", "Schedules", "HostOS", "CLinux", arguments,
+                niocore, niohttp, nioposix,
             ]),
 
         .target(

@@ -5,6 +5,8 @@ public enum ControlPaths {
     public static let runs = "/v1/runs"
     public static let due = "/v1/due"
     public static let events = "/v1/events"
+    /// The change feed, as server-sent events.
+    public static let changes = "/v1/changes"
     public static let next = "/v1/next"
     public static let month = "/v1/month"
     public static let recipes = "/v1/recipes"

@@ -1,6 +1,6 @@
 public import ControlAPI
 public import EngineAPI
-internal import Foundation
+internal import FoundationEssentials
 internal import Glibc
 internal import HTTPTypes
 internal import HostOS
@@ -61,6 +61,7 @@ public struct ControlServer: Sendable {
         addQuestions(router)
         addActions(router)
         addLogs(router)
+        addChanges(router)
         return router
     }
 

@@ -1,3 +1,5 @@
+internal import WorkloadModel
+internal import Schedules
 /// Something that happened, as people see it: a row of the view `events`, and a message of the control socket.
 public struct EventInfo: Codable, Sendable, Hashable {
     public var at: String
@@ -7,4 +9,14 @@ public struct EventInfo: Codable, Sendable, Hashable {
     public var kind: String
     public var actor: String
     public var text: String
+
+    public init(_ record: EventRecord) {
+        at = record.at.description
+        project = record.project?.description
+        name = record.workload?.description
+        run_id = record.runID?.description
+        kind = record.kind
+        actor = record.actor
+        text = record.text
+    }
 }

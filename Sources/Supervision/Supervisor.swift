@@ -31,6 +31,7 @@ public actor Supervisor {
     private var closing: Set<RunID> = []
     /// The due time that the engine was told of.
     private var noticed: Timestamp?
+    var feed: ChangeFeed
     private var isPruning = false
     private var lastPrune: Moment?
     /// How long the wall clock must have gone right before the history is pruned by it.
@@ -59,6 +60,7 @@ public actor Supervisor {
         self.engine = engine
         self.clock = clock
         self.log = log
+        feed = ChangeFeed(feed: clock.moment().wall.milliseconds)
     }
 
     // MARK: Life
@@ -67,6 +69,7 @@ public actor Supervisor {
     ///
     /// - Throws: ``EngineError``
     public func start(_ stored: StoredState) async throws(EngineError) {
+        feed.know(stored.openRuns)
         await engine.share(stored.recipes.flatMap { $0.workloads.map(\.container) })
         // A host that was off for a month, or one whose clock is wrong since it started: a day tells.
         if let last = stored.lastRunAt, clock.moment().wall - last > .seconds(30 * 86400) { trustsClockAfter = .seconds(86400) }
@@ -92,6 +95,7 @@ public actor Supervisor {
         for listener in listeners { listener.cancel() }
         listeners = []
         isLeaving = true
+        feed.end()
         // What cannot be written now will not be in time; nothing was done about it, so nothing is lost.
         while pump != nil || !working.isEmpty, degraded == nil { try? await Task.sleep(for: .milliseconds(5)) }
     }
@@ -231,6 +235,11 @@ public actor Supervisor {
             await commit(&batch)
             committingSince = nil
             let now = clock.moment().steady
+            for item in batch {
+                for case .put(let project, _, _, _) in item.recipes { feed.append(.recipe(project, isRemoved: false)) }
+                for case .remove(let project) in item.recipes { feed.append(.recipe(project, isRemoved: true)) }
+                feed.append(item.writes)
+            }
             for item in batch {
                 item.waiter?.resume()
                 let isDelayed = now - item.since > Supervisor.longestCommit

@@ -1,8 +1,9 @@
 import ArgumentParser
-import AsyncHTTPClient
 import ControlAPI
-import Foundation
+import FoundationEssentials
+import Glibc
 import HostOS
+import Ledger
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -24,93 +25,142 @@ struct CommandFailure: Error, CustomStringConvertible {
     var problems: [ProblemInfo]?
 }
 
-/// Asks the daemon.
+/// Asks the daemon: HTTP/1.1 over its Unix socket, one connection a request.
 struct ControlClient {
     let socket: String
-    private let client: HTTPClient
 
-    /// Opens a client for the time of a body.
+    /// Makes a client, for the time of a body.
     static func use<Value>(_ options: ConnectionOptions, _ body: (ControlClient) async throws -> Value) async throws -> Value {
-        try checkSocket(options.path)
-        var configuration = HTTPClient.Configuration()
-        configuration.timeout = .init(connect: .seconds(5))
-        // One connection, one thread: this process lives for milliseconds.
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let client = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
-        do {
-            let value = try await body(ControlClient(socket: options.path, client: client))
-            try await client.shutdown()
-            return value
-        } catch {
-            try? await client.shutdown()
-            throw error
-        }
+        // One thread: this process lives for milliseconds.
+        NIOSingletons.groupLoopCountSuggestion = 1
+        return try await body(ControlClient(socket: options.path))
     }
 
     func get<Value: Decodable>(_ path: String, _ query: [(String, String?)] = []) async throws -> Value {
-        try await decode(await send(.GET, path + ControlClient.queryString(query), body: nil))
+        try await answer(.GET, path + ControlClient.queryString(query))
     }
 
-    func post<Value: Decodable>(_ path: String, _ body: (any Encodable)? = nil) async throws -> Value {
-        try await decode(await send(.POST, path, body: body))
-    }
+    func post<Value: Decodable>(_ path: String, _ body: (any Encodable)? = nil) async throws -> Value { try await answer(.POST, path, body: body) }
 
-    func delete<Value: Decodable>(_ path: String) async throws -> Value { try await decode(await send(.DELETE, path, body: nil)) }
+    func delete<Value: Decodable>(_ path: String) async throws -> Value { try await answer(.DELETE, path) }
 
     /// The answer's body as it comes.
-    func stream(_ method: HTTPMethodName, _ path: String, _ query: [(String, String?)] = [], body: (any Encodable)? = nil, _ take: ([UInt8]) throws -> Void)
-        async throws
-    {
-        let response = try await send(method, path + ControlClient.queryString(query), body: body)
-        for try await chunk in response.body { try take(Array(chunk.readableBytesView)) }
+    func stream(
+        _ method: HTTPMethod, _ path: String, _ query: [(String, String?)] = [], body: (any Encodable)? = nil, _ take: ([UInt8]) async throws -> Void
+    ) async throws {
+        try await send(method, path + ControlClient.queryString(query), body: body, take)
     }
 
-    enum HTTPMethodName: String { case GET, POST, DELETE }
-
-    private static func queryString(_ query: [(String, String?)]) -> String {
-        let pairs = query.compactMap { name, value -> String? in
-            guard let value else { return nil }
-            return "\(name)=\(value.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? value)"
-        }
-        return pairs.isEmpty ? "" : "?" + pairs.joined(separator: "&")
-    }
-
-    private func send(_ method: HTTPMethodName, _ path: String, body: (any Encodable)?) async throws -> HTTPClientResponse {
-        let host = socket.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? socket
-        var request = HTTPClientRequest(url: "http+unix://\(host)\(path)")
-        request.method = .init(rawValue: method.rawValue)
-        if let body { request.body = .bytes(try JSONEncoder().encode(body)) }
-        let response: HTTPClientResponse
-        do { response = try await client.execute(request, deadline: .distantFuture) } catch { throw failure(error) }
-        guard response.status.code < 400 else {
-            let bytes = try await response.body.collect(upTo: 64 << 20)
-            let info = try? JSONDecoder().decode(ErrorInfo.self, from: Data(bytes.readableBytesView))
-            throw CommandFailure(description: info?.error ?? "the daemon answered \(response.status)", diagnostics: info?.diagnostics, problems: info?.problems)
-        }
-        return response
-    }
-
-    private func decode<Value: Decodable>(_ response: HTTPClientResponse) async throws -> Value {
-        let bytes = try await response.body.collect(upTo: 256 << 20)
-        return try JSONDecoder().decode(Value.self, from: Data(bytes.readableBytesView))
-    }
-
-    /// Whether somebody listens, at once: the HTTP client would try again for seconds.
-    private static func checkSocket(_ path: String) throws {
-        do { close(try UnixSocket.open(path, .connect)) } catch {
-            switch error.code {
-            case ENAMETOOLONG:
-                throw CommandFailure(description: "the socket's path has \(path.utf8.count) bytes, and the kernel takes \(UnixSocket.mostBytes): \(path)")
-            case EACCES, EPERM: throw CommandFailure(description: "\(path) is not yours to use: run berth as root, or as a member of the group 'berth'")
-            case ENOENT, ENOTDIR, ECONNREFUSED:
-                throw CommandFailure(description: "no daemon listens at \(path): start berthd, or name another socket with --socket or BERTH_SOCKET")
-            default: throw CommandFailure(description: "the daemon at \(path) cannot be reached: \(String(cString: strerror(error.code)))")
+    /// Follows the change feed until the daemon ends.
+    ///
+    /// - Parameters:
+    ///   - take: gets each change
+    ///   - beginning: is run before the first, and when changes may have been passed over: the time to read how things stand
+    func changes(_ query: [(String, String?)] = [], _ take: (Change) throws -> Void, beginning: () async throws -> Void = {}) async throws {
+        var lines = LineSplitter()
+        var data: [UInt8] = []
+        var event = ""
+        try await send(.GET, ControlPaths.changes + ControlClient.queryString(query), body: nil) { bytes in
+            for line in lines.take(bytes) {
+                if line.starts(with: "data: ".utf8) { data += line.dropFirst(6) }
+                if line.starts(with: "event: ".utf8) { event = String(decoding: line.dropFirst(7), as: UTF8.self) }
+                guard line.isEmpty, !event.isEmpty else { continue }
+                if event == "reset" { try await beginning() } else { try take(try JSONDecoder().decode(Change.self, from: Data(data))) }
+                (data, event) = ([], "")
             }
         }
     }
 
-    private func failure(_ error: any Error) -> CommandFailure {
-        CommandFailure(description: "the daemon at \(socket) does not answer (\(error)); is berthd running?")
+    private static func queryString(_ query: [(String, String?)]) -> String {
+        let pairs = query.compactMap { name, value in value.map { "\(name)=\(percentEncoded($0))" } }
+        return pairs.isEmpty ? "" : "?" + pairs.joined(separator: "&")
+    }
+
+    /// All but letters and digits as `%XX` (RFC 3986, 2.1).
+    static func percentEncoded(_ text: String) -> String {
+        text.utf8.map { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"):
+                String(UnicodeScalar(byte))
+            default: "%" + String(byte >> 4, radix: 16, uppercase: true) + String(byte & 15, radix: 16, uppercase: true)
+            }
+        }.joined()
+    }
+
+    private func answer<Value: Decodable>(_ method: HTTPMethod, _ path: String, body: (any Encodable)? = nil) async throws -> Value {
+        var bytes: [UInt8] = []
+        try await send(method, path, body: body) { bytes += $0 }
+        return try JSONDecoder().decode(Value.self, from: Data(bytes))
+    }
+
+    private func send(_ method: HTTPMethod, _ path: String, body: (any Encodable)?, _ take: ([UInt8]) async throws -> Void) async throws {
+        let content = try body.map { ByteBuffer(bytes: try JSONEncoder().encode($0)) }
+        let fd = try connect()
+        let channel: NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>
+        do {
+            channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup).withConnectedSocket(fd) { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHTTPClientHandlers()
+                    return try NIOAsyncChannel(wrappingChannelSynchronously: channel)
+                }
+            }
+        } catch { throw failure("\(error)") }
+        try await channel.executeThenClose { incoming, outgoing in
+            var headers: HTTPHeaders = ["host": "berth", "connection": "close"]
+            if let content {
+                headers.add(name: "content-type", value: "application/json")
+                headers.add(name: "content-length", value: String(content.readableBytes))
+            } else if method == .POST {
+                headers.add(name: "content-length", value: "0")
+            }
+            // A daemon that refuses a body answers before it has all of it: what it says is read in any case.
+            try? await outgoing.write(.head(HTTPRequestHead(version: .http1_1, method: method, uri: path, headers: headers)))
+            if let content { try? await outgoing.write(.body(.byteBuffer(content))) }
+            try? await outgoing.write(.end(nil))
+            try await read(incoming, take)
+        }
+    }
+
+    /// - Throws: ``CommandFailure`` for an answer that is an error, and for one that breaks off
+    private func read(_ incoming: NIOAsyncChannelInboundStream<HTTPClientResponsePart>, _ take: ([UInt8]) async throws -> Void) async throws {
+        var status: HTTPResponseStatus?
+        var complaint: [UInt8] = []
+        var iterator = incoming.makeAsyncIterator()
+        while true {
+            let part: HTTPClientResponsePart?
+            do { part = try await iterator.next() } catch { throw failure("\(error)") }
+            switch part {
+            case .head(let head): status = head.status
+            case .body(let buffer):
+                let bytes = Array(buffer.readableBytesView)
+                if let status, status.code < 400 { try await take(bytes) } else { complaint += bytes }
+            case .end:
+                guard let status, status.code >= 400 else { return }
+                let info = try? JSONDecoder().decode(ErrorInfo.self, from: Data(complaint))
+                throw CommandFailure(description: info?.error ?? "the daemon answered \(status)", diagnostics: info?.diagnostics, problems: info?.problems)
+            case nil: throw failure(status == nil ? "it closed the connection" : "it broke off its answer")
+            }
+        }
+    }
+
+    /// A connection with the daemon.
+    ///
+    /// - Throws: ``CommandFailure`` when nobody listens
+    private func connect() throws -> Int32 {
+        do { return try UnixSocket.open(socket, .connect) } catch {
+            switch error.code {
+            case ENAMETOOLONG:
+                throw CommandFailure(description: "the socket's path has \(socket.utf8.count) bytes, and the kernel takes \(UnixSocket.mostBytes): \(socket)")
+            case EACCES, EPERM: throw CommandFailure(description: "\(socket) is not yours to use: run berth as root, or as a member of the group 'berth'")
+            case ENOENT, ENOTDIR, ECONNREFUSED:
+                throw CommandFailure(description: "no daemon listens at \(socket): start berthd, or name another socket with --socket or BERTH_SOCKET")
+            default: throw CommandFailure(description: "the daemon at \(socket) cannot be reached: \(String(cString: strerror(error.code)))")
+            }
+        }
+    }
+
+    private func failure(_ why: String) -> CommandFailure {
+        CommandFailure(description: "the daemon at \(socket) does not answer (\(why)); is berthd running?")
     }
 
     /// Finds a service or job by `NAME` or `PROJECT/NAME`.

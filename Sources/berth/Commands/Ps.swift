@@ -1,6 +1,6 @@
 import ArgumentParser
 import ControlAPI
-import Foundation
+import Synchronization
 
 struct Ps: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show every service and job, and how it stands.")
@@ -11,13 +11,51 @@ struct Ps: AsyncParsableCommand {
     func run() async throws {
         try await report(connection) {
             try await ControlClient.use(connection) { client in
-                repeat {
-                    let status: StatusInfo = try await client.get(ControlPaths.status)
-                    if watch { Terminal.write("\u{1B}[H\u{1B}[2J") }
-                    try show(status)
-                    if watch { try await Task.sleep(for: .seconds(1)) }
-                } while watch
+                guard watch else { return try show(try await client.get(ControlPaths.status)) }
+                try await follow(client)
             }
+        }
+    }
+
+    /// Asks anew after changes, five times a second at most; ages are counted on without asking.
+    private func follow(_ client: ControlClient) async throws {
+        let hasNews = Mutex(true)
+        let (wakes, sink) = AsyncThrowingStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let feed = Task {
+            do {
+                let tell = {
+                    hasNews.withLock { $0 = true }
+                    sink.yield()
+                }
+                try await client.changes([("project", project)]) { _ in
+                    tell()
+                } beginning: {
+                    tell()
+                }
+                sink.finish(throwing: CommandFailure(description: "the daemon has ended"))
+            } catch { sink.finish(throwing: error) }
+        }
+        let clock = Task {
+            while !Task.isCancelled {
+                try await Task.sleep(for: .seconds(1))
+                sink.yield()
+            }
+        }
+        defer {
+            feed.cancel()
+            clock.cancel()
+        }
+        var status: StatusInfo?
+        for try await _ in wakes {
+            let isNew = hasNews.withLock { flag in
+                defer { flag = false }
+                return flag
+            }
+            if isNew { status = try await client.get(ControlPaths.status) }
+            guard let status, isNew || !connection.json else { continue }
+            if Terminal.isTerminal { Terminal.write("\u{1B}[H\u{1B}[2J") }
+            try show(status)
+            if isNew { try await Task.sleep(for: .milliseconds(200)) }
         }
     }
 
