@@ -152,7 +152,7 @@ private struct DamagedRow {
     }
 
     private func replaceJob(_ id: WorkloadID, _ db: Database, _ seal: Seal?) throws -> String {
-        func isSound<Value: Decodable>(_ column: String, _ type: Value.Type) -> Bool { (decoded(row, column, seal) as Value?) != nil }
+        func isSound<Value: Codable>(_ column: String, _ type: Value.Type) -> Bool { (decoded(row, column, seal) as Value?) != nil }
         let pending = isSound("pending", [PendingStart].self) ? row["pending"] as String : "[]"
         let arrivals = isSound("arrivals", [Arrival].self) ? row["arrivals"] as String : "[]"
         try db.execute(
@@ -191,8 +191,8 @@ func timestamp(_ row: Row, _ column: String) -> Timestamp? {
     (row[column] as Int64?).map { Timestamp(milliseconds: $0) }
 }
 
-private func decoded<Value: Decodable>(_ row: Row, _ column: String, _ seal: Seal? = nil) -> Value? {
-    opened(row[column] as String?, seal).flatMap { try? JSONDecoder().decode(Value.self, from: Data($0.utf8)) }
+private func decoded<Value: Codable>(_ row: Row, _ column: String, _ seal: Seal? = nil) -> Value? {
+    opened(row[column] as String?, seal).flatMap { StoredJSON.value($0) }
 }
 
 extension ServiceRecord {

@@ -1,4 +1,4 @@
-internal import Foundation
+internal import FoundationEssentials
 public import GRDB
 public import Ledger
 public import Schedules

@@ -1,4 +1,3 @@
-internal import Foundation
 internal import GRDB
 internal import Glibc
 public import Ledger
@@ -159,7 +158,7 @@ public final class HistoryStore: Sendable {
 
     private static func open(_ run: Run, _ db: Database, _ seal: Seal?, engine: String) throws {
         // Values of variables are in them.
-        let changes = try run.changes.map { String(decoding: try JSONEncoder().encode($0), as: UTF8.self) }
+        let changes = try run.changes.map { try StoredJSON.text($0) }
         try db.cachedStatement(
             sql: """
                 INSERT INTO run_rows (run_id, project, name, slot, kind, trigger, attempt, due_ms, decided_ms, state, image, recipe_digest, engine,
@@ -169,7 +168,7 @@ public final class HistoryStore: Sendable {
         ).execute(arguments: [
             run.id.description, run.workload.project.description, run.workload.name.description, run.instance.slot, run.kind.rawValue,
             run.trigger.rawValue, run.attempt, run.dueAt?.milliseconds, run.decidedAt.milliseconds, run.image, run.recipeDigest, engine,
-            run.bootID, run.fingerprint, run.arrivals.last?.run.description, run.arrivals.isEmpty ? nil : try json(run.arrivals),
+            run.bootID, run.fingerprint, run.arrivals.last?.run.description, run.arrivals.isEmpty ? nil : try StoredJSON.text(run.arrivals),
             run.changes?.summary, try changes.map { try seal?.close($0) ?? $0 }, run.generation,
         ])
     }
@@ -223,7 +222,7 @@ public final class HistoryStore: Sendable {
     }
 
     private static func put(_ record: JobRecord, _ db: Database, _ seal: Seal?) throws {
-        var pending = try json(record.pending)
+        var pending = try StoredJSON.text(record.pending)
         if let seal, record.pending.contains(where: { $0.changes?.environment.isEmpty == false }) { pending = try seal.close(pending) }
         try db.cachedStatement(
             sql: """
@@ -232,13 +231,9 @@ public final class HistoryStore: Sendable {
                 """
         ).execute(arguments: [
             record.id.project.description, record.id.name.description, record.paused, record.cursor.milliseconds, record.bootID,
-            record.lastOutcome?.rawValue, record.streak, pending, try json(record.arrivals), record.era,
+            record.lastOutcome?.rawValue, record.streak, pending, try StoredJSON.text(record.arrivals), record.era,
             record.seen?.milliseconds,
         ])
-    }
-
-    private static func json(_ list: [some Encodable]) throws -> String {
-        list.isEmpty ? "[]" : String(decoding: try JSONEncoder().encode(list), as: UTF8.self)
     }
 
     /// Reads, for the extensions of this type.

@@ -19,6 +19,9 @@ enum Schema {
         migrator.registerMigration("5") { db in
             try db.execute(sql: version5)
         }
+        migrator.registerMigration("6") { db in
+            try db.execute(sql: version6)
+        }
         return migrator
     }()
 
@@ -197,5 +200,12 @@ enum Schema {
         CREATE INDEX event_by_name ON event_rows (project, name, at_ms);
         DROP VIEW events;
         CREATE VIEW events AS SELECT \(time("at_ms")) AS at, project, name, run_id, kind, actor, text, id FROM event_rows;
+        """
+
+    /// JSON with its version (``StoredJSON``). What is sealed keeps its form until it is written again.
+    private static let version6 = """
+        UPDATE job_rows SET pending = '{"v":1,"value":' || pending || '}' WHERE pending LIKE '[%';
+        UPDATE job_rows SET arrivals = '{"v":1,"value":' || arrivals || '}' WHERE arrivals LIKE '[%';
+        UPDATE run_rows SET arrivals = '{"v":1,"value":' || arrivals || '}' WHERE state <> 'finished' AND arrivals LIKE '[%';
         """
 }

@@ -1,5 +1,5 @@
 internal import Crypto
-internal import Foundation
+internal import FoundationEssentials
 internal import HostOS
 
 /// Seals what is stored with values of variables and of env files: recipes, and starts that wait with variables of their own.

@@ -1,7 +1,7 @@
 import Ledger
 import Foundation
 import GRDB
-import HistoryStore
+@testable import HistoryStore
 import Scheduling
 import Schedules
 import TestKit
@@ -417,6 +417,64 @@ import WorkloadModel
             #expect(try await store.hasDueTime(Make.id("x"), at: Self.now))
             #expect(try await !store.hasDueTime(Make.id("x"), at: Self.now + .seconds(1)))
         }
+    }
+
+    /// Starts that wait, and what led to them, as the layout before wrote them (sealed and clear); and a form that is not known yet.
+    @Test func readsEachFormOfStoredJSON() async throws {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("berth-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let path = "\(directory)/berth.db"
+        let seal = try Seal(keyFile: "\(directory)/seal.key")
+        let arrival = Arrival(job: Make.id("a").name, run: RunID(now: Self.now, random: 9), outcome: .failed)
+        func pending(_ changes: RunChanges?) -> [PendingStart] {
+            [PendingStart(trigger: .manual, dueAt: nil, notBefore: Self.now, queued: true, arrivals: [arrival], changes: changes)]
+        }
+        let secret = pending(RunChanges(environment: ["A": EnvironmentValue("v")]))
+        func json(_ value: some Encodable) throws -> String { String(decoding: try JSONEncoder().encode(value), as: UTF8.self) }
+        let clear = try json(pending(nil))
+        let sealed = try seal.close(try json(secret))
+        let arrivals = try json([arrival])
+        do {
+            let store = try HistoryStore(path: path, engine: "test", seal: seal, through: "5")
+            try store.close()
+            let queue = try DatabaseQueue(path: path)
+            try await queue.write { db in
+                for (name, pending, arrivals) in [("clear", clear, arrivals), ("sealed", sealed, "[]"), ("new", #"{"v":2,"value":[]}"#, "[]")] {
+                    try db.execute(
+                        sql: """
+                            INSERT INTO job_rows (project, name, paused, cursor_ms, boot_id, streak, pending, arrivals, era)
+                            VALUES ('shop', ?, 0, 5000, 'b', 0, ?, ?, 0)
+                            """, arguments: [name, pending, arrivals])
+                }
+                try db.execute(
+                    sql: """
+                        INSERT INTO run_rows (run_id, project, name, kind, trigger, attempt, decided_ms, state, recipe_digest, engine, boot_id,
+                            fingerprint, arrivals) VALUES ('0000000000000001', 'shop', 'x', 'job', 'after', 1, 4000, 'starting', 'd', 'native', 'b', 'f', ?);
+                        """, arguments: [arrivals])
+            }
+            try queue.close()
+        }
+        for _ in 0..<2 {
+            let store = try HistoryStore(path: path, engine: "test", seal: seal)
+            let loaded = try await store.load()
+            let jobs = Dictionary(uniqueKeysWithValues: loaded.state.jobs.map { ($0.id.name.description, $0) })
+            #expect(jobs["clear"]?.pending == pending(nil) && jobs["clear"]?.arrivals == [arrival] && jobs["clear"]?.paused == false)
+            #expect(jobs["sealed"]?.pending == secret && jobs["sealed"]?.arrivals == [])
+            #expect(jobs["new"]?.paused == true && jobs["new"]?.pending == [])
+            #expect(loaded.state.openRuns.map(\.arrivals) == [[arrival]])
+            // Written again they are of the present form.
+            try await store.commit(loaded.state.jobs.map { .job($0) })
+            try store.close()
+        }
+        let rows = try await DatabaseQueue(path: path).read { db in
+            (
+                try String.fetchAll(db, sql: "SELECT pending FROM job_rows WHERE name <> 'sealed' UNION ALL SELECT arrivals FROM job_rows"),
+                try String.fetchAll(db, sql: "SELECT content FROM damaged_rows")
+            )
+        }
+        #expect(rows.0.count == 5 && rows.0.allSatisfy { $0.hasPrefix(#"{"v":1,"#) }, "\(rows.0)")
+        #expect(try rows.1.map { try seal.open($0) }.contains { $0.contains(#"{\"v\":2,"#) }, "what was not understood is kept")
     }
 
     @Test func refusesADatabaseOfANewerRelease() async throws {
