@@ -1,9 +1,11 @@
+internal import Foundation
 internal import Ledger
 internal import ControlAPI
 internal import EngineAPI
-internal import Foundation
+internal import FoundationEssentials
 internal import HistoryStore
 internal import Hummingbird
+internal import RecipeFile
 internal import Scheduling
 internal import Schedules
 internal import Supervision
@@ -25,22 +27,22 @@ extension ControlServer {
         router.get("v1/due") { request, _ in
             let query = request.uri.queryParameters
             let rows = try await store.dueTimes(
-                project: query["project"].map(String.init), name: query["name"].map(String.init), results: query.getAll("result").map { String($0) },
-                since: try since(query["since"]), limit: Int(query["limit"] ?? "") ?? 50)
+                project: query["project"].map(String.init), name: query["name"].map(String.init), results: try choices(query, "result", DueResult.self),
+                since: try since(query["since"]), limit: try number(query, "limit") ?? 50)
             return try json(rows)
         }
         router.get("v1/events") { request, _ in
             let query = request.uri.queryParameters
             let rows = try await store.events(
-                project: query["project"].map(String.init), name: query["name"].map(String.init), limit: Int(query["limit"] ?? "") ?? 50)
+                project: query["project"].map(String.init), name: query["name"].map(String.init), limit: try number(query, "limit") ?? 50)
             return try json(rows)
         }
         router.get("v1/next") { request, _ in
             let query = request.uri.queryParameters
-            let count = min(10_000, max(1, Int(query["count"] ?? "") ?? 20))
+            let count = min(10_000, try number(query, "count") ?? 20)
             // A due time exactly at the given instant is one of those that are asked for.
             let from = try since(query["from"]).map { $0 - .milliseconds(1) } ?? SystemClock.now()
-            let each = query["each"].flatMap { Int($0) }.map { max(1, $0) }
+            let each = try number(query, "each")
             let recipes = await recipes(of: query["project"].map(String.init))
             return try json(Preview.next(recipes, name: query["name"].map(String.init), from: from, count: count, each: each).map(NextInfo.init))
         }
@@ -65,17 +67,37 @@ extension ControlServer {
         return time
     }
 
+    /// A whole number from 1 on; `nil` when it is not given.
+    private func number(_ query: Parameters, _ name: Substring) throws -> Int? {
+        guard let text = query[name] else { return nil }
+        guard let number = Int(text), number >= 1 else { throw HTTPError(.badRequest, message: "'\(name)' must be a whole number from 1 on, and is '\(text)'") }
+        return number
+    }
+
+    /// Words of a list that has an end.
+    private func choices<Word: RawRepresentable<String> & CaseIterable>(
+        _ query: Parameters, _ name: String, _ type: Word.Type
+    ) throws -> [String] {
+        try query.getAll(name).map { text in
+            guard let word = Word(rawValue: String(text)) else {
+                throw HTTPError(
+                    .badRequest, message: "there is no \(name) '\(text)': it is one of \(Word.allCases.map(\.rawValue).joined(separator: ", "))")
+            }
+            return word.rawValue
+        }
+    }
+
     private func filter(_ request: Request) throws -> RunFilter {
         let query = request.uri.queryParameters
         var filter = RunFilter()
         filter.project = query["project"].map(String.init)
         filter.name = query["name"].map(String.init)
-        filter.outcomes = query.getAll("outcome").map { String($0) }
-        filter.trigger = query["trigger"].map(String.init)
+        filter.outcomes = try choices(query, "outcome", Outcome.self)
+        filter.trigger = try choices(query, "trigger", Trigger.self).first
         filter.since = try since(query["since"])
         filter.until = try since(query["until"])
         filter.id = query["id"].map(String.init)
-        if let limit = query["limit"].flatMap({ Int($0) }) { filter.limit = limit }
+        if let limit = try number(query, "limit") { filter.limit = limit }
         return filter
     }
 
@@ -122,7 +144,7 @@ extension ControlServer {
         }
         guard let first = found.first else {
             let names = all.map { text.contains("/") ? $0.id.description : $0.id.name.description }
-            let near = Spelling.nearest(to: text, among: names).map { "; did you mean '\($0)'?" } ?? ""
+            let near = (Suggestion.nearest(to: text, among: names) ?? names.first { $0.hasPrefix(text) }).map { "; did you mean '\($0)'?" } ?? ""
             throw HTTPError(.notFound, message: "there is no service or job '\(text)'\(near)")
         }
         return WorkloadReference(project: first.id.project.description, name: first.id.name.description, kind: first.kind.rawValue)
@@ -186,12 +208,5 @@ enum Description {
         words["capabilities"] = container.privileged ? "all" : container.capabilities.map(\.rawValue).sorted().joined(separator: " ")
         words["stop_grace_period"] = DurationText.print(container.stopGracePeriod)
         return words
-    }
-}
-
-enum Spelling {
-    /// A name that one change of a letter, or a common beginning, leads to.
-    static func nearest(to word: String, among names: [String]) -> String? {
-        names.first { $0.hasPrefix(word) } ?? names.first { abs($0.count - word.count) <= 1 && zip($0, word).count { $0 != $1 } <= 1 }
     }
 }

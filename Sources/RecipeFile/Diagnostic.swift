@@ -62,6 +62,7 @@ extension Diagnostic {
         guard place.line >= 1, place.line <= source.count else { return [head] }
         let line = source[place.line - 1].prefix(Diagnostic.width)
         let shown = String(line.map { $0.isWhitespace || $0.unicodeScalars.contains(where: PlainText.isHarmful) ? " " : $0 })
+        if shown.allSatisfy({ $0 == " " }) { return [head] }
         guard place.column <= Diagnostic.width else { return [head, "  " + shown] }
         let room = max(1, min(place.length, line.count - place.column + 1))
         return [head, "  " + shown, "  " + String(repeating: " ", count: place.column - 1) + "^" + String(repeating: "~", count: room - 1)]

@@ -211,6 +211,8 @@ public struct RecipeReader {
                 error("'\(entry.key)' belongs to a job: put \(what) under 'jobs:' to run it at its time", entry.keyPlace)
             } else if isJob, ServiceKey(rawValue: entry.key) != nil {
                 error("'\(entry.key)' belongs to a service; a job that failed is run again by 'retries'", entry.keyPlace)
+            } else if isJob, ScheduleKey(rawValue: entry.key) != nil {
+                error("'\(entry.key)' belongs into the schedule: write schedule: { cron: \"0 2 * * *\", \(entry.key): ... }", entry.keyPlace)
             } else if let reason = ComposeKeys.container[entry.key] {
                 error("'\(entry.key)' of \(what) is \(reason)", entry.keyPlace)
             } else {

@@ -1,6 +1,6 @@
 /// The nearest known word, for "did you mean".
-enum Suggestion {
-    static func nearest(to word: String, among known: some Sequence<String>) -> String? {
+package enum Suggestion {
+    package static func nearest(to word: String, among known: some Sequence<String>) -> String? {
         // Nobody misspells a name of more letters than any has.
         guard word.utf8.count <= 64 else { return nil }
         let most = max(1, min(3, word.count / 3))

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ControlAPI
+import RecipeFile
 
 /// The command line. Every verb is in a file of its own.
 @main
@@ -14,12 +15,32 @@ struct Berth: AsyncParsableCommand {
             """, version: BerthVersion.current,
         groupedSubcommands: [
             CommandGroup(name: "Recipes", subcommands: [Up.self, Plan.self, Validate.self, Down.self, Import.self]),
-            CommandGroup(name: "Looking", subcommands: [Ps.self, Runs.self, Logs.self, Next.self, Due.self, Inspect.self, Explain.self]),
+            CommandGroup(name: "Looking", subcommands: [Ps.self, Runs.self, Logs.self, Next.self, Due.self, Events.self, Inspect.self, Explain.self]),
             CommandGroup(name: "Acting", subcommands: [RunJob.self, Wait.self, Stop.self, Start.self, Restart.self, Pause.self, Resume.self]),
             CommandGroup(name: "Berth itself", subcommands: [Doctor.self, Version.self]),
         ])
 
-    static func main() async { await main(GlobalOptions.moved(Array(CommandLine.arguments.dropFirst()))) }
+    static func main() async {
+        let arguments = GlobalOptions.moved(Array(CommandLine.arguments.dropFirst()))
+        do {
+            var command = try await asyncParseAsRoot(arguments)
+            if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
+        } catch {
+            guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+            if let verb = arguments.first, !verb.hasPrefix("-"), !verbs.contains(verb) {
+                let hint = Suggestion.nearest(to: verb, among: verbs).map { "; did you mean '\($0)'?" } ?? ": 'berth --help' lists them"
+                Terminal.warn("berth: there is no verb '\(Terminal.harmless(verb))'\(hint)")
+            } else {
+                Terminal.warn(fullMessage(for: error, columns: nil))
+            }
+            // As shells and most programs have it for a command that was not written right.
+            exit(withError: ExitCode(2))
+        }
+    }
+
+    private static var verbs: [String] {
+        configuration.groupedSubcommands.flatMap(\.subcommands).flatMap { [$0._commandName] + $0.configuration.aliases } + ["help"]
+    }
 }
 
 /// Options that most verbs have may stand before the verb, as with docker.

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import Schedules
 import HostOS
 
@@ -8,6 +8,7 @@ struct Explain: AsyncParsableCommand {
     @Argument(help: "The schedule, as in a recipe: '30 2 * * *', 'every 15m', 'calendar Mon..Fri 09:00'.") var schedule: String
     @Option(help: "The zone; by default the host's.") var zone: String?
     @Option(name: .customShort("n"), help: "How many due times.") var count = 5
+    @Option(help: "From this time on (RFC 3339, or a date); by default now.") var from: String?
     @Flag(name: .long, help: "Print JSON.") var json = false
 
     struct Answer: Encodable {
@@ -17,13 +18,15 @@ struct Explain: AsyncParsableCommand {
 
     func run() async throws {
         try await report(json: json) {
+            guard count >= 1 else { throw CommandFailure(description: "-n takes a number from 1 on") }
             let zones = SystemZones()
             let place: Zone
             do { place = try zone.map { try zones.zone($0) } ?? zones.local() } catch { throw CommandFailure(description: "\(error)") }
             do {
                 let rule = try ScheduleRule(schedule, seed: "example/job")
                 let entry = Schedule([ScheduleEntry(text: schedule, rule: rule, zone: place, seed: "example/job")])
-                var after = Clock.now()
+                // A due time exactly at the given instant is one of those that are asked for.
+                var after = try Clock.since(from).flatMap { Timestamp(rfc3339: $0) }.map { $0 - .milliseconds(1) } ?? Clock.now()
                 var due: [Timestamp] = []
                 for _ in 0..<count {
                     guard let next = entry.next(after: after) else { break }
