@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 configuration=${1:-release}
 options=
 # A release carries Swift's libraries in itself, so it runs where no Swift is installed, and starts faster.
-[ "$configuration" = release ] && options=--static-swift-stdlib
+# Nothing is loaded into it that asks for its symbols: they need not be kept, nor what only they keep.
+[ "$configuration" = release ] && options="--static-swift-stdlib -Xlinker --no-export-dynamic -Xcc -ffunction-sections -Xcc -fdata-sections"
 # shellcheck disable=SC2086
 swift build -c "$configuration" $options --product berthd
 # shellcheck disable=SC2086

@@ -1,6 +1,6 @@
 internal import ControlAPI
 internal import EngineAPI
-internal import Foundation
+internal import FoundationEssentials
 internal import HistoryStore
 internal import Hummingbird
 internal import NIOCore

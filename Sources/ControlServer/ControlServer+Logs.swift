@@ -1,7 +1,7 @@
 internal import Ledger
 internal import ControlAPI
 internal import EngineAPI
-internal import Foundation
+internal import FoundationEssentials
 internal import Glibc
 internal import HistoryStore
 internal import Hummingbird

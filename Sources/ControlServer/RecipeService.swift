@@ -1,7 +1,7 @@
 internal import CLinux
 public import ControlAPI
 public import EngineAPI
-internal import Foundation
+internal import FoundationEssentials
 public import HistoryStore
 public import Scheduling
 public import RecipeFile

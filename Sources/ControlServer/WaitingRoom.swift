@@ -1,5 +1,5 @@
 public import ControlAPI
-internal import Foundation
+internal import FoundationEssentials
 internal import Glibc
 internal import HTTPTypes
 internal import HostOS

@@ -1,5 +1,5 @@
 internal import EngineAPI
-internal import Foundation
+internal import FoundationEssentials
 internal import WorkloadModel
 
 /// What an image says of how it is run (OCI image specification, "Image Configuration"). Its texts may be anything, so each is

@@ -69,20 +69,3 @@ extension ImageStore {
 
     func release(_ images: [String]) { holds.withLock { holds in for image in images { holds.unpin(image) } } }
 }
-
-/// Lets one piece of asynchronous work go on at a time, in the order of asking.
-final class AsyncLock: Sendable {
-    private let last = Mutex<Task<Void, Never>?>(nil)
-
-    func run(_ body: @escaping @Sendable () async -> Void) async {
-        let task = last.withLock { last in
-            let task = Task { [last] in
-                await last?.value
-                await body()
-            }
-            last = task
-            return task
-        }
-        await task.value
-    }
-}

@@ -1,6 +1,7 @@
+internal import Foundation
 internal import Crypto
 internal import EngineAPI
-internal import Foundation
+internal import FoundationEssentials
 internal import Glibc
 internal import HostOS
 internal import Logging
@@ -33,8 +34,9 @@ final class ImageStore: Sendable {
     private let disk: DiskGuard
     private let known = Mutex<[ImageSource: Image]>([:])
     let holds = Mutex(ImageHolds())
-    /// One removal of images at a time.
-    let removals = AsyncLock()
+    /// One removal of images at a time; there is one line for all.
+    private let removals = Turns<String>()
+    private static let line = "removals"
     /// Below it, each copy has a folder for what skopeo has not unpacked yet.
     private var unpacking: String { "\(directory)/unpacking" }
 
@@ -69,7 +71,9 @@ final class ImageStore: Sendable {
         guard let stamp = ImageStore.stamp(source) else {
             throw .image("the image \(source) cannot be read: there is no \(source.path)")
         }
-        while !holds.withLock({ $0.beginArrival() }) { await removals.run {} }
+        while !holds.withLock({ $0.beginArrival() }) {
+            do { try await removals.run(ImageStore.line) {} } catch { throw .image("the image \(source) cannot be brought in: it was called off") }
+        }
         var arrived: String?
         defer { holds.withLock { $0.endArrival(of: arrived) } }
         var latest = source
@@ -119,13 +123,17 @@ final class ImageStore: Sendable {
     ///
     /// - Parameter wanted: asked again for each image; `nil` when it is not known now
     func remove(except wanted: @escaping @Sendable () async -> Set<ImageSource>?) async {
-        await removals.run { [self] in
-            for image in (try? storedImages()) ?? [] {
-                guard await isUnwanted(image, wanted), holds.withLock({ $0.beginRemoval(of: image.id) }) else { continue }
-                // From here on it is neither brought in nor launched from: it may have been wanted meanwhile.
-                if await isUnwanted(image, wanted) { await remove(image) }
-                holds.withLock { $0.endRemoval(of: image.id) }
-            }
+        // Once begun it is not called off: half of an image would be left.
+        let task = Task { try await removals.run(ImageStore.line) { [self] in await removeUnwanted(wanted) } }
+        _ = await task.result
+    }
+
+    private func removeUnwanted(_ wanted: @Sendable () async -> Set<ImageSource>?) async {
+        for image in (try? storedImages()) ?? [] {
+            guard await isUnwanted(image, wanted), holds.withLock({ $0.beginRemoval(of: image.id) }) else { continue }
+            // From here on it is neither brought in nor launched from: it may have been wanted meanwhile.
+            if await isUnwanted(image, wanted) { await remove(image) }
+            holds.withLock { $0.endRemoval(of: image.id) }
         }
     }
 
@@ -226,7 +234,8 @@ final class ImageStore: Sendable {
     private static func sentence(_ text: String) -> String {
         let line = text.split(separator: "\n").last.map(String.init) ?? "skopeo gave no reason"
         guard let start = line.range(of: "msg=\"") else { return line }
-        return line[start.upperBound...].replacingOccurrences(of: "\\\"", with: "\"").trimmingCharacters(in: ["\""])
+        let words = line[start.upperBound...].replacing("\\\"", with: "\"")
+        return String(words.hasSuffix("\"") ? words.dropLast() : words)
     }
 
     private static func key(_ source: ImageSource) -> String { String(StableHash(source.description).value, radix: 16) }

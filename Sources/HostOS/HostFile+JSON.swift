@@ -1,4 +1,4 @@
-internal import Foundation
+internal import FoundationEssentials
 
 /// Small files of Berth's own that hold one JSON value.
 extension HostFile {

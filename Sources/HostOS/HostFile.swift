@@ -54,11 +54,11 @@ package enum HostFile {
         let fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
         guard fd >= 0 else { throw Failure(path: path, action: "make", code: errno) }
         fchmod(fd, mode)
-        let written = bytes.withUnsafeBytes { write(fd, $0.baseAddress, $0.count) }
-        let code = errno
-        let synced = durable ? fsync(fd) : 0
-        close(fd)
-        guard written == bytes.count, synced == 0 else { throw Failure(path: path, action: "write", code: code) }
+        do {
+            defer { close(fd) }
+            try writeAll(bytes, to: fd, path)
+            guard !durable || fsync(fd) == 0 else { throw Failure(path: path, action: "write", code: errno) }
+        }
         guard rename(temporary, path) == 0 else { throw Failure(path: path, action: "rename", code: errno) }
         guard durable else { return }
         // The name is in the folder, and is as durable as that.
@@ -66,6 +66,27 @@ package enum HostFile {
         guard folder >= 0 else { throw Failure(path: path, action: "sync the folder of", code: errno) }
         defer { close(folder) }
         guard fsync(folder) == 0 else { throw Failure(path: path, action: "sync the folder of", code: errno) }
+    }
+
+    /// A file that must not be there yet; none is left when it cannot be written.
+    package static func create(_ path: String, with bytes: [UInt8], mode: mode_t = 0o644) throws(Failure) {
+        let fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+        guard fd >= 0 else { throw Failure(path: path, action: "make", code: errno) }
+        defer { close(fd) }
+        do { try writeAll(bytes, to: fd, path) } catch {
+            unlink(path)
+            throw error
+        }
+    }
+
+    private static func writeAll(_ bytes: [UInt8], to fd: Int32, _ path: String) throws(Failure) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let written = rest.withUnsafeBytes { write(fd, $0.baseAddress, $0.count) }
+            if written < 0, errno == EINTR { continue }
+            guard written > 0 else { throw Failure(path: path, action: "write", code: written == 0 ? EIO : errno) }
+            rest = rest.dropFirst(written)
+        }
     }
 
     /// A regular file's text, at most `limit` bytes; links are not followed and pipes not waited for.

@@ -153,7 +153,7 @@ extension Scheduler {
         } else if open.kind == .service, let service = services[open.instance], open.stopReason == nil {
             if !service.record.wanted {
                 stopService(open.instance, reason: "it was stopped while the daemon was away", now)
-            } else if service.workload.container.fingerprint != open.fingerprint {
+            } else if !service.workload.container.mayBe(open.fingerprint) {
                 replaceService(open.instance, reason: "its recipe changed", now)
             } else if open.generation != service.record.generation {
                 stopService(open.instance, reason: "another one is to take its place", now)
@@ -175,7 +175,7 @@ extension Scheduler {
         let lastMoment = jobs[open.workload]?.policy.lastMoment(of: open.trigger, dueAt: open.dueAt, decidedAt: open.decidedAt)
         let late = lastMoment.map { now > $0 } ?? false
         let unwanted = workload == nil || !isOfItsKind(open) || services[open.instance]?.record.wanted == false
-        let changed = request.container.fingerprint != open.fingerprint
+        let changed = !request.container.mayBe(open.fingerprint)
         if late || unwanted || changed || open.stopReason != nil {
             if changed, open.stopReason == nil { services[open.instance]?.record.generation += 1 }
             withdraw(open.id, open.stopReason ?? (late ? "its deadline passed before it started" : "withdrawn before it started"), now)

@@ -1,6 +1,7 @@
 import ControlAPI
 import ArgumentParser
-import Foundation
+import FoundationEssentials
+import Glibc
 import RecipeFile
 import Schedules
 import HostOS

@@ -1,4 +1,6 @@
-import Foundation
+import FoundationEssentials
+import Glibc
+import Schedules
 import WorkloadModel
 
 /// What this process writes to.
@@ -46,7 +48,7 @@ enum Terminal {
     static func write(_ bytes: [UInt8], to stream: Int32 = STDOUT_FILENO) {
         var rest = bytes[...]
         while !rest.isEmpty {
-            let written = rest.withUnsafeBytes { Foundation.write(stream, $0.baseAddress, $0.count) }
+            let written = rest.withUnsafeBytes { Glibc.write(stream, $0.baseAddress, $0.count) }
             if written < 0, errno == EINTR { continue }
             if written < 0, errno == EAGAIN {
                 usleep(1000)
@@ -101,8 +103,9 @@ struct Table {
         func line(_ cells: [Cell]) -> String {
             var line = ""
             var used = 0
-            for (index, cell) in cells.enumerated() {
-                let isLast = index == cells.count - 1
+            let last = cells.lastIndex { !$0.text.isEmpty } ?? 0
+            for (index, cell) in cells.prefix(last + 1).enumerated() {
+                let isLast = index == last
                 var text = isLast ? cell.text : cell.text + String(repeating: " ", count: widths[index] - cell.text.count + 2)
                 if used + text.count > most { text = String(text.prefix(max(0, most - used - 1))) + (most > used ? "…" : "") }
                 used += text.count
@@ -131,8 +134,8 @@ enum Show {
     }
 
     private static func seconds(since text: String?) -> Int? {
-        guard let text, let then = try? Date(text, strategy: .iso8601.year().month().day().time(includingFractionalSeconds: true)) else { return nil }
-        return Int(Date().timeIntervalSince(then).rounded())
+        guard let then = text.flatMap({ Timestamp(rfc3339: $0) }) else { return nil }
+        return Int(((Clock.now() - then).wholeMilliseconds + 500) / 1000)
     }
 
     static func span(_ seconds: Int) -> String {
@@ -148,9 +151,15 @@ enum Show {
         guard let value else { return "-" }
         switch value {
         case ..<1000: return "\(value)ms"
-        case ..<60_000: return String(format: "%.1fs", Double(value) / 1000)
+        case ..<60_000: return "\(tenths(value, 1000))s"
         default: return span(Int(value / 1000))
         }
+    }
+
+    /// A share with one decimal, rounded.
+    private static func tenths(_ value: Int64, _ unit: Int64) -> String {
+        let tenths = (Double(value) / Double(unit) * 10).rounded()
+        return "\(Int64(tenths) / 10).\(Int64(tenths) % 10)"
     }
 
     static func bytes(_ value: Int64?) -> String {
@@ -158,15 +167,15 @@ enum Show {
         switch value {
         case ..<1024: return "\(value)B"
         case ..<1_048_576: return "\(value / 1024)K"
-        case ..<1_073_741_824: return String(format: "%.1fM", Double(value) / 1_048_576)
-        default: return String(format: "%.1fG", Double(value) / 1_073_741_824)
+        case ..<1_073_741_824: return "\(tenths(value, 1_048_576))M"
+        default: return "\(tenths(value, 1_073_741_824))G"
         }
     }
 
     /// The local date and time, to the second.
     static func local(_ text: String?) -> String {
-        guard let text, let date = try? Date(text, strategy: .iso8601.year().month().day().time(includingFractionalSeconds: true)) else { return "-" }
-        var time = time_t(date.timeIntervalSince1970)
+        guard let instant = text.flatMap({ Timestamp(rfc3339: $0) }) else { return "-" }
+        var time = time_t(instant.seconds)
         var parts = tm()
         localtime_r(&time, &parts)
         var buffer = [CChar](repeating: 0, count: 32)

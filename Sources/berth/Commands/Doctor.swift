@@ -1,6 +1,7 @@
 import ArgumentParser
 import ControlAPI
-import Foundation
+import FoundationEssentials
+import Glibc
 
 struct Doctor: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Look at what this host has and lacks, and say how to get it.")
@@ -71,14 +72,14 @@ enum Host {
     static func read(_ path: String) -> String? { try? String(contentsOfFile: path, encoding: .utf8) }
 
     static func kernel() -> (text: String, major: Int, minor: Int) {
-        let text = (read("/proc/sys/kernel/osrelease") ?? "?").trimmingCharacters(in: .whitespacesAndNewlines)
+        let text = read("/proc/sys/kernel/osrelease")?.split(separator: "\n").first.map(String.init) ?? "?"
         let numbers = text.split(separator: ".").map { Int($0.prefix { $0.isNumber }) ?? 0 }
         return ("Linux \(text)", numbers.first ?? 0, numbers.count > 1 ? numbers[1] : 0)
     }
 
     /// Whether a module of this name belongs to the running kernel.
     static func kernelModule(_ name: String) -> Bool {
-        let release = (read("/proc/sys/kernel/osrelease") ?? "").trimmingCharacters(in: .whitespacesAndNewlines)
+        let release = read("/proc/sys/kernel/osrelease")?.split(separator: "\n").first.map(String.init) ?? ""
         return (read("/lib/modules/\(release)/modules.dep") ?? "").contains("/\(name).ko")
     }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
+import Glibc
 import RecipeFile
 import RecipeImport
 import HostOS
@@ -34,8 +35,8 @@ struct ImportOptions: ParsableArguments {
             project: name ?? project, home: { ImportOptions.home($0, root: root) },
             isDirectory: { path in
                 let path = root == "/" ? path : root + path
-                var isDirectory: ObjCBool = false
-                return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && isDirectory.boolValue
+                var info = stat()
+                return stat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFDIR
             }, hasZone: { (try? zones.zone($0)) != nil }, writableDirectories: ImportOptions.writableDirectories(root))
     }
 
@@ -71,10 +72,7 @@ struct ImportOptions: ParsableArguments {
             throw CommandFailure(description: "the recipe does not read as the \(result.jobs) jobs that were imported; nothing was written", diagnostics: text)
         }
         if let output {
-            let data = Data(result.recipe.utf8)
-            do { try data.write(to: URL(fileURLWithPath: output), options: .withoutOverwriting) } catch {
-                throw CommandFailure(description: "\(output) cannot be written: \(error.localizedDescription)")
-            }
+            do { try HostFile.create(output, with: Array(result.recipe.utf8)) } catch { throw CommandFailure(description: "\(error)") }
         } else {
             Terminal.write(result.recipe)
         }
@@ -139,9 +137,11 @@ struct ImportCrontab: AsyncParsableCommand {
             let table: CrontabImport.Table
             if let file {
                 let isSystem = withUser || file == "/etc/crontab" || file.hasPrefix("/etc/cron.d/")
-                guard let data = file == "-" ? try? HostFile.read(STDIN_FILENO, "standard input", limit: importLimit) : bounded(file) else {
-                    throw CommandFailure(description: "the crontab \(file) cannot be read")
-                }
+                let data: [UInt8]
+                do {
+                    data =
+                        file == "-" ? try HostFile.read(STDIN_FILENO, "standard input", limit: importLimit) : try HostFile.content(file, limit: importLimit)
+                } catch { throw CommandFailure(description: "the crontab cannot be read: \(error)") }
                 table = .init(file: file, text: String(decoding: data, as: UTF8.self), kind: isSystem ? .system : .user(me))
                 if isSystem {
                     project = "crontab"

@@ -1,7 +1,8 @@
+import NIOHTTP1
 import Ledger
 import ArgumentParser
 import ControlAPI
-import Foundation
+import FoundationEssentials
 import Schedules
 
 struct Logs: AsyncParsableCommand {

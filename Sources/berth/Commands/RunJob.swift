@@ -1,7 +1,9 @@
+import NIOHTTP1
 import Ledger
 import ArgumentParser
 import ControlAPI
-import Foundation
+import FoundationEssentials
+import Glibc
 import Schedules
 
 struct RunJob: AsyncParsableCommand {

@@ -1,7 +1,7 @@
 import Ledger
 import ArgumentParser
 import ControlAPI
-import Foundation
+import FoundationEssentials
 import Schedules
 
 struct Runs: AsyncParsableCommand {
@@ -55,7 +55,7 @@ enum RunsView {
 }
 
 enum Clock {
-    static func now() -> Timestamp { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }
+    static func now() -> Timestamp { Timestamp(milliseconds: Int64((Date().timeIntervalSince1970 * 1000).rounded(.down))) }
 
     /// A time, or a span back from now, as RFC 3339.
     static func since(_ text: String?) throws -> String? {

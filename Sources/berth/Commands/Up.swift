@@ -1,6 +1,7 @@
+import NIOHTTP1
 import ArgumentParser
 import ControlAPI
-import Foundation
+import FoundationEssentials
 
 struct Up: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Make a recipe true: start its services, schedule its jobs.")
