@@ -26,9 +26,7 @@ extension NativeEngine {
         let container = run.container
         try checkLimits(container)
         let capabilities = try capabilities(of: container)
-        var options: SeccompFilters.Options = container.allowsSocketcall ?? false ? [.socketcall] : []
-        if quota.usual != nil { options.insert(.fixedProjects) }
-        let filter = container.privileged ? [] : try await filters.filter(capabilities: capabilities, options)
+        let filter = try await filter(of: container, capabilities)
         let result: Result<Timestamp, EngineError> = await withCheckedContinuation { continuation in
             launches.addOperation { [self] in
                 continuation.resume(
@@ -41,6 +39,18 @@ extension NativeEngine {
             }
         }
         return try result.get()
+    }
+
+    private func filter(of container: ContainerSpec, _ capabilities: UInt64) async throws(EngineError) -> [UInt8] {
+        if container.privileged { return [] }
+        var options: SeccompFilters.Options = container.allowsSocketcall ?? false ? [.socketcall] : []
+        if quota.usual != nil { options.insert(.fixedProjects) }
+        return try await filters.filter(capabilities: capabilities, options)
+    }
+
+    /// Makes what the first launches of these containers would have to wait for. What fails then fails at the launch.
+    func prepare(_ containers: [ContainerSpec]) {
+        Task { for container in containers { if let own = try? capabilities(of: container) { _ = try? await filter(of: container, own) } } }
     }
 
     /// Blocks for the few milliseconds that it takes.

@@ -139,7 +139,10 @@ public final class NativeEngine: ContainerEngine {
         }
     }
 
-    public func share(_ containers: [ContainerSpec]) async { shared.note(containers.flatMap(\.writableDirectories)) }
+    public func share(_ containers: [ContainerSpec]) async {
+        shared.note(containers.flatMap(\.writableDirectories))
+        prepare(containers)
+    }
 
     public var notices: [String] { disk.notices }
 

@@ -6,7 +6,8 @@ internal import SystemPackage
 /// Compiled system call filters, one for each set of capabilities and options, made once by the shim.
 final class SeccompFilters: Sendable {
     private let shimPath: String
-    private let compiled = Mutex<[Key: [UInt8]]>([:])
+    /// Those that are made, and those that are being made: many launches at once wait for the same one.
+    private let compiled = Mutex<[Key: Task<[UInt8], any Error>]>([:])
 
     private struct Key: Hashable {
         let capabilities: UInt64
@@ -29,19 +30,26 @@ final class SeccompFilters: Sendable {
 
     func filter(capabilities: UInt64, _ options: Options) async throws(EngineError) -> [UInt8] {
         let key = Key(capabilities: capabilities, options: options)
-        if let filter = compiled.withLock({ $0[key] }) { return filter }
-        do {
-            let result = try await run(
-                .path(FilePath(shimPath)), arguments: Arguments(["seccomp", String(capabilities, radix: 16)] + options.words),
-                output: .bytes(limit: 1 << 17),
-                error: .string(limit: 4096))
-            guard result.terminationStatus.isSuccess, !result.standardOutput.isEmpty else {
-                throw EngineError.host("the seccomp filter cannot be compiled: \(result.standardError)")
-            }
-            compiled.withLock { $0[key] = result.standardOutput }
-            return result.standardOutput
-        } catch let error as EngineError { throw error } catch {
-            throw .host("\(shimPath) cannot be run: \(error)")
+        let task = compiled.withLock { compiled in
+            if let task = compiled[key] { return task }
+            let task = Task { try await compile(key) }
+            compiled[key] = task
+            return task
         }
+        do { return try await task.value } catch {
+            // The next launch tries again.
+            compiled.withLock { if $0[key] == task { $0[key] = nil } }
+            throw error as? EngineError ?? .host("\(shimPath) cannot be run: \(error)")
+        }
+    }
+
+    private func compile(_ key: Key) async throws -> [UInt8] {
+        let result = try await run(
+            .path(FilePath(shimPath)), arguments: Arguments(["seccomp", String(key.capabilities, radix: 16)] + key.options.words),
+            output: .bytes(limit: 1 << 17), error: .string(limit: 4096))
+        guard result.terminationStatus.isSuccess, !result.standardOutput.isEmpty else {
+            throw EngineError.host("the seccomp filter cannot be compiled: \(result.standardError)")
+        }
+        return result.standardOutput
     }
 }

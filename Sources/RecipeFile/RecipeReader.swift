@@ -199,10 +199,12 @@ public struct RecipeReader {
         return Workload(id: WorkloadID(project: project, name: name), container: container, kind: kind)
     }
 
+    private static let jobKeys = Set(ContainerKey.allCases.map(\.rawValue) + JobKey.allCases.map(\.rawValue))
+    private static let serviceKeys = Set(ContainerKey.allCases.map(\.rawValue) + ServiceKey.allCases.map(\.rawValue))
+
     /// The entries by key, after unknown, misplaced and refused ones are reported.
     private mutating func checkedKeys(_ entries: [YAMLNode.Entry], _ what: String, isJob: Bool) -> [String: YAMLNode.Entry] {
-        let own: [String] = isJob ? JobKey.allCases.map(\.rawValue) : ServiceKey.allCases.map(\.rawValue)
-        let known = Set(ContainerKey.allCases.map(\.rawValue) + own)
+        let known = isJob ? RecipeReader.jobKeys : RecipeReader.serviceKeys
         var found: [String: YAMLNode.Entry] = [:]
         for entry in entries where !entry.key.hasPrefix("x-") {
             if known.contains(entry.key) {

@@ -18,15 +18,17 @@ extension ContainerSpec {
         // Only what differs from a container that says nothing counts, so that a release with more keys changes no
         // fingerprint of containers that do not use them.
         let own = ContainerSpec.keys(plain)
-        let silent = ContainerSpec.keys(ContainerSpec(root: plain.root))
-        let body = own.filter { $0.key == "root" || silent[$0.key] != $0.value }.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(
-            separator: "|")
+        let body = own.filter { $0.key == "root" || ContainerSpec.silent[$0.key] != $0.value }.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+            .joined(
+                separator: "|")
         let added = addedCapabilities.map(\.rawValue).sorted().joined(separator: ",")
         let dropped = droppedCapabilities.map(\.rawValue).sorted().joined(separator: ",")
         let hash = StableHash("\(body)|\(added)|\(dropped)").value
         let digits = String(hash, radix: 16)
         return ContainerSpec.form + String(repeating: "0", count: 16 - digits.count) + digits
     }
+
+    private static let silent = keys(ContainerSpec(root: .host))
 
     /// How fingerprints are made. One of another form says nothing about a container.
     private static let form = "2:"

@@ -4,7 +4,7 @@ import FoundationEssentials
 import Glibc
 
 struct Doctor: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Look at what this host has and lacks, and say how to get it.")
+    static let configuration = CommandConfiguration(commandName: "doctor", abstract: "Look at what this host has and lacks, and say how to get it.")
     @OptionGroup var connection: ConnectionOptions
 
     struct Finding: Encodable {

@@ -3,7 +3,8 @@ import ControlAPI
 import WorkloadModel
 
 struct Down: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Stop a project's containers and forget its recipe; history and volumes stay.")
+    static let configuration = CommandConfiguration(
+        commandName: "down", abstract: "Stop a project's containers and forget its recipe; history and volumes stay.")
     @Argument(help: "The project; by default that of the recipe here.") var project: String?
     @OptionGroup var recipe: RecipeOptions
     @OptionGroup var connection: ConnectionOptions

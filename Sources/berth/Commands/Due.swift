@@ -3,7 +3,7 @@ import ArgumentParser
 import ControlAPI
 
 struct Due: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show what became of due times: ran, skipped or missed, and why.")
+    static let configuration = CommandConfiguration(commandName: "due", abstract: "Show what became of due times: ran, skipped or missed, and why.")
     @Argument(help: "Only this job.") var job: String?
     @Flag(help: "Only those that were missed.") var missed = false
     @Flag(help: "Only those that were skipped.") var skipped = false

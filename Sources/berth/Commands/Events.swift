@@ -3,7 +3,7 @@ import ControlAPI
 import Ledger
 
 struct Events: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show what people and the daemon did, oldest first.")
+    static let configuration = CommandConfiguration(commandName: "events", abstract: "Show what people and the daemon did, oldest first.")
     @Argument(help: "Only of this service or job.") var name: String?
     @Option(help: "Only of this project.") var project: String?
     @Flag(name: .shortAndLong, help: "Go on as more happens, until interrupted.") var follow = false

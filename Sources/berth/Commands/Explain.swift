@@ -4,7 +4,7 @@ import Schedules
 import HostOS
 
 struct Explain: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Say what a schedule means, and when it is due next.")
+    static let configuration = CommandConfiguration(commandName: "explain", abstract: "Say what a schedule means, and when it is due next.")
     @Argument(help: "The schedule, as in a recipe: '30 2 * * *', 'every 15m', 'calendar Mon..Fri 09:00'.") var schedule: String
     @Option(help: "The zone; by default the host's.") var zone: String?
     @Option(name: .customShort("n"), help: "How many due times.") var count = 5

@@ -14,7 +14,7 @@ private func bounded(_ path: String) -> [UInt8]? { try? HostFile.content(path, l
 
 struct Import: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Make a recipe of crontabs, or of systemd timers.",
+        commandName: "import", abstract: "Make a recipe of crontabs, or of systemd timers.",
         discussion: """
             The recipe goes to the standard output, or to a file with -o; what became of each line goes to the standard error. \
             The code is 1 when something could not be carried over. Nothing of the host is changed: look at the recipe, try it with \

@@ -3,7 +3,8 @@ import ArgumentParser
 import ControlAPI
 
 struct Inspect: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show a service or job in full: its container, its last runs, its events.")
+    static let configuration = CommandConfiguration(
+        commandName: "inspect", abstract: "Show a service or job in full: its container, its last runs, its events.")
     @Argument(help: "The service or job.") var name: String
     @OptionGroup var connection: ConnectionOptions
 

@@ -6,7 +6,7 @@ import FoundationEssentials
 import Schedules
 
 struct Logs: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show what a run wrote; by default the last run of a service or job.")
+    static let configuration = CommandConfiguration(commandName: "logs", abstract: "Show what a run wrote; by default the last run of a service or job.")
     @Argument(help: "The service or job.") var name: String?
     @Option(help: "The run, by its id or the beginning or end of it.") var run: String?
     @Flag(name: .shortAndLong, help: "Go on as more is written, until the run ends.") var follow = false

@@ -7,7 +7,7 @@ import HostOS
 import WorkloadModel
 
 struct Next: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show when jobs are due, with what clock changes do to them.")
+    static let configuration = CommandConfiguration(commandName: "next", abstract: "Show when jobs are due, with what clock changes do to them.")
     @Argument(help: "Only this job.") var job: String?
     @Option(name: .customShort("n"), help: "How many due times in all; by default the next three of each job, or twenty of one.") var count: Int?
     @Option(help: "From this time on (RFC 3339, or a date); by default now.") var from: String?

@@ -5,7 +5,8 @@ import Schedules
 import WorkloadModel
 
 struct Plan: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show what a recipe would change, and when its jobs run next, before and after.")
+    static let configuration = CommandConfiguration(
+        commandName: "plan", abstract: "Show what a recipe would change, and when its jobs run next, before and after.")
     @OptionGroup var recipe: RecipeArguments
     @OptionGroup var connection: ConnectionOptions
     @Flag(help: "Ask no daemon: compare with nothing.") var offline = false

@@ -3,7 +3,7 @@ import ControlAPI
 import Synchronization
 
 struct Ps: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show every service and job, and how it stands.")
+    static let configuration = CommandConfiguration(commandName: "ps", abstract: "Show every service and job, and how it stands.")
     @Argument(help: "Only this project.") var project: String?
     @Flag(name: [.short, .long], help: "Go on showing, until interrupted.") var watch = false
     @OptionGroup var connection: ConnectionOptions

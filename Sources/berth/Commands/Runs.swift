@@ -5,7 +5,7 @@ import FoundationEssentials
 import Schedules
 
 struct Runs: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show the history of runs, newest first.")
+    static let configuration = CommandConfiguration(commandName: "runs", abstract: "Show the history of runs, newest first.")
     @Argument(help: "Only this service or job.") var name: String?
     @Option(help: "Only this project.") var project: String?
     @Option(help: "Only these outcomes: succeeded, failed, timed-out, oom-killed, stopped, start-error, lost.") var outcome: [String] = []

@@ -4,7 +4,7 @@ import ControlAPI
 import FoundationEssentials
 
 struct Up: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Make a recipe true: start its services, schedule its jobs.")
+    static let configuration = CommandConfiguration(commandName: "up", abstract: "Make a recipe true: start its services, schedule its jobs.")
     @OptionGroup var recipe: RecipeArguments
     @OptionGroup var connection: ConnectionOptions
 

@@ -3,7 +3,7 @@ import ControlAPI
 import WorkloadModel
 
 struct Validate: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Read a recipe and tell everything that is wrong with it.")
+    static let configuration = CommandConfiguration(commandName: "validate", abstract: "Read a recipe and tell everything that is wrong with it.")
     @OptionGroup var recipe: RecipeArguments
     @Flag(name: .long, help: "Print JSON.") var json = false
 

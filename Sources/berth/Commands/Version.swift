@@ -2,7 +2,7 @@ import ArgumentParser
 import ControlAPI
 
 struct Version: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show the release of berth, and of the daemon if there is one.")
+    static let configuration = CommandConfiguration(commandName: "version", abstract: "Show the release of berth, and of the daemon if there is one.")
     @OptionGroup var connection: ConnectionOptions
 
     struct Answer: Encodable {

@@ -4,7 +4,7 @@ import ControlAPI
 
 struct Wait: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Wait until runs have ended, and exit with the code of the last one.",
+        commandName: "wait", abstract: "Wait until runs have ended, and exit with the code of the last one.",
         discussion: "A run that has ended already is not waited for. Codes are those of 'berth run --wait'.")
     @Argument(help: "Runs, by their ids, or services and jobs: all of their runs that go on.") var names: [String]
     @OptionGroup var connection: ConnectionOptions
