@@ -23,6 +23,7 @@ extension ControlServer {
                 guard let cursor = FeedCursor(asked) else { throw HTTPError(.badRequest, message: "'\(asked)' is not a cursor of this feed") }
                 start = cursor
             }
+            let place = try longAnswers.place()
             let supervisor = supervisor
             let follower = await supervisor.follow()
             context.channel.closeFuture.whenComplete { _ in Task { await supervisor.unfollow(follower) } }
@@ -30,6 +31,7 @@ extension ControlServer {
             return Response(
                 status: .ok, headers: [.contentType: "text/event-stream", .cacheControl: "no-store"],
                 body: .init { writer in
+                    defer { withExtendedLifetime(place) {} }
                     var cursor = from
                     while let page = await nextPage(after: cursor, for: follower) {
                         switch page {

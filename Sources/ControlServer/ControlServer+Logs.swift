@@ -16,9 +16,11 @@ extension ControlServer {
             guard let id = RunID(found.run_id) else { throw HTTPError(.internalServerError) }
             let workload = WorkloadID(project: try ProjectName(found.project), name: try WorkloadName(found.name))
             let follow = request.uri.queryParameters["follow"] == "1"
+            let place = follow ? try longAnswers.place() : nil
             return Response(
                 status: .ok, headers: [.contentType: "text/plain; charset=utf-8"],
                 body: .init { writer in
+                    defer { withExtendedLifetime(place) {} }
                     var reader = LogReader()
                     var log = RunLog(files: [], droppedBytes: 0, droppedLines: 0)
                     var listed = ContinuousClock.now

@@ -27,6 +27,8 @@ public struct ControlServer: Sendable {
     let replaced: [ReplacedRow]
     /// Decodes the bodies of requests.
     let uploads = WorkQueue(most: 16)
+    let longAnswers: LongAnswers
+    private let connections: Int
 
     public init(
         supervisor: Supervisor, store: HistoryStore, engine: any ContainerEngine, recipes: RecipeService, version: VersionInfo, group: UInt32?,
@@ -34,6 +36,9 @@ public struct ControlServer: Sendable {
     ) {
         self.replaced = replaced
         self.limits = limits
+        // Launches need descriptors too: connections get a quarter of them at most.
+        connections = max(8, min(limits.connections, Int(clamping: Descriptors.most / 4)))
+        longAnswers = LongAnswers(most: connections * 3 / 4)
         self.supervisor = supervisor
         self.store = store
         self.engine = engine
@@ -46,8 +51,7 @@ public struct ControlServer: Sendable {
     /// The application that listens on a socket path. What was there, left by an earlier daemon, is replaced.
     public func application(socket: String, onReady: @escaping @Sendable () async -> Void) -> some ApplicationProtocol {
         unlink(socket)
-        // Launches need descriptors too: connections get a quarter of them at most.
-        let table = ConnectionTable(most: max(8, min(limits.connections, Int(clamping: Descriptors.most / 4))))
+        let table = ConnectionTable(most: connections)
         return Application(
             router: router(), server: .http1(configuration: .init(additionalChannelHandlers: [ConnectionGuard(table: table, limits: self.limits)])),
             configuration: .init(address: .unixDomainSocket(path: socket), serverName: "berth"),
@@ -105,11 +109,16 @@ public struct ControlServer: Sendable {
         } catch let error as NameError { throw HTTPError(.badRequest, message: error.description) }
     }
 
-    /// Returns once these runs have ended, or the client has left.
+    /// Returns once these runs have ended, the client has left, or the daemon ends.
     func waitForEnd(of runs: [RunID], _ context: ControlContext) async {
         let task = Task { for run in runs { await supervisor.waitForEnd(of: run) } }
         context.channel.closeFuture.whenComplete { _ in task.cancel() }
-        await task.value
+        // The daemon ends, too.
+        await withTaskCancellationHandler {
+            await task.value
+        } onCancel: {
+            task.cancel()
+        }
     }
 
     func actor(_ context: ControlContext) -> String { "uid \(context.peer?.uid ?? 0)" }

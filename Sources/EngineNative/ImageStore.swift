@@ -34,7 +34,7 @@ final class ImageStore: Sendable {
     private let disk: DiskGuard
     private let known = Mutex<[ImageSource: Image]>([:])
     let holds = Mutex(ImageHolds())
-    /// One removal of images at a time; there is one line for all.
+    /// One removal of images at a time, of whatever images.
     private let removals = Turns<String>()
     private static let line = "removals"
     /// Below it, each copy has a folder for what skopeo has not unpacked yet.

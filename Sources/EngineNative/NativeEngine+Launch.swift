@@ -49,8 +49,8 @@ extension NativeEngine {
     }
 
     /// Makes what the first launches of these containers would have to wait for. What fails then fails at the launch.
-    func prepare(_ containers: [ContainerSpec]) {
-        Task { for container in containers { if let own = try? capabilities(of: container) { _ = try? await filter(of: container, own) } } }
+    func prepare(_ containers: [ContainerSpec]) async {
+        for container in containers { if let own = try? capabilities(of: container) { _ = try? await filter(of: container, own) } }
     }
 
     /// Blocks for the few milliseconds that it takes.

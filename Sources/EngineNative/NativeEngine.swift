@@ -141,7 +141,7 @@ public final class NativeEngine: ContainerEngine {
 
     public func share(_ containers: [ContainerSpec]) async {
         shared.note(containers.flatMap(\.writableDirectories))
-        prepare(containers)
+        await prepare(containers)
     }
 
     public var notices: [String] { disk.notices }

@@ -30,17 +30,20 @@ final class SeccompFilters: Sendable {
 
     func filter(capabilities: UInt64, _ options: Options) async throws(EngineError) -> [UInt8] {
         let key = Key(capabilities: capabilities, options: options)
-        let task = compiled.withLock { compiled in
-            if let task = compiled[key] { return task }
-            let task = Task { try await compile(key) }
-            compiled[key] = task
-            return task
+        for isLast in [false, true] {
+            let (task, isOwn) = compiled.withLock { compiled in
+                if let task = compiled[key] { return (task, false) }
+                let task = Task { try await compile(key) }
+                compiled[key] = task
+                return (task, true)
+            }
+            do { return try await task.value } catch {
+                compiled.withLock { if $0[key] == task { $0[key] = nil } }
+                // Somebody else's attempt failed: this launch has one of its own.
+                if isOwn || isLast { throw error as? EngineError ?? .host("\(shimPath) cannot be run: \(error)") }
+            }
         }
-        do { return try await task.value } catch {
-            // The next launch tries again.
-            compiled.withLock { if $0[key] == task { $0[key] = nil } }
-            throw error as? EngineError ?? .host("\(shimPath) cannot be run: \(error)")
-        }
+        throw .host("\(shimPath) cannot be run")
     }
 
     private func compile(_ key: Key) async throws -> [UInt8] {

@@ -5,6 +5,7 @@ public import WorkloadModel
 ///
 /// It names the thing and its new state. The rest is asked for by who needs it, one thing at a time.
 public struct Change: Codable, Hashable, Sendable {
+    /// What kind of thing changed; the name of the server-sent event.
     public enum Subject: String, Codable, Hashable, Sendable, CaseIterable {
         /// A run began, was told to stop, or ended.
         case run
@@ -14,20 +15,25 @@ public struct Change: Codable, Hashable, Sendable {
         case workload
         /// A recipe came, changed or went.
         case recipe
+        /// Something happened that a person may ask about later.
         case event
     }
 
     public var subject: Subject
+    /// Whose it is; `nil` for what belongs to no project.
     public var project: String?
+    /// The service or job; `nil` for what concerns a whole project, or none.
     public var name: String?
     /// Which of a service's copies.
     public var slot: Int?
+    /// The run that it is, or is about.
     public var run_id: String?
     /// Of a run: `starting`, `running`, `stopping`, or its outcome. Of a service its phase, of a job `scheduled` or `paused`, of
     /// what is no longer kept `gone`. Of a due time its result. Of a recipe `applied` or `removed`.
     public var state: String?
     /// Of a due time.
     public var due_at: String?
+    /// Of an event, all of it.
     public var event: EventInfo?
 
     private init(_ subject: Subject, _ workload: WorkloadID?, slot: Int? = nil, run: RunID? = nil, state: String? = nil) {
@@ -71,6 +77,7 @@ public struct Change: Codable, Hashable, Sendable {
         }
     }
 
+    /// That a recipe came or changed, or went.
     public static func recipe(_ project: ProjectName, isRemoved: Bool) -> Change {
         var change = Change(.recipe, nil, state: isRemoved ? "removed" : "applied")
         change.project = project.description

@@ -10,6 +10,7 @@ public struct EventInfo: Codable, Sendable, Hashable {
     public var actor: String
     public var text: String
 
+    /// The record as people see it.
     public init(_ record: EventRecord) {
         at = record.at.description
         project = record.project?.description

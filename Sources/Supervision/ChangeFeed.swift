@@ -29,9 +29,9 @@ struct ChangeFeed {
     private var lastFollower = 0
     private var followers: Set<Int> = []
 
-    /// - Parameter feed: another number than any earlier feed of this history had
+    /// - Parameter feed: a number that no earlier feed of this history had, as good as surely
     init(feed: Int64, most: Int = 10_000) {
-        self.feed = max(0, feed)
+        self.feed = feed
         self.most = most
     }
 

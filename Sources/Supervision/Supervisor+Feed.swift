@@ -5,6 +5,7 @@ extension Supervisor {
     /// Begins to follow; to be ended with ``unfollow(_:)``.
     public func follow() -> Int { feed.join() }
 
+    /// Ends what ``follow()`` began; a wait for changes returns.
     public func unfollow(_ follower: Int) { feed.leave(follower) }
 
     /// The next changes; waits until there are some.

@@ -2,7 +2,8 @@ internal import FoundationEssentials
 internal import Schedules
 
 extension ContainerSpec {
-    /// A short text that two specs share only when they are the same, in every process and release of this machine.
+    /// A short text that two specs share only when they are the same. It is the same in every process, and in every release that
+    /// makes fingerprints of the same form.
     ///
     /// It tells a daemon that comes back whether a live container is still what the recipe asks for.
     public var fingerprint: String {

@@ -25,14 +25,16 @@ struct Berth: AsyncParsableCommand {
         do {
             var command = try await asyncParseAsRoot(arguments)
             if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
-        } catch {
+        } catch let code as ExitCode { exit(withError: code) } catch {
             guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+            var (short, long) = (message(for: error), fullMessage(for: error, columns: nil))
             if let verb = arguments.first, !verb.hasPrefix("-"), !verbs.contains(verb) {
                 let hint = Suggestion.nearest(to: verb, among: verbs).map { "; did you mean '\($0)'?" } ?? ": 'berth --help' lists them"
-                Terminal.warn("berth: there is no verb '\(Terminal.harmless(verb))'\(hint)")
-            } else {
-                Terminal.warn(fullMessage(for: error, columns: nil))
+                short = "there is no verb '\(Terminal.harmless(verb))'\(hint)"
+                long = "berth: \(short)"
             }
+            let isJSON = arguments.prefix { $0 != "--" }.contains("--json")
+            if !isJSON || (try? Terminal.print(json: ErrorInfo(error: short))) == nil { Terminal.warn(long) }
             // As shells and most programs have it for a command that was not written right.
             exit(withError: ExitCode(2))
         }

@@ -51,11 +51,12 @@ struct ControlClient {
         try await send(method, path + ControlClient.queryString(query), body: body, take)
     }
 
-    /// Follows the change feed until the daemon ends.
+    /// Follows the change feed. What a newer daemon tells and this release does not know is passed over.
     ///
     /// - Parameters:
     ///   - take: gets each change
     ///   - beginning: is run before the first, and when changes may have been passed over: the time to read how things stand
+    /// - Throws: ``CommandFailure`` when the daemon ends; what the bodies throw
     func changes(_ query: [(String, String?)] = [], _ take: (Change) throws -> Void, beginning: () async throws -> Void = {}) async throws {
         var lines = LineSplitter()
         var data: [UInt8] = []
@@ -65,10 +66,12 @@ struct ControlClient {
                 if line.starts(with: "data: ".utf8) { data += line.dropFirst(6) }
                 if line.starts(with: "event: ".utf8) { event = String(decoding: line.dropFirst(7), as: UTF8.self) }
                 guard line.isEmpty, !event.isEmpty else { continue }
-                if event == "reset" { try await beginning() } else { try take(try JSONDecoder().decode(Change.self, from: Data(data))) }
+                let change = event == "reset" ? nil : try? JSONDecoder().decode(Change.self, from: Data(data))
+                if event == "reset" { try await beginning() } else if let change { try take(change) }
                 (data, event) = ([], "")
             }
         }
+        throw failure("it has ended")
     }
 
     private static func queryString(_ query: [(String, String?)]) -> String {
@@ -90,7 +93,9 @@ struct ControlClient {
     private func answer<Value: Decodable>(_ method: HTTPMethod, _ path: String, body: (any Encodable)? = nil) async throws -> Value {
         var bytes: [UInt8] = []
         try await send(method, path, body: body) { bytes += $0 }
-        return try JSONDecoder().decode(Value.self, from: Data(bytes))
+        do { return try JSONDecoder().decode(Value.self, from: Data(bytes)) } catch {
+            throw failure("it answers what this release (\(BerthVersion.current)) does not understand: is it another one?")
+        }
     }
 
     private func send(_ method: HTTPMethod, _ path: String, body: (any Encodable)?, _ take: ([UInt8]) async throws -> Void) async throws {
@@ -128,7 +133,7 @@ struct ControlClient {
         var iterator = incoming.makeAsyncIterator()
         while true {
             let part: HTTPClientResponsePart?
-            do { part = try await iterator.next() } catch { throw failure("\(error)") }
+            do { part = try await iterator.next() } catch { throw failure(status == nil ? "\(error)" : "it has ended, or broke off its answer") }
             switch part {
             case .head(let head): status = head.status
             case .body(let buffer):
@@ -138,7 +143,7 @@ struct ControlClient {
                 guard let status, status.code >= 400 else { return }
                 let info = try? JSONDecoder().decode(ErrorInfo.self, from: Data(complaint))
                 throw CommandFailure(description: info?.error ?? "the daemon answered \(status)", diagnostics: info?.diagnostics, problems: info?.problems)
-            case nil: throw failure(status == nil ? "it closed the connection" : "it broke off its answer")
+            case nil: throw failure(status == nil ? "it closed the connection" : "it has ended, or broke off its answer")
             }
         }
     }
@@ -160,7 +165,7 @@ struct ControlClient {
     }
 
     private func failure(_ why: String) -> CommandFailure {
-        CommandFailure(description: "the daemon at \(socket) does not answer (\(why)); is berthd running?")
+        CommandFailure(description: "the daemon at \(socket) does not answer: \(why)")
     }
 
     /// Finds a service or job by `NAME` or `PROJECT/NAME`.

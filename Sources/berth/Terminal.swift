@@ -135,7 +135,7 @@ enum Show {
 
     private static func seconds(since text: String?) -> Int? {
         guard let then = text.flatMap({ Timestamp(rfc3339: $0) }) else { return nil }
-        return Int(((Clock.now() - then).wholeMilliseconds + 500) / 1000)
+        return Int((Double((Clock.now() - then).wholeMilliseconds) / 1000).rounded())
     }
 
     static func span(_ seconds: Int) -> String {

@@ -63,21 +63,21 @@ struct TranscriptTests {
         var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         if lines.last == "" { lines.removeLast() }
         let years = Set([-86400.0, 0, 86400].map { Date(timeIntervalSinceNow: $0).formatted(.iso8601.year().month().day()) })
-        return lines.map { line in
+        let plain = lines.map { line in
             var text = line.replacing("\(instance.scratch.path)/home", with: "<home>").replacing(instance.scratch.path, with: "<dir>")
             for day in years {
                 text = text.replacing(try! Regex("\(day)[T ][0-9:.]{8,18}Z?"), with: "<time>")
             }
             text = text.replacing(/\b[0-9a-hjkmnp-tv-z]{16}\b/.wordBoundaryKind(.simple)) { $0.output.contains { $0.isNumber } ? "<run>" : String($0.output) }
-            text = text.replacing(/\b\d+(\.\d+)?(ms|s|m|h) ago\b/.wordBoundaryKind(.simple), with: "<span> ago")
-            text = text.replacing(/\bin \d+[smhd]\b/.wordBoundaryKind(.simple), with: "in <span>")
+            text = text.replacing(/\b(\d+(\.\d+)?(ms|s|m|h|d) ago|in \d+[smhd]|now)\b/.wordBoundaryKind(.simple), with: "<span>")
             // Words about sizes in general stay as they are.
-            guard text.contains("<run>") else { return text == line ? line : text.replacing(/\ {2,}/, with: "  ") }
-            text = text.replacing(/\b\d+ms\b/.wordBoundaryKind(.simple), with: "<span>").replacing(/\b\d+\.\ds\b/.wordBoundaryKind(.simple), with: "<span>")
-            text = text.replacing(/\b\d+(\.\d+)?[KM]\b/.wordBoundaryKind(.simple), with: "<size>")
-            // Columns are as wide as what stood in them.
-            return text == line ? line : text.replacing(/\ {2,}/, with: "  ")
+            guard text.contains("<run>") else { return text }
+            text = text.replacing(/\b(\d+ms|\d+\.\ds)\b/.wordBoundaryKind(.simple), with: "<span>")
+            return text.replacing(/\b\d+(\.\d+)?[KM]\b/.wordBoundaryKind(.simple), with: "<size>")
         }
+        // Columns are as wide as what stood in them, and their heads too.
+        if plain == lines { return lines }
+        return plain.map { line in String(line.prefix { $0 == " " }) + line.drop { $0 == " " }.replacing(/\ {2,}/, with: "  ") }
     }
 
     private static func difference(_ old: String, _ new: String) -> String {

@@ -121,10 +121,24 @@ import WorkloadModel
         #expect(feed.page(after: FeedCursor(feed: 8, position: 0))?.isReset == true)
     }
 
+    /// Who is far behind gets a page after the other.
+    @Test func aLongWayIsToldInPages() throws {
+        var feed = ChangeFeed(feed: 7)
+        for number in 0..<2500 { feed.append(Change.recipe(try ProjectName("p\(number)"), isRemoved: number % 2 == 0)) }
+        var told: [String?] = []
+        var cursor = FeedCursor(feed: 7, position: 0)
+        while let page = feed.page(after: cursor) {
+            #expect(!page.isReset && page.changes.count == min(1000, 2500 - told.count))
+            told += page.changes.map(\.project)
+            cursor = page.cursor
+        }
+        #expect(told == (0..<2500).map { "p\($0)" } && cursor == feed.cursor)
+    }
+
     @Test func cursorsAreTexts() {
         for cursor in [FeedCursor(feed: 0, position: 0), FeedCursor(feed: 1_767_225_600_000, position: 255), FeedCursor(feed: .max, position: .max)] {
             #expect(FeedCursor(cursor.description) == cursor)
         }
-        for text in ["", "-", "1", "1-", "-1", "1-2-3", "x-1", "1-x", "1--1", "+1-1 "] { #expect(FeedCursor(text) == nil, "\(text)") }
+        for text in ["", "-", "1", "1-", "-1", "1-2-3", "x-1", "1-x", "1--1", "+1-1", "1-+1", "1-1 "] { #expect(FeedCursor(text) == nil, "\(text)") }
     }
 }

@@ -13,10 +13,7 @@ struct Due: AsyncParsableCommand {
 
     func run() async throws {
         try await report(connection) {
-            let parts = job?.split(separator: "/").map(String.init) ?? []
-            var query: [(String, String?)] = [
-                ("name", parts.last), ("project", parts.count == 2 ? parts[0] : nil), ("since", try Clock.since(since)), ("limit", String(limit)),
-            ]
+            var query = try NameFilter.query(job) + [("since", try Clock.since(since)), ("limit", String(limit))]
             if missed { query.append(("result", "missed")) }
             if skipped { query.append(("result", "skipped")) }
             let rows: [DueInfo] = try await ControlClient.use(connection) { try await $0.get(ControlPaths.due, query) }

@@ -12,26 +12,34 @@ struct Events: AsyncParsableCommand {
 
     func run() async throws {
         try await report(connection) {
-            let parts = name?.split(separator: "/").map(String.init) ?? []
-            let whose: [(String, String?)] = [("name", parts.last), ("project", project ?? (parts.count == 2 ? parts[0] : nil))]
+            let whose = try NameFilter.query(name, project: project)
             try await ControlClient.use(connection) { client in
-                guard follow else { return try show(try await past(client, whose)) }
-                // What happens between the two questions is in the answer and in the feed.
-                var shown: [EventInfo]?
-                try await client.changes(whose) { change in
-                    guard let event = change.event, shown?.contains(event) != true else { return }
-                    try show([event])
-                } beginning: {
-                    let found = try await past(client, whose)
-                    try show(found.filter { shown?.contains($0) != true })
-                    shown = found
+                guard follow else {
+                    let found = try await past(client, whose, limit)
+                    if found.isEmpty, !connection.json { Terminal.say("no such events") }
+                    return try show(found)
                 }
-                throw CommandFailure(description: "the daemon has ended")
+                // What happens between the two questions is in the answer and in the feed.
+                var shown: [EventInfo] = []
+                func new(_ events: [EventInfo]) throws {
+                    let new = events.filter { !shown.contains($0) }
+                    try show(new)
+                    shown = Array((shown + new).suffix(1000))
+                }
+                var hasBegun = false
+                try await client.changes(whose) { change in
+                    if let event = change.event { try new([event]) }
+                } beginning: {
+                    let found = try await past(client, whose, hasBegun ? 1000 : limit)
+                    if hasBegun, let first = found.first, !shown.contains(first) { Terminal.warn("... events were passed over") }
+                    try new(found)
+                    hasBegun = true
+                }
             }
         }
     }
 
-    private func past(_ client: ControlClient, _ whose: [(String, String?)]) async throws -> [EventInfo] {
+    private func past(_ client: ControlClient, _ whose: [(String, String?)], _ limit: Int) async throws -> [EventInfo] {
         let found: [EventInfo] = try await client.get(ControlPaths.events, whose + [("limit", String(limit))])
         return found.reversed()
     }

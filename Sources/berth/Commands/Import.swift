@@ -27,6 +27,23 @@ struct ImportOptions: ParsableArguments {
     @Option(name: .shortAndLong, help: "Write the recipe to this file, which must not be there yet.", completion: .file()) var output: String?
     @Option(help: "The project's name.") var name: String?
     @Flag(name: .shortAndLong, help: "Report only what is not carried over as it was.") var quiet = false
+    @Flag(help: "Print one JSON document: the recipe, and what became of each line.") var json = false
+
+    struct Answer: Encodable {
+        struct Line: Encodable {
+            let file: String
+            /// From 1; 0 is the file as a whole.
+            let line: Int
+            let text: String
+            /// `carried`, `changed`, `comment` or `left`.
+            let verdict: String
+            let why: String
+        }
+
+        let recipe: String
+        let jobs: Int
+        let lines: [Line]
+    }
 
     /// - Parameter root: where the host's files are, `/` but for a look at another host's
     func inputs(project: String, root: String = "/") -> ImportInputs {
@@ -73,15 +90,33 @@ struct ImportOptions: ParsableArguments {
         }
         if let output {
             do { try HostFile.create(output, with: Array(result.recipe.utf8)) } catch { throw CommandFailure(description: "\(error)") }
-        } else {
-            Terminal.write(result.recipe)
         }
+        let left = result.lines.count { line in if case .left = line.verdict { true } else { false } }
+        if json {
+            try Terminal.print(json: Answer(recipe: result.recipe, jobs: result.jobs, lines: result.lines.map(ImportOptions.line)))
+        } else {
+            if output == nil { Terminal.write(result.recipe) }
+            tell(result, left: left)
+        }
+        if left > 0 { throw ExitCode(1) }
+    }
+
+    private static func line(_ line: ImportedLine) -> Answer.Line {
+        let (verdict, why) =
+            switch line.verdict {
+            case .carried(let words): ("carried", words)
+            case .changed(let words): ("changed", words)
+            case .comment(let words): ("comment", words)
+            case .left(let words): ("left", words)
+            }
+        return Answer.Line(file: line.file, line: line.line, text: line.text, verdict: verdict, why: why)
+    }
+
+    private func tell(_ result: ImportResult, left: Int) {
         for line in result.lines { report(line) }
         let comments = result.lines.count { $0.verdict == .comment("a comment") }
         if comments > 0, !quiet { Terminal.warn(Terminal.paint("# \(Show.count(comments, "comment")) kept", .grey)) }
-        let left = result.lines.count { line in if case .left = line.verdict { true } else { false } }
         Terminal.warn(Show.count(result.jobs, "job") + (left == 0 ? "" : "; \(Show.count(left, "thing")) not carried over"))
-        if left > 0 { throw ExitCode(1) }
     }
 
     private func report(_ line: ImportedLine) {
@@ -124,7 +159,7 @@ struct ImportCrontab: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await report(nil) {
+        try await report(json: options.json) {
             if system {
                 try options.finish(importSystem())
                 return
@@ -145,7 +180,7 @@ struct ImportCrontab: AsyncParsableCommand {
                 table = .init(file: file, text: String(decoding: data, as: UTF8.self), kind: isSystem ? .system : .user(me))
                 if isSystem {
                     project = "crontab"
-                } else {
+                } else if !options.json {
                     Terminal.warn("the jobs of \(file) run as \(me)\(user == nil && owner == nil ? "; --user names another" : "")")
                 }
             } else {
@@ -216,7 +251,7 @@ struct ImportTimer: AsyncParsableCommand {
     ]
 
     func run() async throws {
-        try await report(nil) {
+        try await report(json: options.json) {
             let pairs = try units.map { unit in
                 let name = unit.contains("/") || unit.hasSuffix(".timer") ? unit : unit + ".timer"
                 guard let timer = find(name, beside: nil) else {

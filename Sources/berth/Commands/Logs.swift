@@ -30,9 +30,8 @@ struct Logs: AsyncParsableCommand {
                     id = run
                 } else {
                     guard let name else { throw CommandFailure(description: "name a service or job, or a run with --run") }
-                    let parts = name.split(separator: "/").map(String.init)
                     let runs: [RunInfo] = try await client.get(
-                        ControlPaths.runs, [("name", parts.last), ("project", parts.count == 2 ? parts[0] : nil), ("limit", "1")])
+                        ControlPaths.runs, try NameFilter.query(name) + [("limit", "1")])
                     guard let last = runs.first else {
                         _ = try await client.find(name)
                         throw CommandFailure(description: "'\(name)' has not run yet")

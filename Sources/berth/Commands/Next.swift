@@ -29,20 +29,17 @@ struct Next: AsyncParsableCommand {
             let each = count == nil && job == nil ? 3 : nil
             let start = try Clock.since(from)
             var found: [NextInfo]
-            let parts = job?.split(separator: "/").map(String.init) ?? []
+            let name = try NameFilter.parts(job).name
             if let file {
                 let recipe = try read(file)
                 let time = start.flatMap { Timestamp(rfc3339: $0) } ?? Clock.now()
                 // A due time exactly at the given instant is one of those that are asked for.
-                found = Preview.next([recipe], name: parts.last, from: time - .milliseconds(start == nil ? 0 : 1), count: most, each: each).map(NextInfo.init)
+                found = Preview.next([recipe], name: name, from: time - .milliseconds(start == nil ? 0 : 1), count: most, each: each).map(NextInfo.init)
             } else {
                 found = try await ControlClient.use(connection) {
                     try await $0.get(
                         ControlPaths.next,
-                        [
-                            ("name", parts.last), ("project", parts.count == 2 ? parts[0] : nil), ("from", start), ("count", String(most)),
-                            ("each", each.map(String.init)),
-                        ])
+                        NameFilter.query(job) + [("from", start), ("count", String(most)), ("each", each.map(String.init))])
                 }
             }
             if let zone {
@@ -79,14 +76,14 @@ struct Next: AsyncParsableCommand {
             throw CommandFailure(description: "'\(which ?? "")' is not a month: write it as 2026-12")
         }
         if zone != nil || from != nil { throw CommandFailure(description: "--month counts in each job's own zone: --zone and --from do not go with it") }
-        let parts = job?.split(separator: "/").map(String.init) ?? []
+        let name = try NameFilter.parts(job).name
         let found: [MonthInfo]
         if let file {
-            found = MonthPreview.of([try read(file)], name: parts.last, month).map(MonthInfo.init)
+            found = MonthPreview.of([try read(file)], name: name, month).map(MonthInfo.init)
         } else {
             found = try await ControlClient.use(connection) {
                 try await $0.get(
-                    ControlPaths.month, [("month", month.description), ("name", parts.last), ("project", parts.count == 2 ? parts[0] : nil)])
+                    ControlPaths.month, NameFilter.query(job) + [("month", month.description)])
             }
         }
         if connection.json {

@@ -32,7 +32,6 @@ struct Ps: AsyncParsableCommand {
                 } beginning: {
                     tell()
                 }
-                sink.finish(throwing: CommandFailure(description: "the daemon has ended"))
             } catch { sink.finish(throwing: error) }
         }
         let clock = Task {

@@ -17,9 +17,7 @@ struct Runs: AsyncParsableCommand {
     func run() async throws {
         try await report(connection) {
             var query: [(String, String?)] = [("limit", String(limit)), ("since", try Clock.since(since))]
-            let parts = name?.split(separator: "/").map(String.init) ?? []
-            query.append(("name", parts.last))
-            query.append(("project", project ?? (parts.count == 2 ? parts[0] : nil)))
+            query += try NameFilter.query(name, project: project)
             let outcomes = failed ? ["failed", "timed-out", "oom-killed", "start-error", "lost"] : outcome
             for outcome in outcomes { query.append(("outcome", outcome)) }
             let runs: [RunInfo] = try await ControlClient.use(connection) { try await $0.get(ControlPaths.runs, query) }
