@@ -4,12 +4,11 @@ internal import FoundationEssentials
 ///
 /// A form that changes gets another number, and the reader of the old one stays here. Releases of layout 5 and before wrote the
 /// value alone, in the first form.
-struct StoredJSON<Value: Codable>: Codable {
-    private let v: Int
+struct StoredJSON<Value: Codable>: Decodable {
     private let value: Value
 
     static func text(_ value: Value) throws -> String {
-        String(decoding: try JSONEncoder().encode(StoredJSON(v: 1, value: value)), as: UTF8.self)
+        #"{"v":1,"value":\#(String(decoding: try JSONEncoder().encode(value), as: UTF8.self))}"#
     }
 
     /// - Returns: `nil` for what cannot be read, or is of a form that this release does not know

@@ -53,10 +53,12 @@ final class Instance {
         self.daemon = nil
     }
 
-    /// As systemd does.
+    /// As systemd does: one that does not end in 90 seconds is killed, and gives 9.
     func terminate() -> Int32 {
         guard let daemon else { return -1 }
         Glibc.kill(daemon.processIdentifier, SIGTERM)
+        wait(upTo: 90) { !daemon.isRunning }
+        if daemon.isRunning { Glibc.kill(daemon.processIdentifier, SIGKILL) }
         daemon.waitUntilExit()
         self.daemon = nil
         return daemon.terminationStatus
@@ -71,7 +73,9 @@ final class Instance {
     }
 
     /// Starts berth and does not wait for its end; what it says goes nowhere.
-    func begin(_ arguments: String...) throws -> Process {
+    func begin(_ arguments: String...) throws -> Process { try begin(arguments) }
+
+    func begin(_ arguments: [String]) throws -> Process {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "\(Requirement.programs)/berth")
         process.arguments = arguments

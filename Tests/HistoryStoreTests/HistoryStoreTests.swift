@@ -431,10 +431,14 @@ import WorkloadModel
             [PendingStart(trigger: .manual, dueAt: nil, notBefore: Self.now, queued: true, arrivals: [arrival], changes: changes)]
         }
         let secret = pending(RunChanges(environment: ["A": EnvironmentValue("v")]))
-        func json(_ value: some Encodable) throws -> String { String(decoding: try JSONEncoder().encode(value), as: UTF8.self) }
-        let clear = try json(pending(nil))
-        let sealed = try seal.close(try json(secret))
-        let arrivals = try json([arrival])
+        #expect(Self.now.milliseconds == 1_774_746_123_456)
+        // As they stand in databases of that layout, to the letter.
+        let arrivals = #"[{"job":"a","run":"06eke75wr0000009","outcome":"failed"}]"#
+        func text(_ changes: String) -> String {
+            #"[{"attempt":1,"trigger":"manual","arrivals":\#(arrivals),"notBefore":{"milliseconds":1774746123456},"queued":true\#(changes)}]"#
+        }
+        let clear = text("")
+        let sealed = try seal.close(text(#","changes":{"environment":{"A":"v"}}"#))
         do {
             let store = try HistoryStore(path: path, engine: "test", seal: seal, through: "5")
             try store.close()
