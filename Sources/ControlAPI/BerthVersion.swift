@@ -1,4 +1,5 @@
 /// The release.
 public enum BerthVersion {
+    /// The version of this build, `MAJOR.MINOR.PATCH`.
     public static let current = "0.1.0"
 }

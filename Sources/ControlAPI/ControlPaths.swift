@@ -1,17 +1,28 @@
 /// Where things are on the control socket: HTTP/1.1 and JSON, below `/v1`.
 public enum ControlPaths {
+    /// `GET`: a ``VersionInfo``.
     public static let version = "/v1/version"
+    /// `GET`: a ``StatusInfo``.
     public static let status = "/v1/status"
+    /// `GET`: ``Ledger/RunInfo`` of the history, newest first. Below it, `/ID` is one run, `/ID/wait` the same once it has ended, and `/ID/log` its log.
     public static let runs = "/v1/runs"
+    /// `GET`: ``Ledger/DueInfo`` of the history, latest due time first.
     public static let due = "/v1/due"
+    /// `GET`: ``Ledger/EventInfo`` of the history, newest first.
     public static let events = "/v1/events"
     /// The change feed, as server-sent events.
     public static let changes = "/v1/changes"
+    /// `GET`: the next due times, a list of ``NextInfo``, ascending by time.
     public static let next = "/v1/next"
+    /// `GET` with `month=YYYY-MM`: a ``MonthInfo`` for each job that has a due time in the month.
     public static let month = "/v1/month"
+    /// `POST` of a ``RecipeUpload`` applies it; the answer is one ``ProgressLine`` a line.
     public static let recipes = "/v1/recipes"
+    /// `POST` of a ``RecipeUpload`` compares it with the recipe in force and changes nothing; the answer is a ``PlanInfo``.
     public static let plan = "/v1/plan"
+    /// `DELETE` of `/PROJECT` below it takes a project down; the answer is an ``ActionInfo``, sent once its runs have ended.
     public static let projects = "/v1/projects"
+    /// `GET` with `name=NAME` or `name=PROJECT/NAME`: a ``WorkloadReference``. `GET` of `/PROJECT/NAME` below it: an ``InspectInfo``.
     public static let workloads = "/v1/workloads"
 
     /// Where the socket is when nobody says otherwise.
@@ -20,5 +31,6 @@ public enum ControlPaths {
 
 /// What can be done to a workload: `POST /v1/workloads/PROJECT/NAME/ACTION`.
 public enum WorkloadAction: String, Codable, Sendable, CaseIterable {
+    /// `run`, `pause` and `resume` are for jobs, `start` and `restart` for services, `stop` for both.
     case run, start, stop, restart, pause, resume
 }

@@ -5,6 +5,7 @@ public import WorkloadModel
 // From what is decided and foreseen to what travels.
 
 extension WorkloadInfo {
+    /// The status as it travels: names and words as strings, times in RFC 3339.
     public init(_ status: WorkloadStatus) {
         self.init(
             project: status.id.project.description, name: status.id.name.description, slot: status.slot, kind: status.kind.rawValue, state: status.state,
@@ -14,6 +15,7 @@ extension WorkloadInfo {
 }
 
 extension NextInfo {
+    /// The due time as it travels: in UTC, and on the clock of its zone with the offset.
     public init(_ preview: Preview) {
         self.init(
             job: preview.job.description, due_at: preview.due.at.description, local: preview.due.at.description(in: preview.zone),
@@ -22,12 +24,16 @@ extension NextInfo {
 }
 
 extension MonthInfo {
+    /// The counts as they travel.
     public init(_ preview: MonthPreview) {
         self.init(job: preview.job.description, zone: preview.zone.name, due: preview.due, excluded: preview.excluded)
     }
 }
 
 extension PlanInfo {
+    /// The plan as it travels.
+    ///
+    /// - Parameter project: the project of the recipe that the plan is of
     public init(_ plan: RecipePlan, project: ProjectName) {
         self.init(
             project: project.description,

@@ -1,7 +1,9 @@
 /// One record of a run's log, as the Container Runtime Interface writes it: `TIME STREAM TAG text`. A record is bytes: what a
 /// container writes need not be text.
 public struct LogRecord: Hashable, Sendable {
+    /// Where a record's text comes from.
     public enum Stream: String, Sendable {
+        /// The command's own output.
         case stdout, stderr
         /// Words of Berth's own, such as that the middle of a long log is not kept.
         case berth
@@ -9,11 +11,14 @@ public struct LogRecord: Hashable, Sendable {
 
     /// RFC 3339, with nine digits of a second.
     public let time: String
+    /// Where the text comes from.
     public let stream: Stream
     /// Whether the line goes on in the stream's next record.
     public internal(set) var isPartial: Bool
+    /// The line, or the part of one, without its newline.
     public internal(set) var text: [UInt8]
 
+    /// All of its fields.
     public init(time: String, stream: Stream, isPartial: Bool, text: [UInt8]) {
         self.time = time
         self.stream = stream
@@ -34,6 +39,7 @@ public struct LogRecord: Hashable, Sendable {
 public struct LineSplitter: Sendable {
     private var rest: [UInt8] = []
 
+    /// A splitter that has seen no bytes.
     public init() {}
 
     /// The lines that are complete now, without their newlines.
@@ -56,6 +62,9 @@ public struct LogJoiner: Sendable {
     private let most: Int
     private var open: [LogRecord.Stream: LogRecord] = [:]
 
+    /// A joiner that holds no records.
+    ///
+    /// - Parameter most: bytes from which a line is given out unfinished
     public init(most: Int = 8 << 20) {
         self.most = most
     }

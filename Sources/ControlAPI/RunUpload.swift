@@ -7,6 +7,7 @@ public struct RunUpload: Codable, Sendable {
     /// The past due time that it is to run for, in RFC 3339.
     public var dueAt: String?
 
+    /// All of its fields.
     public init(environment: [String: String] = [:], command: [String]? = nil, dueAt: String? = nil) {
         self.environment = environment
         self.command = command

@@ -17,6 +17,7 @@ public struct ConnectionLimits: Sendable {
     /// The most bytes of a request's body.
     public var bodyBytes = 64 << 20
 
+    /// The bounds that are used where nobody sets others.
     public init() {}
 }
 

@@ -30,6 +30,13 @@ public struct ControlServer: Sendable {
     let longAnswers: LongAnswers
     private let connections: Int
 
+    /// A server that does not listen yet (``application(socket:onReady:)``).
+    ///
+    /// - Parameters:
+    ///   - version: what is answered to ``ControlAPI/ControlPaths/version``
+    ///   - group: the group whose members may ask, beside root and the daemon's own user; `nil` is none
+    ///   - limits: connections are also bounded by a quarter of the descriptors that the process may have
+    ///   - replaced: rows of the history that could not be read at the start, for the status
     public init(
         supervisor: Supervisor, store: HistoryStore, engine: any ContainerEngine, recipes: RecipeService, version: VersionInfo, group: UInt32?,
         limits: ConnectionLimits = ConnectionLimits(), replaced: [ReplacedRow] = [], log: Logger

@@ -7,17 +7,21 @@ internal import NIOPosix
 /// Who is at the other end of a connection. Numbers of users and groups are fixed when it is made; a process number could
 /// be somebody else's by now, so nothing depends on it.
 public struct Peer: Sendable, Hashable {
+    /// The effective user id of the process when it connected.
     public let uid: UInt32
+    /// The effective group id of the process when it connected; its supplementary groups are not known from it.
     public let gid: UInt32
 }
 
 /// A request on the control socket, with its sender.
 public struct ControlContext: RequestContext {
+    /// What Hummingbird keeps of a request.
     public var coreContext: CoreRequestContextStorage
     let channel: any Channel
     /// Set once the sender has been checked.
     var peer: Peer?
 
+    /// The context of a request whose sender is not checked yet.
     public init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
         channel = source.channel

@@ -25,6 +25,13 @@ public struct RecipeService: Sendable {
     private let turns = Turns<ProjectName>()
     private let progress = Progress()
 
+    /// A service that has read nothing yet.
+    ///
+    /// - Parameters:
+    ///   - zones: the tz database that schedules are read with
+    ///   - limits: how large and how deep a recipe may be
+    ///   - reading: keeps a recipe that ended the daemon from being read again
+    ///   - variables: what `${VAR}` may name in files that the daemon reads by itself; they go before the `.env` there
     public init(
         supervisor: Supervisor, engine: any ContainerEngine, zones: SystemZones, limits: RecipeLimits = RecipeLimits(), reading: ReadingGuard,
         variables: [String: String] = [:]

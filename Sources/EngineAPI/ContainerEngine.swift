@@ -73,10 +73,12 @@ public protocol ContainerEngine: Sendable {
 
 /// A run whose command was released.
 public struct Launched: Hashable, Sendable {
+    /// When the command was released.
     public let at: Timestamp
     /// What it runs from, with its digest; `nil` when it is no image.
     public let image: String?
 
+    /// Memberwise.
     public init(at: Timestamp, image: String?) {
         self.at = at
         self.image = image
@@ -85,9 +87,12 @@ public struct Launched: Hashable, Sendable {
 
 /// The end of a run.
 public struct EngineExit: Hashable, Sendable {
+    /// The run that ended.
     public let run: RunID
+    /// How it ended.
     public let status: ExitStatus
 
+    /// Memberwise.
     public init(run: RunID, status: ExitStatus) {
         self.run = run
         self.status = status
@@ -100,8 +105,10 @@ public struct RunLog: Hashable, Sendable {
     public let files: [String]
     /// Bytes and lines that are missing between the first file and the rest.
     public let droppedBytes: Int64
+    /// Lines that are missing between the first file and the rest.
     public let droppedLines: Int64
 
+    /// - Parameter files: absolute paths, oldest first; empty when there is no log
     public init(files: [String], droppedBytes: Int64, droppedLines: Int64) {
         self.files = files
         self.droppedBytes = droppedBytes

@@ -9,6 +9,7 @@ public enum EngineError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The host lacks something.
     case host(String)
 
+    /// The text of the case.
     public var description: String {
         switch self {
         case .image(let text), .sandbox(let text), .command(let text), .host(let text): text

@@ -2,7 +2,9 @@ internal import WorkloadModel
 
 /// Where the native engine keeps things.
 public struct EnginePaths: Sendable {
+    /// What outlives a boot of the host: logs, volumes, images, the writable layers of runs.
     public let state: String
+    /// What does not outlive a boot: the directories of runs, files that containers share.
     public let runtime: String
     /// The `berth-shim` program.
     public let shim: String

@@ -9,8 +9,13 @@ internal import Schedules
 public import WorkloadModel
 
 extension NativeEngine {
+    /// Prepares the control groups for moves into them; returns before that is done.
     public func expectLaunches() async { launches.addOperation { [cgroups] in cgroups.warmUp() } }
 
+    /// Starts a run under a shim of its own, and returns when its command is released.
+    ///
+    /// - Returns: when that was, and its image as `IMAGE@sha256:DIGEST`
+    /// - Throws: ``EngineError``; then nothing of the command ran
     public func launch(_ run: RunRequest) async throws(EngineError) -> Launched {
         let image: Image? = if let source = run.container.image { try images.image(source, for: run.id) } else { nil }
         do throws(EngineError) {

@@ -80,6 +80,8 @@ extension NativeEngine {
         return status
     }
 
+    /// The runs that earlier daemons left, with those that ended meanwhile. What is no run's is moved to quarantine, and what runs left behind
+    /// beside their directories is removed. Never throws.
     public func observe() async throws(EngineError) -> [RunID: ObservedRun] {
         var found: [RunID: ObservedRun] = [:]
         for name in HostFile.names(in: paths.runs) {

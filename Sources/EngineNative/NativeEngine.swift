@@ -11,8 +11,11 @@ public import WorkloadModel
 
 /// Runs containers on this host's kernel: one shim a run.
 public final class NativeEngine: ContainerEngine {
+    /// What the engine is called in the history.
     public static let name = "native"
+    /// Always `native`.
     public var name: String { NativeEngine.name }
+    /// Ends of runs as they happen, also of those whose shim is gone. For one reader.
     public let exits: AsyncStream<EngineExit>
     let exitSink: AsyncStream<EngineExit>.Continuation
     let paths: EnginePaths
@@ -98,6 +101,11 @@ public final class NativeEngine: ContainerEngine {
     /// The most bytes of a directory's disk that containers can be told to leave free; `nil` when it cannot be asked.
     public static func mostDiskFloor(_ directory: String) -> Int64? { DiskSpace(of: directory).map { DiskLimits($0, .bytes, floor: .max).floor } }
 
+    /// Checks what a container asks of this host, and brings its image into the store.
+    ///
+    /// - Returns: the image's digest, SHA-256 in hexadecimal; `nil` when the container has no image
+    /// - Throws: ``EngineError/image(_:)`` when the image or the root directory cannot be had, ``EngineError/host(_:)`` for limits and capabilities that
+    ///   the host cannot give, ``EngineError/sandbox(_:)`` for a mount's source
     @discardableResult
     public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) -> String? {
         if case .directory(let path) = container.root, !HostFile.isDirectory(path) {
@@ -112,14 +120,22 @@ public final class NativeEngine: ContainerEngine {
         if let problem = cgroups.problem(with: container.limits) { throw .host(problem) }
     }
 
+    /// Lets the store remove images again that ``prepare(_:progress:)`` returned.
     public func release(_ images: [String]) { self.images.release(images) }
 
+    /// The digest that the container's image has at its source now, SHA-256 in hexadecimal; `nil` when it has none.
+    ///
+    /// - Throws: ``EngineError/image(_:)`` when the source cannot be read, ``EngineError/host(_:)`` when skopeo cannot be run
     public func imageDigest(of container: ContainerSpec) async throws(EngineError) -> String? {
         if let image = container.image { try await images.digest(image) } else { nil }
     }
 
+    /// The digest of the container's image in the store, SHA-256 in hexadecimal; `nil` when the container has no image or the store does not have it.
     public func readyImage(of container: ContainerSpec) -> String? { container.image.flatMap { try? images.image($0).id } }
 
+    /// Removes the images of the store that none of these containers and no run needs.
+    ///
+    /// - Parameter containers: asked before each removal; `nil` keeps the images
     public func removeImages(except containers: @escaping @Sendable () async -> [ContainerSpec]?) async {
         await images.remove { await containers().map { Set($0.compactMap(\.image)) } }
     }
@@ -139,15 +155,19 @@ public final class NativeEngine: ContainerEngine {
         }
     }
 
+    /// Notes what these containers can write to of the host, and makes their system call filters.
     public func share(_ containers: [ContainerSpec]) async {
         shared.note(containers.flatMap(\.writableDirectories))
         await prepare(containers)
     }
 
+    /// A sentence for each thing about the state disk that people are to know; empty when all is well.
     public var notices: [String] { disk.notices }
 
+    /// The runs that are frozen because they fill the state disk: all of them, whenever that changes. For one reader.
     public var frozenRuns: AsyncStream<Set<RunID>> { disk.changes }
 
+    /// Tells the run's shim to begin the stop sequence; of a run whose shim is gone, the engine carries it out itself.
     public func stop(_ run: RunID) async {
         disk.exempt(run)
         let directory = RunDirectory(path: paths.run(run))
@@ -158,6 +178,7 @@ public final class NativeEngine: ContainerEngine {
         stopWithoutShim(run, timedOut: false)
     }
 
+    /// Removes the run's directory, control group and writable layer, and returns after that; what cannot be removed is logged. The run's log stays.
     public func settle(_ run: RunID) async {
         await withCheckedContinuation { continuation in
             cleanups.addOperation { [self] in
@@ -194,6 +215,7 @@ public final class NativeEngine: ContainerEngine {
         }
     }
 
+    /// The files of the run's log, in the order of their text, and what is missing between the first and the rest.
     public func log(of run: RunID, workload: WorkloadID) async -> RunLog {
         let base = paths.log(run, workload)
         var files = ["\(base).log"].filter(HostFile.exists)
@@ -206,6 +228,7 @@ public final class NativeEngine: ContainerEngine {
         return RunLog(files: files, droppedBytes: dropped.first ?? 0, droppedLines: dropped.count > 1 ? dropped[1] : 0)
     }
 
+    /// Removes the logs of these runs, and log directories that are empty then.
     public func forget(_ runs: [(RunID, WorkloadID)]) async {
         let byDirectory = Dictionary(grouping: runs) { paths.logs($0.1) }.mapValues { Set($0.map(\.0.description)) }
         await withCheckedContinuation { continuation in

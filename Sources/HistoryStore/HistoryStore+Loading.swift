@@ -19,6 +19,7 @@ public struct LoadedState: Sendable {
 /// A row that could not be read. It is kept in `damaged_rows`, and in its place is one that leaves things as they are until a person
 /// decides: a service that runs runs on, one that does not is stopped, and a job is paused.
 public struct ReplacedRow: Sendable {
+    /// The service or job that the row was of.
     public let workload: WorkloadID
     /// For people.
     public let sentence: String

@@ -6,16 +6,24 @@ public import WorkloadModel
 
 /// Which runs are asked for; `nil` is all.
 public struct RunFilter: Sendable, Hashable {
+    /// The project's name.
     public var project: String?
+    /// The name of a service or job, in any project.
     public var name: String?
+    /// Words of ``WorkloadModel/Outcome``, any of them; empty is all runs, also those that have not ended.
     public var outcomes: [String] = []
+    /// A word of ``WorkloadModel/Trigger``.
     public var trigger: String?
+    /// Runs that were decided at this instant or later.
     public var since: Timestamp?
+    /// Runs that were decided at this instant or earlier.
     public var until: Timestamp?
     /// The run's id, or its beginning or end.
     public var id: String?
+    /// The most runs of the answer, 1 to 100,000; other numbers are moved to the nearest of these.
     public var limit = 50
 
+    /// All runs, the 50 newest.
     public init() {}
 }
 
@@ -199,9 +207,12 @@ extension HistoryStore {
 
 /// How much of one job's past is kept; `nil` is as of any other.
 public struct Retention: Sendable, Hashable {
+    /// How many finished runs are kept.
     public let runs: Int?
+    /// Finished runs, due times and events from before this instant are forgotten.
     public let before: Timestamp?
 
+    /// All of its fields.
     public init(runs: Int?, before: Timestamp?) {
         self.runs = runs
         self.before = before

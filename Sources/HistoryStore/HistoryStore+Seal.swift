@@ -6,6 +6,7 @@ extension HistoryStore {
 
     /// What is left of texts that were stored in clear.
     public enum Remains: Sendable {
+        /// Nothing is left, or the history has no seal.
         case none
         /// The file is too large to be written anew at a start. What was sealed is overwritten, but pages that were free before may
         /// hold older texts.

@@ -91,6 +91,7 @@ public final class HistoryStore: Sendable {
     public enum RecipeChange: Hashable, Sendable {
         /// `source` is opaque here, and sealed.
         case put(ProjectName, source: String, digest: String, at: Timestamp)
+        /// The recipe of the project is removed; nothing happens when there is none.
         case remove(ProjectName)
     }
 

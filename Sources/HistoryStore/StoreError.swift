@@ -13,8 +13,10 @@ public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     case newerSchema(String)
     /// SQLite does not keep a promise that ours rest on.
     case notDurable(String)
+    /// Any other error of SQLite or of the daemon's own; trying again does not help.
     case other(String)
 
+    /// The sentence that the error was made with.
     public var description: String {
         switch self {
         case .diskFull(let text), .storage(let text), .corrupt(let text), .newerSchema(let text), .notDurable(let text), .other(let text): text

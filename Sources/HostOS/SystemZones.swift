@@ -9,10 +9,14 @@ internal import Synchronization
 public final class SystemZones: Sendable {
     /// Why there is no such zone.
     public enum Failure: Error, Equatable, CustomStringConvertible {
+        /// There is no file of that name, or the text cannot be a zone's name; with the nearest name of the database, if there is one.
         case unknown(String, didYouMean: String?)
+        /// The directory of the tz database at this path does not exist.
         case noDatabase(String)
+        /// The zone's file cannot be opened, is larger than 1 MiB, or is not a valid TZif file.
         case unreadable(String, reason: String)
 
+        /// A sentence that names the zone or the directory.
         public var description: String {
             switch self {
             case .unknown(let name, let hint): "there is no time zone '\(name)'" + (hint.map { "; did you mean '\($0)'?" } ?? "; names look like Europe/Lisbon")
@@ -33,6 +37,11 @@ public final class SystemZones: Sendable {
     /// The state of each file that was asked for, as it was last told; `nil` when it was not there.
     private let told = Mutex<[String: String?]>([:])
 
+    /// Reads nothing yet.
+    ///
+    /// - Parameters:
+    ///   - directory: of the TZif files
+    ///   - localtime: the link or file that says which zone the host is in
     public init(directory: String = "/usr/share/zoneinfo", localtime: String = "/etc/localtime") {
         self.directory = directory
         self.localtime = localtime

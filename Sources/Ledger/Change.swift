@@ -19,6 +19,7 @@ public struct Change: Codable, Hashable, Sendable {
         case event
     }
 
+    /// What kind of thing changed.
     public var subject: Subject
     /// Whose it is; `nil` for what belongs to no project.
     public var project: String?
@@ -29,7 +30,7 @@ public struct Change: Codable, Hashable, Sendable {
     /// The run that it is, or is about.
     public var run_id: String?
     /// Of a run: `starting`, `running`, `stopping`, or its outcome. Of a service its phase, of a job `scheduled` or `paused`, of
-    /// what is no longer kept `gone`. Of a due time its result. Of a recipe `applied` or `removed`.
+    /// what is no longer kept `gone`. Of a due time its result, or `caught-up` once a run makes up for it. Of a recipe `applied` or `removed`.
     public var state: String?
     /// Of a due time.
     public var due_at: String?

@@ -20,5 +20,6 @@ public struct FeedCursor: Hashable, Sendable, CustomStringConvertible {
         self.init(feed: feed, position: position)
     }
 
+    /// Both numbers in hexadecimal, with `-` between them.
     public var description: String { String(feed, radix: 16) + "-" + String(position, radix: 16) }
 }

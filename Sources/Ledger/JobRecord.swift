@@ -3,15 +3,19 @@ public import WorkloadModel
 
 /// What the history keeps of a job's present state.
 public struct JobRecord: Hashable, Sendable {
+    /// The job that it is of.
     public let id: WorkloadID
+    /// Whether somebody paused it: due times are skipped until it is resumed.
     public var paused: Bool
     /// Every due time up to here is accounted for: it has a row, or waits in `pending`.
     public var cursor: Timestamp
     /// The boot whose `@reboot` is done.
     public var bootID: String
+    /// How its last run ended; `nil` when none has.
     public var lastOutcome: Outcome?
     /// Runs that ended like the last one, in a row, by success and failure.
     public var streak: Int
+    /// Starts that are decided and have no run yet.
     public var pending: [PendingStart]
     /// Of the jobs that it comes after, the ends that count for its next start; the latest is last. Without a schedule, those
     /// that were as they must be since a chain last started it; with one, those since a due time of it began to wait.
@@ -22,6 +26,7 @@ public struct JobRecord: Hashable, Sendable {
     /// when the clock comes forward again.
     public var seen: Timestamp?
 
+    /// All of its fields.
     public init(
         id: WorkloadID, paused: Bool = false, cursor: Timestamp, bootID: String, lastOutcome: Outcome? = nil, streak: Int = 0,
         pending: [PendingStart] = [], arrivals: [Arrival] = [], era: Int = 0, seen: Timestamp? = nil

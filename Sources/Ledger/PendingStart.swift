@@ -3,9 +3,13 @@ public import WorkloadModel
 
 /// A start that is decided but not due yet, or waits for its turn.
 public struct PendingStart: Hashable, Sendable, Codable {
+    /// Why the run will be started.
     public var trigger: Trigger
+    /// The due time that the run is for; `nil` when it is for none.
     public var dueAt: Timestamp?
+    /// The run's attempt; 1 for the first try.
     public var attempt: Int
+    /// The earliest instant at which it may start: after the jitter of a due time, or the pause before a retry.
     public var notBefore: Timestamp
     /// Whether it waits for the job to be idle; a due time that only waits for its jitter to be over does not.
     public var queued: Bool
@@ -20,6 +24,7 @@ public struct PendingStart: Hashable, Sendable, Codable {
     /// Of a due time: what a clock change did to it, for the history.
     public var note: String?
 
+    /// All of its fields but `retriedOutcome`, which is `nil`.
     public init(
         trigger: Trigger, dueAt: Timestamp?, attempt: Int = 1, notBefore: Timestamp, queued: Bool, arrivals: [Arrival]? = nil,
         changes: RunChanges? = nil, retryOf: RunID? = nil, note: String? = nil

@@ -3,7 +3,9 @@ public import WorkloadModel
 
 /// What the history keeps of a service's present state, a record an instance.
 public struct ServiceRecord: Hashable, Sendable {
+    /// Where a service is between two starts.
     public enum Phase: Hashable, Sendable {
+        /// A run of it is not released yet, is released, or was told to stop.
         case starting, running, stopping
         /// It ended, and is started again then.
         case backoff(until: Timestamp)
@@ -41,12 +43,15 @@ public struct ServiceRecord: Hashable, Sendable {
         public var rests: Bool { self == .stopped || self == .exited || self == .failed }
     }
 
+    /// The service and which of its copies.
     public let id: InstanceID
     /// Whether it is to be on; a user's stop sets it to false, and that survives everything.
     public var wanted: Bool
+    /// Where it is now.
     public var phase: Phase
+    /// When it came into its phase.
     public var since: Timestamp
-    /// Starts after the first, since the recipe asked for it.
+    /// How often its policy started it again after an end, since the recipe asked for it; starts by hand do not count.
     public var restarts = 0
     /// Failures in a row; it sets the pause before the next start.
     public var failures = 0
@@ -56,6 +61,7 @@ public struct ServiceRecord: Hashable, Sendable {
     /// of an older generation is stopped, and when nothing runs, the present one is started.
     public var generation = 0
 
+    /// A record without restarts, failures or a run, of generation 0.
     public init(id: InstanceID, wanted: Bool, phase: Phase, since: Timestamp) {
         self.id = id
         self.wanted = wanted

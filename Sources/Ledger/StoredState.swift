@@ -3,8 +3,11 @@ public import WorkloadModel
 
 /// All that is read back at a start.
 public struct StoredState: Sendable {
+    /// The recipes in force that could be read.
     public var recipes: [Recipe]
+    /// One record a copy of a service.
     public var services: [ServiceRecord]
+    /// One record a job.
     public var jobs: [JobRecord]
     /// The runs that have not ended.
     public var openRuns: [Run]
@@ -15,6 +18,7 @@ public struct StoredState: Sendable {
     /// The boot in which the daemon last ran, `nil` at the first start.
     public var bootID: String?
 
+    /// The fields that are given; `unreadable` is empty, and `lastRunAt` is `nil`.
     public init(
         recipes: [Recipe] = [], services: [ServiceRecord] = [], jobs: [JobRecord] = [], openRuns: [Run] = [], bootID: String? = nil
     ) {

@@ -9,14 +9,21 @@ public enum Write: Hashable, Sendable {
     case runStarted(RunID, at: Timestamp, image: String?)
     /// A run is to end. It is written down before the first signal, and honoured by whoever finds the run next.
     case stopRequested(RunID, at: Timestamp, reason: String)
+    /// A run has ended; the reason is in words, `nil` when there is nothing to say. A run that is closed already stays as it is.
     indirect case closeRun(RunID, Outcome, ExitStatus, reason: String?)
+    /// A due time, or a stretch of them, has its result.
     case due(DueRecord)
     /// The run that catches a missed due time up.
     case dueCaughtUp(WorkloadID, dueAt: Timestamp, RunID)
+    /// The present state of one copy of a service, in place of the one before.
     case service(ServiceRecord)
+    /// The present state of a job, in place of the one before.
     case job(JobRecord)
+    /// One copy of a service is not kept any more.
     case removeService(InstanceID)
+    /// A job is not kept any more.
     case removeJob(WorkloadID)
+    /// Something happened that a person may ask about later.
     case event(EventRecord)
     /// The boot in which the daemon last ran.
     case boot(String)

@@ -2,15 +2,19 @@ internal import WorkloadModel
 
 /// One thing that is wrong, or doubtful, in a recipe, and where.
 public struct Diagnostic: Error, Hashable, Sendable {
+    /// How grave it is; the raw value is printed. A recipe with an `error` is refused, one with a `warning` is accepted.
     public enum Severity: String, Sendable, Codable {
         case error, warning
     }
 
+    /// `error` when the recipe is refused for it.
     public let severity: Severity
     /// A sentence that says what is wrong and what to do.
     public let message: String
+    /// The part of the text that it is about.
     public let place: Place
 
+    /// - Parameter message: a sentence that says what is wrong and what to do
     public init(_ severity: Severity, _ message: String, at place: Place) {
         self.severity = severity
         self.message = message
@@ -27,6 +31,10 @@ public struct Place: Hashable, Sendable {
     /// In characters, at least 1.
     public let length: Int
 
+    /// - Parameters:
+    ///   - line: from 1
+    ///   - column: from 1, in characters
+    ///   - length: in characters; less than 1 counts as 1
     public init(line: Int, column: Int, length: Int = 1) {
         self.line = line
         self.column = column

@@ -13,10 +13,16 @@ public struct RecipeInputs {
     public var zone: (String) throws -> Zone
     /// The zone of schedules that name none.
     public var hostZone: Zone
+    /// How large the recipe may be.
     public var limits: RecipeLimits
     /// Whether a zone that is not to be found is accepted, as in a recipe that is in force already.
     public var acceptsUnavailableZones = false
 
+    /// - Parameters:
+    ///   - variables: what `${VAR}` may name
+    ///   - readFile: see ``readFile``
+    ///   - zone: finds a zone by its name; throws a printable error
+    ///   - hostZone: for schedules that name no zone
     public init(
         variables: [String: String], readFile: @escaping (String) throws -> String, zone: @escaping (String) throws -> Zone, hostZone: Zone,
         limits: RecipeLimits = RecipeLimits()

@@ -13,7 +13,7 @@ extension RecipeReader {
         }
         for entry in entries {
             do { _ = try WorkloadName(entry.key) } catch {
-                self.error("a calendar's name is a name: \(error.description)", entry.keyPlace)
+                self.error("invalid name of a calendar: \(error.description)", entry.keyPlace)
                 continue
             }
             guard entry.key.first?.isLetter == true else {

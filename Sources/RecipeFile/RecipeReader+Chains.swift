@@ -13,7 +13,7 @@ extension RecipeReader {
             do {
                 let name = try WorkloadName(entry.key)
                 pools[name] = integer(entry.value, 1...100_000, "the number of jobs of pool '\(name)' that may run at once").map { Int($0) } ?? 1
-            } catch { self.error("a pool's name is a name: \(error.description)", entry.keyPlace) }
+            } catch { self.error("invalid name of a pool: \(error.description)", entry.keyPlace) }
         }
     }
 

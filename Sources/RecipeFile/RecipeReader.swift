@@ -41,6 +41,11 @@ public struct RecipeReader {
         zone = inputs.hostZone
     }
 
+    /// Reads a recipe's text. What is wrong is in the result; nothing is thrown.
+    ///
+    /// - Parameters:
+    ///   - source: its `variables` and `files` are not read: those of `inputs` count
+    ///   - inputs: variables, files and zones
     public static func read(_ source: RecipeSource, _ inputs: RecipeInputs) -> Result {
         var reader = RecipeReader(source, inputs)
         let recipe = reader.read()
@@ -163,7 +168,7 @@ public struct RecipeReader {
         }
         for entry in entries {
             do { _ = try WorkloadName(entry.key) } catch {
-                self.error("a volume's name is a name: \(error.description)", entry.keyPlace)
+                self.error("invalid name of a volume: \(error.description)", entry.keyPlace)
                 continue
             }
             volumes.insert(entry.key)

@@ -35,10 +35,14 @@ struct YAMLNode {
 
 /// How much a recipe may be, so that a hostile one is refused at once. Aliases count with what they bring in.
 public struct RecipeLimits: Sendable {
+    /// The most bytes of UTF-8 text, a byte order mark not counted.
     public var bytes: Int
+    /// The most levels of nesting; a single value is one level.
     public var depth: Int
+    /// The most nodes: values, lists, mappings and keys of mappings.
     public var nodes: Int
 
+    /// The defaults are 1 MiB, 64 levels and 100,000 nodes.
     public init(bytes: Int = 1 << 20, depth: Int = 64, nodes: Int = 100_000) {
         self.bytes = bytes
         self.depth = depth

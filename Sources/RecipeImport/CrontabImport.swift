@@ -7,12 +7,16 @@ internal import Schedules
 public struct CrontabImport {
     /// A crontab to be read.
     public struct Table: Sendable {
+        /// Its path, for the report; under /etc/cron.d/ it also names the jobs.
         public var file: String
+        /// The whole file.
         public var text: String
+        /// Whose table it is.
         public var kind: Kind
         /// Whether cron itself reads it: then one mistake makes cron pass over the whole file, and nothing of it is carried over.
         public var isInstalled: Bool
 
+        /// Whose table it is, which says whether its lines name a user.
         public enum Kind: Sendable, Hashable {
             /// The crontab of one user.
             case user(String)
@@ -20,6 +24,7 @@ public struct CrontabImport {
             case system
         }
 
+        /// - Parameter isInstalled: `false` for a file that cron does not read, such as a draft
         public init(file: String, text: String, kind: Kind, isInstalled: Bool = false) {
             self.file = file
             self.text = text
@@ -30,10 +35,12 @@ public struct CrontabImport {
 
     /// A directory of scripts that run-parts runs, such as /etc/cron.daily.
     public struct ScriptDirectory: Sendable {
+        /// Absolute, without a slash at the end.
         public var path: String
         /// Every file in it, and whether it can be executed.
         public var scripts: [(name: String, isExecutable: Bool)]
 
+        /// - Parameter scripts: every file in the directory, in any order
         public init(path: String, scripts: [(name: String, isExecutable: Bool)]) {
             self.path = path
             self.scripts = scripts

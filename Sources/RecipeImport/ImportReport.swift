@@ -1,5 +1,6 @@
 /// What became of one line of what was imported.
 public struct ImportedLine: Hashable, Sendable {
+    /// What became of it; the text names the job, or is a sentence.
     public enum Verdict: Hashable, Sendable {
         /// It is a job now, or a part of one.
         case carried(String)
@@ -11,12 +12,16 @@ public struct ImportedLine: Hashable, Sendable {
         case left(String)
     }
 
+    /// The path of its file; for a unit as a whole, the unit's name.
     public let file: String
     /// From 1; 0 is the file as a whole.
     public let line: Int
+    /// The line as it stands, or `Key=value` of a unit's setting; empty for the file as a whole.
     public let text: String
+    /// What became of it.
     public let verdict: Verdict
 
+    /// - Parameter line: from 1; 0 is the file as a whole
     public init(file: String, line: Int, text: String, _ verdict: Verdict) {
         self.file = file
         self.line = line
@@ -29,10 +34,12 @@ public struct ImportedLine: Hashable, Sendable {
 public struct ImportResult: Sendable {
     /// The recipe's text.
     public let recipe: String
+    /// How many jobs the recipe has.
     public let jobs: Int
     /// In the order of the files and their lines.
     public let lines: [ImportedLine]
 
+    /// Memberwise.
     public init(recipe: String, jobs: Int, lines: [ImportedLine]) {
         self.recipe = recipe
         self.jobs = jobs
@@ -51,11 +58,14 @@ public struct ImportInputs {
     public var project: String
     /// A user's home directory, `nil` when there is no such user.
     public var home: (String) -> String?
+    /// Whether an absolute path is a directory of the host; links are followed.
     public var isDirectory: (String) -> Bool
+    /// Whether the host's tz database has a zone of that name.
     public var hasZone: (String) -> Bool
     /// The host's directories that a job may write to as it could before: they are bound into each job.
     public var writableDirectories: [String]
 
+    /// Memberwise.
     public init(
         project: String, home: @escaping (String) -> String?, isDirectory: @escaping (String) -> Bool, hasZone: @escaping (String) -> Bool,
         writableDirectories: [String]

@@ -4,9 +4,12 @@ internal import Schedules
 public struct TimerImport {
     /// A timer with its service; `nil` when there is no such unit.
     public struct Pair: Sendable {
+        /// The `.timer` unit.
         public var timer: UnitFile
+        /// The unit that the timer starts; `nil` when it is not there: then nothing of the timer is in the recipe.
         public var service: UnitFile?
 
+        /// - Parameter service: the unit that ``TimerImport/serviceName(of:)`` names
         public init(timer: UnitFile, service: UnitFile?) {
             self.timer = timer
             self.service = service
@@ -24,6 +27,9 @@ public struct TimerImport {
     private var lines: [ImportedLine] = []
     private var told: Set<UnitFile.Setting> = []
 
+    /// Each pair becomes one job, or lines of the report that say why not.
+    ///
+    /// - Parameter source: named in the first comment of the recipe
     public static func recipe(of pairs: [Pair], source: String, _ inputs: ImportInputs) -> ImportResult {
         var it = TimerImport(inputs: inputs)
         for pair in pairs { it.take(pair) }

@@ -8,6 +8,7 @@ public struct UnitFile: Sendable {
         let value: String
     }
 
+    /// The unit's name with its suffix: `backup.timer`.
     public let name: String
     let settings: [Setting]
 

@@ -4,7 +4,9 @@
 /// and the words `minutely` to `yearly`. Day and weekday must both match. Source: systemd.time(7), "Calendar Events".
 /// Fractions of a second are refused. A zone may stand at the end; it is returned apart.
 public struct CalendarExpression: Sendable, Hashable {
+    /// As it was written, blanks squeezed, with the zone.
     public let text: String
+    /// The wall times that it names.
     public let pattern: CivilPattern
     /// The zone named at the end, `nil` when there is none.
     public let zoneName: String?

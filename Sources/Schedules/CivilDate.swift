@@ -1,7 +1,10 @@
 /// A day of the proleptic Gregorian calendar, in no zone.
 public struct CivilDate: Hashable, Comparable, Sendable {
+    /// 0 to 9999 when made from parts or text; any year when made from days since the epoch.
     public let year: Int
+    /// 1 to 12.
     public let month: Int
+    /// 1 to 31.
     public let day: Int
 
     /// - Returns: `nil` when there is no such day.
@@ -54,6 +57,7 @@ public struct CivilDate: Hashable, Comparable, Sendable {
         }
     }
 
+    /// Earlier days first.
     public static func < (left: CivilDate, right: CivilDate) -> Bool {
         (left.year, left.month, left.day) < (right.year, right.month, right.day)
     }

@@ -7,6 +7,7 @@
 public struct CronExpression: Sendable, Hashable {
     /// As it was written, blanks squeezed.
     public let text: String
+    /// The wall times that it names, `H` replaced by the values that the seed picks.
     public let pattern: CivilPattern
 
     /// - Parameters:

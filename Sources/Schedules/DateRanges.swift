@@ -3,6 +3,7 @@ public struct DateRanges: Sendable, Hashable {
     /// Ascending, and none touches another.
     public let ranges: [ClosedRange<CivilDate>]
 
+    /// Takes ranges in any order, and joins those that overlap or touch.
     public init(_ ranges: [ClosedRange<CivilDate>]) {
         var joined: [ClosedRange<CivilDate>] = []
         for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
@@ -15,8 +16,10 @@ public struct DateRanges: Sendable, Hashable {
         self.ranges = joined
     }
 
+    /// Whether the set has no day.
     public var isEmpty: Bool { ranges.isEmpty }
 
+    /// Whether the day is in one of the ranges. Binary search.
     public func contains(_ date: CivilDate) -> Bool {
         var low = 0
         var high = ranges.count

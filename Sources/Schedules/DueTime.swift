@@ -9,6 +9,8 @@ public struct DueTime: Sendable, Hashable {
     /// How long after `at` the run may start at the earliest, from `jitter` and `spread`.
     public let delay: Duration
 
+    /// - Parameter at: whole seconds
+    /// - Parameter delay: zero or more
     public init(at: Timestamp, moved: [CivilTime] = [], excluded: Bool = false, delay: Duration = .zero) {
         self.at = at
         self.moved = moved

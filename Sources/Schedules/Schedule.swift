@@ -1,7 +1,9 @@
 /// When a job is due: one or more entries, taken together. Two entries due in the same second are one due time.
 public struct Schedule: Sendable, Hashable {
+    /// In the recipe's order.
     public let entries: [ScheduleEntry]
 
+    /// Without entries it is never due.
     public init(_ entries: [ScheduleEntry]) {
         self.entries = entries
     }

@@ -2,8 +2,11 @@
 public struct ScheduleEntry: Sendable, Hashable {
     /// As the recipe wrote it.
     public let text: String
+    /// When it is due, before ``except`` and ``between`` are applied.
     public let rule: ScheduleRule
+    /// The zone whose wall clock the rule, ``except`` and ``between`` are read by.
     public let zone: Zone
+    /// What happens to wall times that a change of clocks skips or repeats.
     public let clockChanges: ClockChangeRule
     /// Each due time starts up to this much later, by a hash of the job's name and the due time.
     public let jitter: Duration
@@ -15,6 +18,9 @@ public struct ScheduleEntry: Sendable, Hashable {
     public let between: TimeWindow?
     private let seed: StableHash
 
+    /// - Parameters:
+    ///   - text: the schedule as the recipe wrote it
+    ///   - seed: what ``jitter`` and ``spread`` hash: the project's and the job's name
     public init(
         text: String, rule: ScheduleRule, zone: Zone, seed: String, clockChanges: ClockChangeRule = .cron, jitter: Duration = .zero,
         spread: Duration = .zero, except: [ClosedRange<CivilDate>] = [], between: TimeWindow? = nil
@@ -30,11 +36,13 @@ public struct ScheduleEntry: Sendable, Hashable {
         self.seed = StableHash(seed)
     }
 
+    /// Compares everything but the seed; zones by their names.
     public static func == (left: ScheduleEntry, right: ScheduleEntry) -> Bool {
         left.text == right.text && left.rule == right.rule && left.zone.name == right.zone.name && left.clockChanges == right.clockChanges
             && left.jitter == right.jitter && left.spread == right.spread && left.except == right.except && left.between == right.between
     }
 
+    /// Hashes the text and the zone's name.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(text)
         hasher.combine(zone.name)

@@ -7,12 +7,16 @@ public struct ScheduleError: Error, Equatable, Sendable, CustomStringConvertible
     /// How long the wrong part is, in characters; at least 1.
     public let length: Int
 
+    /// - Parameters:
+    ///   - offset: in characters, from 0
+    ///   - length: in characters; less than 1 counts as 1
     public init(_ message: String, offset: Int = 0, length: Int = 1) {
         self.message = message
         self.offset = offset
         self.length = max(1, length)
     }
 
+    /// The ``message``, without the place.
     public var description: String { message }
 
     /// The same, in a text that the faulty one begins `distance` characters into.

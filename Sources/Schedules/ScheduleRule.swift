@@ -1,7 +1,10 @@
 /// One way of saying when, without zone and options.
 public enum ScheduleRule: Sendable, Hashable {
+    /// Every wall time that a cron expression names; macros such as `@daily` too.
     case cron(CronExpression)
+    /// Every wall time that a calendar expression names.
     case calendar(CalendarExpression)
+    /// At multiples of an interval.
     case every(Interval)
     /// Once, at a wall time of the schedule's zone.
     case at(CivilTime)

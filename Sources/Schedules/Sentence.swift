@@ -1,5 +1,6 @@
 /// What a schedule says, in words.
 public enum Sentence {
+    /// The rule in English, without a capital and a full stop: `at 02:00, every day`. The schedule's options are not in it.
     public static func of(_ rule: ScheduleRule) -> String {
         switch rule {
         case .cron(let cron): of(cron.pattern)

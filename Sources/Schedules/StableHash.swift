@@ -3,6 +3,7 @@
 public struct StableHash: Sendable {
     private var state: UInt64 = 0xCBF2_9CE4_8422_2325
 
+    /// Hashes the UTF-8 bytes of `text`.
     public init(_ text: String) {
         for byte in text.utf8 { combine(byte) }
     }
@@ -11,10 +12,12 @@ public struct StableHash: Sendable {
         state = (state ^ UInt64(byte)) &* 0x0000_0100_0000_01B3
     }
 
+    /// Adds the eight bytes of `number`, the lowest first.
     public mutating func combine(_ number: Int64) {
         for shift in stride(from: 0, to: 64, by: 8) { combine(UInt8(truncatingIfNeeded: number >> Int64(shift))) }
     }
 
+    /// The hash of what was added so far.
     public var value: UInt64 {
         var mixed = state
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9

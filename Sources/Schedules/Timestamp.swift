@@ -5,10 +5,12 @@ public struct Timestamp: Hashable, Comparable, Sendable, Codable {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     public let milliseconds: Int64
 
+    /// - Parameter milliseconds: since 1970-01-01T00:00:00Z; negative before that
     public init(milliseconds: Int64) {
         self.milliseconds = milliseconds
     }
 
+    /// - Parameter seconds: since 1970-01-01T00:00:00Z; beyond 64 bits of milliseconds, the nearest instant that can be said
     public init(seconds: Int64) {
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
         milliseconds = overflow ? (seconds < 0 ? .min : .max) : product
@@ -17,13 +19,16 @@ public struct Timestamp: Hashable, Comparable, Sendable, Codable {
     /// Whole seconds since 1970-01-01T00:00:00Z, rounded down.
     public var seconds: Int64 { milliseconds.floorDivided(by: 1000) }
 
+    /// Earlier instants first.
     public static func < (left: Timestamp, right: Timestamp) -> Bool { left.milliseconds < right.milliseconds }
 
+    /// Rounds the duration down to milliseconds. A sum beyond the range is the range's nearest end.
     public static func + (left: Timestamp, right: Duration) -> Timestamp {
         let (sum, overflow) = left.milliseconds.addingReportingOverflow(right.wholeMilliseconds)
         return Timestamp(milliseconds: overflow ? (right < .zero ? .min : .max) : sum)
     }
 
+    /// Rounds the result down to milliseconds. A difference beyond the range is the range's nearest end.
     public static func - (left: Timestamp, right: Duration) -> Timestamp { left + (.zero - right) }
 
     /// The time from `right` to `left`; negative when `left` is earlier.
@@ -39,7 +44,8 @@ extension Duration {
         let (seconds, attoseconds) = components
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
         if overflow { return seconds < 0 ? .min : .max }
-        return product + attoseconds.floorDivided(by: 1_000_000_000_000_000)
+        let (sum, overflows) = product.addingReportingOverflow(attoseconds.floorDivided(by: 1_000_000_000_000_000))
+        return overflows ? (seconds < 0 ? .min : .max) : sum
     }
 }
 

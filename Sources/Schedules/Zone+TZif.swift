@@ -1,11 +1,16 @@
 extension Zone {
     /// Why bytes are not a zone.
     public enum FormatError: Error, Equatable, CustomStringConvertible {
+        /// The bytes do not begin with a TZif header.
         case notTZif
+        /// The bytes end before the data that the header announces, or before the end of the footer.
         case truncated
+        /// A count, an index, an offset or the order of the times is out of range.
         case badIndex
+        /// The footer is not a rule that POSIX's TZ allows; the text is the footer.
         case badFooter(String)
 
+        /// A sentence without the file's name.
         public var description: String {
             switch self {
             case .notTZif: "it is not a TZif file"

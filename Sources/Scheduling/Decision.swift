@@ -14,22 +14,30 @@ public enum Effect: Hashable, Sendable {
 
 /// What an event leads to: writes first, durable, then effects.
 public struct Decision: Hashable, Sendable {
+    /// In the order in which they are to be written, in one transaction.
     public var writes: [Write] = []
+    /// Carried out in order, once the writes are durable.
     public var effects: [Effect] = []
+    /// For the one who asked; `done` where nobody did.
     public var reply = Reply.done
 
+    /// A decision that does nothing.
     public init() {}
 
+    /// Whether there is nothing to write and nothing to do; the reply does not count.
     public var isEmpty: Bool { writes.isEmpty && effects.isEmpty }
 }
 
 /// What somebody who asked is told.
 public enum Reply: Hashable, Sendable {
+    /// It was done, or there was nothing to refuse.
     case done
+    /// The run that was started.
     case run(RunID)
     /// It waits for its turn.
     case queued
     /// The sentence says why not.
     case refused(String)
+    /// There is no service or job of this name.
     case unknown(WorkloadID)
 }

@@ -2,10 +2,12 @@
 public struct Dice: RandomNumberGenerator, Hashable, Sendable {
     private var state: UInt64
 
+    /// A generator at the beginning of the seed's sequence.
     public init(seed: UInt64) {
         state = seed
     }
 
+    /// 64 random bits.
     public mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var mixed = state

@@ -24,13 +24,19 @@ public enum Event: Hashable, Sendable {
     /// The recipe in force, read again because the time zones of the host have changed. A recipe that is in force no longer
     /// changes nothing.
     case zonesChanged(Recipe)
+    /// A project is taken down: its recipe is no longer in force, and its runs are stopped. Refused when it has no recipe that can be read.
     case down(ProjectName, actor: String)
     /// A run by hand. `recorded`: the history has a row of the due time that it is to run for, whatever the schedule says now.
     case run(WorkloadID, RunChanges = RunChanges(), recorded: Bool = false, actor: String)
+    /// A service is to be on, whatever it did before. Refused for a job.
     case start(WorkloadID, actor: String)
+    /// A service is to be off until somebody starts it; of a job, its runs and waiting starts end.
     case stop(WorkloadID, actor: String)
+    /// A service's present run is replaced by a new one. Refused for a job.
     case restart(WorkloadID, actor: String)
+    /// A job's due times are skipped until it is resumed. Refused for a service, and for a job that is paused already.
     case pause(WorkloadID, actor: String)
+    /// A paused job runs at its due times again. Refused for a service, and for a job that is not paused.
     case resume(WorkloadID, actor: String)
     /// The daemon leaves and takes its containers along: all runs are stopped, but services stay wanted.
     case stopAll
@@ -43,6 +49,7 @@ public struct Moment: Hashable, Sendable {
     /// Time since some start that only runs forward, and not while the host sleeps.
     public let steady: Duration
 
+    /// All of its fields.
     public init(wall: Timestamp, steady: Duration) {
         self.wall = wall
         self.steady = steady

@@ -3,17 +3,21 @@ public import WorkloadModel
 
 /// A job's due times of one month, counted day by day in its schedule's zone.
 public struct MonthPreview: Hashable, Sendable {
+    /// The job whose due times are counted.
     public let job: WorkloadID
+    /// The zone whose days are counted: that of the schedule's first entry.
     public let zone: Zone
     /// Due times of each day, from the month's first.
     public let due: [Int64]
     /// Of those, how many the schedule excludes.
     public let excluded: [Int64]
 
+    /// Zones are compared by name.
     public static func == (left: MonthPreview, right: MonthPreview) -> Bool {
         left.job == right.job && left.zone.name == right.zone.name && left.due == right.due && left.excluded == right.excluded
     }
 
+    /// Hashes the job and the counts of due times.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(job)
         hasher.combine(due)

@@ -4,14 +4,19 @@ public import WorkloadModel
 
 /// A coming due time of a job, for people.
 public struct Preview: Hashable, Sendable {
+    /// The job that is due.
     public let job: WorkloadID
+    /// The due time, with its exceptions and its delay.
     public let due: DueTime
+    /// The zone of the first entry of the job's schedule.
     public let zone: Zone
     /// What a clock change or an exception does to it.
     public let note: String?
 
+    /// Whether job and due time are the same; zone and note follow from these.
     public static func == (left: Preview, right: Preview) -> Bool { left.job == right.job && left.due == right.due }
 
+    /// Hashes job and due time.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(job)
         hasher.combine(due)

@@ -4,13 +4,20 @@ public import WorkloadModel
 
 /// What a recipe changes, or would change: read off the decision itself.
 public struct RecipePlan: Hashable, Sendable {
+    /// What becomes of a service or job.
     public enum Action: String, Sendable, Codable, CaseIterable {
+        /// `start`, `stop` and `restart` are for services, `add` and `remove` for jobs, `change` and `keep` for both. A service that changes
+        /// without a new container has `change`.
         case start, stop, restart, add, remove, change, keep
     }
 
+    /// What becomes of one service or job.
     public struct Step: Hashable, Sendable {
+        /// The service or job.
         public let id: WorkloadID
+        /// Which of the two it is; where the recipe changes that, the new one.
         public let kind: WorkloadKind
+        /// `keep` when nothing changes.
         public let action: Action
         /// What makes the difference, for people; empty when nothing does.
         public let reasons: [String]
@@ -23,6 +30,7 @@ public struct RecipePlan: Hashable, Sendable {
     /// Ascending by name.
     public let steps: [Step]
 
+    /// Whether every service and job stays as it is.
     public var changesNothing: Bool { steps.allSatisfy { $0.action == .keep } }
 
     /// For people: what a step means that its words do not say.

@@ -4,17 +4,25 @@ public import WorkloadModel
 
 /// How one workload stands, for people.
 public struct WorkloadStatus: Hashable, Sendable {
+    /// The service or job.
     public let id: WorkloadID
     /// Which of a service's copies.
     public let slot: Int
+    /// Which of the two it is.
     public let kind: WorkloadKind
     /// `running`, `backoff`, `paused`, `waiting`, ...
     public let state: String
+    /// When a service came into its state, or the first run of a running job was released; `nil` for a job that does not run or is still starting.
     public let since: Timestamp?
+    /// How often the restart policy started the service again; 0 for a job.
     public let restarts: Int
+    /// A service's start after its pause, or a job's next start: of what is pending the earliest, else the next due time. `nil` when none is to come.
     public let nextAt: Timestamp?
+    /// The runs that have not ended.
     public let runs: [RunID]
+    /// How a job's last run ended; `nil` when none has, and for a service.
     public let lastOutcome: Outcome?
+    /// Of a job, how many runs in a row succeeded, or did not, up to the last. Of a service, its failures in a row.
     public let streak: Int
     /// What `schedule:` or `restart:` says.
     public let policy: String
@@ -24,6 +32,7 @@ extension Scheduler {
     /// The projects that have a recipe, ascending.
     public var projects: [ProjectName] { catalogue.recipes.keys.sorted() }
 
+    /// The recipe in force of a project; `nil` when there is none or it cannot be read.
     public func recipe(of project: ProjectName) -> Recipe? { catalogue[project] }
 
     /// Of all recipes in force and all runs; `nil` when a recipe cannot be read, so that what it needs is not known.
@@ -53,6 +62,7 @@ extension Scheduler {
     /// Runs that have not ended, ascending.
     public var activeRuns: [RunID] { runs.keys.sorted() }
 
+    /// Whether a run is decided and has not ended.
     public func isActive(_ run: RunID) -> Bool { runs[run] != nil }
 
     /// The service or job of this name.

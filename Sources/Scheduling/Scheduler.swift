@@ -88,6 +88,11 @@ public struct Scheduler: Sendable {
     /// Limit on automatic starts per job and second. Manual runs are exempt.
     static let startsPerSecond = 10
 
+    /// A scheduler without recipes or runs.
+    ///
+    /// - Parameters:
+    ///   - bootID: the present boot of the host
+    ///   - seed: of the random part of run ids and of pauses before another start
     public init(bootID: String, seed: UInt64) {
         self.bootID = bootID
         dice = Dice(seed: seed)

@@ -54,6 +54,13 @@ public actor Supervisor {
         var isToldToStop: Bool
     }
 
+    /// A supervisor that does nothing before it is started.
+    ///
+    /// - Parameters:
+    ///   - scheduler: new, without recipes or runs
+    ///   - store: where its decisions are made durable
+    ///   - engine: carries out starts and stops
+    ///   - clock: wakes it; this supervisor is its one reader
     public init(scheduler: Scheduler, store: HistoryStore, engine: any ContainerEngine, clock: any SupervisorClock, log: Logger) {
         self.scheduler = scheduler
         self.store = store
@@ -172,6 +179,7 @@ public actor Supervisor {
 
     /// Why something was not done.
     public struct Refusal: Error {
+        /// Why, for people.
         public let sentence: String
     }
 
@@ -369,16 +377,24 @@ public actor Supervisor {
 
     // MARK: Questions
 
+    /// How every copy of a service and every job stands, ascending by name.
     public var statuses: [WorkloadStatus] { scheduler.statuses }
+    /// How one service, by its first copy, or job stands; `nil` when there is none of this name.
     public func status(of id: WorkloadID) -> WorkloadStatus? { scheduler.status(of: id) }
+    /// The services and jobs, ascending by name.
     public var workloads: [(id: WorkloadID, kind: WorkloadKind)] { scheduler.workloads }
+    /// Runs that have not ended, ascending. An end counts once it is decided, durable or not.
     public var runs: [RunID] { scheduler.activeRuns }
+    /// The runs of a service or job that have not ended.
     public func runs(of id: WorkloadID) -> [RunID] { scheduler.activeRuns(of: id) }
     /// Whether its end is still to come, or not durable yet.
     public func isRunning(_ run: RunID) -> Bool { scheduler.isActive(run) || closing.contains(run) }
+    /// The projects that have a recipe, ascending.
     public var projects: [ProjectName] { scheduler.projects }
     /// Of all recipes in force and all runs; `nil` while one of them cannot be read, or what was decided is not durable yet.
     public var containers: [ContainerSpec]? { degraded == nil && pump == nil && queue.isEmpty ? scheduler.containers : nil }
+    /// The recipe in force of a project; `nil` when there is none or it cannot be read.
     public func recipe(of project: ProjectName) -> Recipe? { scheduler.recipe(of: project) }
+    /// The service or job of this name; `nil` when there is none.
     public func workload(_ id: WorkloadID) -> Workload? { scheduler.workload(id) }
 }

@@ -3,6 +3,7 @@ public import Schedules
 
 /// The time, and being woken at one.
 public protocol SupervisorClock: Sendable {
+    /// What the wall clock and the steady clock show now.
     func moment() -> Moment
 
     /// Asks for a tick at this instant of civil time, in place of the one asked for before. Ticks may come earlier and more

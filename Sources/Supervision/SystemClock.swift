@@ -11,11 +11,13 @@ public final class SystemClock: SupervisorClock {
     /// At least this often there is a tick, for what no timer tells, such as a host that slept.
     static let heartbeat = Duration.seconds(30)
 
+    /// A tick when the time asked for has come, when the clock is set, and every 30 seconds at least. For one reader; ticks that are not read are merged.
     public let ticks: AsyncStream<Void>
     private let sink: AsyncStream<Void>.Continuation
     private let timer: Int32
     private let wanted = Mutex<Timestamp?>(nil)
 
+    /// Starts a thread that waits on the timer and never ends.
     public init() {
         (ticks, sink) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         timer = clinux_wall_timer()
@@ -35,6 +37,7 @@ public final class SystemClock: SupervisorClock {
         return Timestamp(milliseconds: Int64(wall.tv_sec) * 1000 + Int64(wall.tv_nsec) / 1_000_000)
     }
 
+    /// The wall clock, and the monotonic clock of the kernel, both in milliseconds.
     public func moment() -> Moment {
         var steady = timespec()
         clock_gettime(CLOCK_MONOTONIC, &steady)
@@ -42,6 +45,7 @@ public final class SystemClock: SupervisorClock {
             wall: SystemClock.now(), steady: .milliseconds(Int64(steady.tv_sec) * 1000 + Int64(steady.tv_nsec) / 1_000_000))
     }
 
+    /// Sets the timer to this instant, or to the next heartbeat if that is earlier; `nil` leaves the heartbeat alone.
     public func wake(at time: Timestamp?) {
         wanted.withLock { wanted in
             guard wanted != time else { return }

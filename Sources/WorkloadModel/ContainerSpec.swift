@@ -1,17 +1,25 @@
 /// What one container is: its files, its command, and what it is locked in.
 public struct ContainerSpec: Hashable, Sendable, Codable {
+    /// Where the container's files come from.
     public var root: RootFileSystem
     /// Replaces the image's entrypoint; `nil` keeps it, an empty list removes it.
     public var entrypoint: [String]?
     /// Replaces the image's command; `nil` keeps it.
+    /// With an ``entrypoint`` set, `nil` is no command, as in Compose.
     public var command: [String]?
+    /// Variables by name, added to the image's; on equal names these win.
     public var environment: [String: EnvironmentValue] = [:]
+    /// Absolute path inside the container; `nil` is the image's, or `/`.
     public var workingDirectory: String?
     /// `name`, `uid`, `name:group` or `uid:gid`, resolved in the image's own files.
     public var user: String?
+    /// `nil` is the workload's name.
     public var hostname: String?
+    /// Binds and named volumes, in the recipe's order.
     public var mounts: [VolumeMount] = []
+    /// Its in-memory file systems, from `tmpfs`.
     public var temporaryFileSystems: [TemporaryFileSystem] = []
+    /// Whether the root file system is mounted read-only. Mounts and temporary file systems are not affected.
     public var readOnlyRoot = false
     /// Whether a small init is pid 1: it passes signals on and reaps.
     public var initProcess = false
@@ -19,14 +27,19 @@ public struct ContainerSpec: Hashable, Sendable, Codable {
     public var stopSignal: Int32?
     /// Between the stop signal and the kill.
     public var stopGracePeriod: Duration = .seconds(10)
+    /// Added to ``Capability/defaults`` after ``droppedCapabilities`` is removed: one in both sets is kept. Launch fails when root lacks one on the host.
     public var addedCapabilities: Set<Capability> = []
+    /// Removed from ``Capability/defaults``.
     public var droppedCapabilities: Set<Capability> = []
     /// Every capability, no seccomp filter, writable /proc and /sys: root on the host in all but name.
     public var privileged = false
     /// Whether programs for 32 bits may use socketcall(2), whose family of sockets no filter can see; `nil` is no.
     public var allowsSocketcall: Bool?
+    /// Which network the container sees.
     public var network: NetworkMode = .none
+    /// Limits of the container's cgroup.
     public var limits = ResourceLimits()
+    /// Limits of setrlimit(2) for its processes. Without `nofile`, the daemon's inherited limit of descriptors applies.
     public var resourceLimits: [UserLimit] = []
     /// Size of /dev/shm in bytes.
     public var sharedMemoryBytes: Int64 = 64 << 20
@@ -35,6 +48,7 @@ public struct ContainerSpec: Hashable, Sendable, Codable {
     /// The most bytes that a run's log takes on disk; `nil` is the engine's own bound.
     public var logBytes: Int64?
 
+    /// Every property but the root has its default.
     public init(root: RootFileSystem) {
         self.root = root
     }
@@ -48,18 +62,24 @@ public struct EnvironmentValue: Hashable, Sendable, Codable, CustomStringConvert
     /// The value itself, for the one place that hands it to the container.
     public let revealed: String
 
+    /// Holds `value` as it is.
     public init(_ value: String) {
         revealed = value
     }
 
+    /// Always `***`.
     public var description: String { "***" }
+    /// Always `***`.
     public var debugDescription: String { "***" }
+    /// Has no children, so that `dump` shows nothing of the value.
     public var customMirror: Mirror { Mirror(self, children: []) }
 
+    /// Decodes a single string.
     public init(from decoder: any Decoder) throws {
         revealed = try decoder.singleValueContainer().decode(String.self)
     }
 
+    /// Encodes the value in clear, as a single string.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(revealed)
@@ -68,6 +88,7 @@ public struct EnvironmentValue: Hashable, Sendable, Codable, CustomStringConvert
 
 /// Where a container's files come from.
 public enum RootFileSystem: Hashable, Sendable, Codable {
+    /// The layers of an image, under a private writable layer.
     case image(ImageSource)
     /// The host's own files, under a private writable layer.
     case host
@@ -77,12 +98,17 @@ public enum RootFileSystem: Hashable, Sendable, Codable {
 
 /// An image that lies on this host as a file or directory.
 public struct ImageSource: Hashable, Sendable, Codable, CustomStringConvertible {
+    /// The form in which an image lies on disk; the raw value is the prefix of containers-transports(5).
     public enum Transport: String, Sendable, Codable, CaseIterable {
+        /// A directory in the OCI image layout.
         case oci
+        /// A tar archive of an OCI image layout.
         case ociArchive = "oci-archive"
+        /// A tar archive as `docker save` writes it.
         case dockerArchive = "docker-archive"
     }
 
+    /// The form of the file or directory at ``path``.
     public let transport: Transport
     /// Absolute.
     public let path: String
@@ -91,6 +117,7 @@ public struct ImageSource: Hashable, Sendable, Codable, CustomStringConvertible 
     /// SHA-256 of the image's configuration, in hexadecimal: which image it was when the recipe was applied. `nil` before that.
     public var digest: String?
 
+    /// Memberwise; nothing is checked.
     public init(transport: Transport, path: String, tag: String?, digest: String? = nil) {
         self.transport = transport
         self.path = path
@@ -102,6 +129,7 @@ public struct ImageSource: Hashable, Sendable, Codable, CustomStringConvertible 
     public var description: String { "\(transport.rawValue):\(path)" + (tag.map { ":\($0)" } ?? "") }
 }
 
+/// The network that a container sees; the raw value is Compose's `network_mode`.
 public enum NetworkMode: String, Sendable, Codable, CaseIterable {
     /// An own network with a loopback interface only.
     case none
@@ -111,17 +139,22 @@ public enum NetworkMode: String, Sendable, Codable, CaseIterable {
 
 /// A directory or file of the host, or a named volume, seen inside a container.
 public struct VolumeMount: Hashable, Sendable, Codable {
+    /// What is mounted.
     public enum Source: Hashable, Sendable, Codable {
         /// Absolute path on the host.
         case bind(String)
+        /// A named volume of the recipe.
         case volume(String)
     }
 
+    /// The host's path or the volume that is mounted.
     public let source: Source
     /// Absolute, inside the container, without `..`.
     public let target: String
+    /// Whether the container may only read it.
     public let readOnly: Bool
 
+    /// Paths are not checked here.
     public init(source: Source, target: String, readOnly: Bool) {
         self.source = source
         self.target = target
@@ -131,12 +164,14 @@ public struct VolumeMount: Hashable, Sendable, Codable {
 
 /// A file system in memory, empty at the start of each run.
 public struct TemporaryFileSystem: Hashable, Sendable, Codable {
+    /// Absolute path inside the container, without `.` and `..`.
     public let target: String
     /// `nil` is half of the memory.
     public let sizeBytes: Int64?
     /// Permission bits of its root.
     public let mode: UInt32
 
+    /// Memberwise; nothing is checked. The default `mode` is that of /tmp.
     public init(target: String, sizeBytes: Int64?, mode: UInt32 = 0o1777) {
         self.target = target
         self.sizeBytes = sizeBytes

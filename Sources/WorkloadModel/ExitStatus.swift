@@ -2,8 +2,11 @@ public import Schedules
 
 /// How a container ended, as its shim saw it.
 public struct ExitStatus: Hashable, Sendable {
+    /// What ended the container's main process.
     public enum Ending: Hashable, Sendable {
+        /// It exited by itself; `code` is 0 to 255.
         case exited(code: Int32)
+        /// A signal ended it.
         case signaled(number: Int32)
         /// The command could not be executed; the sentence says why.
         case startError(String)
@@ -11,6 +14,7 @@ public struct ExitStatus: Hashable, Sendable {
         case lost(String)
     }
 
+    /// What ended the main process.
     public var ending: Ending
     /// The job's `timeout` ran out and the stop sequence was begun because of it.
     public var timedOut = false
@@ -22,9 +26,12 @@ public struct ExitStatus: Hashable, Sendable {
     public var leftProcesses = false
     /// When user code could first run; `nil` when it never did.
     public var startedAt: Timestamp?
+    /// When the end was seen; for a lost run, when the loss was noticed.
     public var finishedAt: Timestamp
+    /// What the run used; zeros where nothing is known.
     public var usage = ResourceUsage()
 
+    /// Every flag is false, ``startedAt`` is `nil` and ``usage`` is zero.
     public init(ending: Ending, finishedAt: Timestamp) {
         self.ending = ending
         self.finishedAt = finishedAt
@@ -52,15 +59,21 @@ public struct ExitStatus: Hashable, Sendable {
 
 /// What a run used, from its cgroup and its log.
 public struct ResourceUsage: Hashable, Sendable {
+    /// Processor time of all its processes, user and system.
     public var cpuMicroseconds: Int64 = 0
+    /// The highest memory use of its cgroup, page cache included; 0 when the kernel does not report it.
     public var memoryPeakBytes: Int64 = 0
+    /// Bytes read from block devices.
     public var ioReadBytes: Int64 = 0
+    /// Bytes written to block devices.
     public var ioWriteBytes: Int64 = 0
     /// Processes of the container that the kernel killed for want of memory.
     public var oomKills: Int64 = 0
+    /// Bytes written to the log, the prefixes of its lines included.
     public var logBytes: Int64 = 0
     /// Log bytes that were let go for the log's size cap, or for a full disk.
     public var logDroppedBytes: Int64 = 0
 
+    /// All zeros.
     public init() {}
 }

@@ -1,5 +1,6 @@
 /// Why a text is not a name.
 public struct NameError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// A sentence that quotes the text and says which rule it breaks.
     public let description: String
 }
 
@@ -18,6 +19,7 @@ private func checkedName(_ text: String, kind: String) throws(NameError) -> Stri
 
 /// The name of a recipe. All names of workloads live inside it.
 public struct ProjectName: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    /// The checked text as it was given.
     public let description: String
 
     /// - Throws: ``NameError`` unless it is 1 to 63 lower-case letters, digits, `-`, `_` and single `.`
@@ -25,20 +27,26 @@ public struct ProjectName: Hashable, Comparable, Sendable, Codable, CustomString
         description = try checkedName(text, kind: "project name")
     }
 
+    /// Decodes a single string.
+    ///
+    /// - Throws: ``NameError`` when the string is not a name
     public init(from decoder: any Decoder) throws {
         try self.init(decoder.singleValueContainer().decode(String.self))
     }
 
+    /// Encodes the name as a single string.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(description)
     }
 
+    /// Alphabetical order.
     public static func < (left: ProjectName, right: ProjectName) -> Bool { left.description < right.description }
 }
 
 /// The name of a service or job inside its project.
 public struct WorkloadName: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    /// The checked text as it was given, without the project.
     public let description: String
 
     /// - Throws: ``NameError`` unless it is 1 to 63 lower-case letters, digits, `-`, `_` and single `.`
@@ -46,23 +54,31 @@ public struct WorkloadName: Hashable, Comparable, Sendable, Codable, CustomStrin
         description = try checkedName(text, kind: "name")
     }
 
+    /// Decodes a single string.
+    ///
+    /// - Throws: ``NameError`` when the string is not a name
     public init(from decoder: any Decoder) throws {
         try self.init(decoder.singleValueContainer().decode(String.self))
     }
 
+    /// Encodes the name as a single string.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(description)
     }
 
+    /// Alphabetical order.
     public static func < (left: WorkloadName, right: WorkloadName) -> Bool { left.description < right.description }
 }
 
 /// One of a service's copies, or a job: the workload and a slot. The only copy, and a job, have slot 0.
 public struct InstanceID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    /// The service or job.
     public let workload: WorkloadID
+    /// From 0.
     public let slot: Int
 
+    /// - Parameter slot: from 0; the default is the only copy
     public init(_ workload: WorkloadID, slot: Int = 0) {
         self.workload = workload
         self.slot = slot
@@ -71,6 +87,7 @@ public struct InstanceID: Hashable, Comparable, Sendable, Codable, CustomStringC
     /// `shop/web`; of further copies `shop/web.1`.
     public var description: String { slot == 0 ? "\(workload)" : "\(workload).\(slot)" }
 
+    /// By workload, then by slot.
     public static func < (left: InstanceID, right: InstanceID) -> Bool {
         left.workload == right.workload ? left.slot < right.slot : left.workload < right.workload
     }
@@ -78,16 +95,21 @@ public struct InstanceID: Hashable, Comparable, Sendable, Codable, CustomStringC
 
 /// A workload, named across projects: `shop/backup`.
 public struct WorkloadID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    /// The project that it belongs to.
     public let project: ProjectName
+    /// Its name inside the project.
     public let name: WorkloadName
 
+    /// Joins two checked names.
     public init(project: ProjectName, name: WorkloadName) {
         self.project = project
         self.name = name
     }
 
+    /// `shop/backup`.
     public var description: String { "\(project)/\(name)" }
 
+    /// By project, then by name.
     public static func < (left: WorkloadID, right: WorkloadID) -> Bool {
         left.project == right.project ? left.name < right.name : left.project < right.project
     }

@@ -2,12 +2,16 @@ import Schedules
 
 /// When a service is started again after its container ended. The names are Docker's.
 public enum RestartPolicy: Hashable, Sendable, CustomStringConvertible {
+    /// Never.
     case no
-    /// After a failure; at most `limit` times in a row, `nil` for ever.
+    /// After a failure or an end that nobody saw; at most `limit` times in a row, `nil` for ever.
     case onFailure(limit: Int?)
+    /// After every end. A service that was stopped by hand stays stopped.
     case always
+    /// As ``always``.
     case unlessStopped
 
+    /// Docker's form: `no`, `on-failure`, `on-failure:3`, `always`, `unless-stopped`.
     public var description: String {
         switch self {
         case .no: "no"
@@ -33,26 +37,33 @@ public enum RestartPolicy: Hashable, Sendable, CustomStringConvertible {
 
 /// What happens when a job is due while a run of it is still going.
 public enum OverlapPolicy: String, Sendable, CaseIterable {
+    /// The due time is skipped.
     case skip
     /// One waits; more are skipped.
     case queue
     /// The running one is stopped, then the new one starts.
     case replace
+    /// The new run starts beside the running one.
     case allow
 }
 
 /// Which due times that passed unattended are run afterwards.
 public struct MissedPolicy: Hashable, Sendable {
+    /// Which missed due times are run: the latest one, none, or the newest ones up to ``limit``.
     public enum Kind: String, Sendable, CaseIterable {
         case last, skip, all
     }
 
+    /// Which missed due times are run.
     public var kind: Kind
     /// How old a due time may be; `nil` is, for `last`, the job's period but at most 24 h, and no bound for `all`.
     public var window: Duration?
     /// How many at most, for `all`.
     public var limit: Int
 
+    /// - Parameters:
+    ///   - window: `nil` is the default of `kind`, see ``window``
+    ///   - limit: only counts for `all`
     public init(kind: Kind = .last, window: Duration? = nil, limit: Int = 100) {
         self.kind = kind
         self.window = window
@@ -64,12 +75,16 @@ public struct MissedPolicy: Hashable, Sendable {
 public struct RetryPolicy: Hashable, Sendable {
     /// Retries after the first attempt; 0 is none.
     public var limit: Int
+    /// The pause before the first retry, without jitter.
     public var backoff: Duration
+    /// Each further pause is this many times the one before; at least 1 in a recipe.
     public var factor: Double
+    /// The longest pause, without jitter.
     public var maximumBackoff: Duration
     /// Each pause is up to this much longer, at random, so that neighbours do not try again as one.
     public var jitter: Duration
 
+    /// The default is no retry. With a `limit` alone, pauses begin at 10 s and double up to 10 min.
     public init(
         limit: Int = 0, backoff: Duration = .seconds(10), factor: Double = 2, maximumBackoff: Duration = .seconds(600), jitter: Duration = .zero
     ) {
@@ -91,11 +106,14 @@ public struct RetryPolicy: Hashable, Sendable {
 
 /// How a job that another comes `after` must have ended.
 public enum AfterCondition: String, Sendable, CaseIterable {
+    /// ``Outcome/succeeded`` only.
     case success
     /// A failure, or an end that nobody saw. A run that somebody stopped is neither a success nor a failure.
     case failure
+    /// Any end.
     case always
 
+    /// Whether a run with this outcome meets the condition.
     public func holds(for outcome: Outcome) -> Bool {
         switch self {
         case .success: outcome == .succeeded
@@ -114,6 +132,7 @@ public struct KeepPolicy: Hashable, Sendable {
     /// The most bytes that the log of one run takes on disk; `nil` is the engine's own bound.
     public var logBytes: Int64?
 
+    /// `nil` leaves a bound to the daemon or the engine.
     public init(runs: Int? = nil, days: Int? = nil, logBytes: Int64? = nil) {
         self.runs = runs
         self.days = days
@@ -123,6 +142,7 @@ public struct KeepPolicy: Hashable, Sendable {
 
 /// What becomes of a run whose end nobody saw.
 public enum LostPolicy: String, Sendable, CaseIterable {
+    /// It is recorded as lost, and not run again.
     case record
     /// It is run again, at most once: at-least-once for jobs that want it.
     case rerun

@@ -4,6 +4,7 @@ public struct RecipeSource: Codable, Hashable, Sendable {
     public var file: String
     /// What relative paths start from; absolute.
     public var baseDirectory: String
+    /// The recipe's YAML, variables not replaced.
     public var text: String
     /// The variables that the text asks for, and their values.
     public var variables: [String: String]
@@ -12,6 +13,7 @@ public struct RecipeSource: Codable, Hashable, Sendable {
     /// The digests of its images when it was applied, by their description; `nil` before that.
     public var images: [String: String]?
 
+    /// A source without digests of images; `variables` and `files` may be left empty before the first reading.
     public init(file: String, baseDirectory: String, text: String, variables: [String: String] = [:], files: [String: String] = [:]) {
         self.file = file
         self.baseDirectory = baseDirectory

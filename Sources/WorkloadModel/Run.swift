@@ -2,6 +2,7 @@ public import Schedules
 
 /// Whether a workload is kept on or runs at its time.
 public enum WorkloadKind: String, Sendable, Codable, CaseIterable {
+    /// A service is kept on; a job runs at its times or by hand.
     case service, job
 }
 
@@ -27,14 +28,19 @@ public enum Trigger: String, Sendable, Codable, CaseIterable {
 
 /// How far a run has come. It only moves forward.
 public enum RunState: String, Sendable, Codable, CaseIterable {
+    /// `starting` until the command is released, then `running` until the end is recorded.
     case starting, running, finished
 }
 
 /// How a run ended.
 public enum Outcome: String, Sendable, Codable, CaseIterable {
+    /// It exited with one of the job's success codes; of a service, with 0.
     case succeeded
+    /// It exited with another code, or a signal ended it.
     case failed
+    /// Berth ended it because the job's `timeout` ran out.
     case timedOut = "timed-out"
+    /// It was killed for want of memory: by signal 9, or with exit code 137, and its cgroup counts an OOM kill.
     case oomKilled = "oom-killed"
     /// Berth ended it because somebody asked: a user's stop, a new recipe, the host's shutdown.
     case stopped
@@ -43,7 +49,7 @@ public enum Outcome: String, Sendable, Codable, CaseIterable {
     /// Nobody saw the end. Never a success.
     case lost
 
-    /// Whether a retry policy, or a restart on failure, applies.
+    /// Whether a retry policy, or a restart on failure, applies. A restart on failure also follows ``lost``.
     public var isFailure: Bool {
         switch self {
         case .failed, .timedOut, .oomKilled, .startError: true
@@ -54,10 +60,14 @@ public enum Outcome: String, Sendable, Codable, CaseIterable {
 
 /// The end of a run that a job was waiting for, in a chain.
 public struct Arrival: Hashable, Sendable, Codable {
+    /// The job whose run ended, of the same project.
     public let job: WorkloadName
+    /// The run that ended.
     public let run: RunID
+    /// How it ended.
     public let outcome: Outcome
 
+    /// Memberwise.
     public init(job: WorkloadName, run: RunID, outcome: Outcome) {
         self.job = job
         self.run = run
@@ -74,12 +84,14 @@ public struct RunChanges: Hashable, Sendable, Codable {
     /// A past due time to run for; it is not used up again.
     public var dueAt: Timestamp?
 
+    /// Without arguments, no change.
     public init(environment: [String: EnvironmentValue] = [:], command: [String]? = nil, dueAt: Timestamp? = nil) {
         self.environment = environment
         self.command = command
         self.dueAt = dueAt
     }
 
+    /// Whether nothing is changed.
     public var isEmpty: Bool { environment.isEmpty && command == nil && dueAt == nil }
 
     /// The container with the changes made.
@@ -101,9 +113,13 @@ public struct RunChanges: Hashable, Sendable, Codable {
 
 /// One run: one execution of one container. It is never used again; a restart is a new run.
 public struct Run: Hashable, Sendable {
+    /// Unique among all runs of the host's history.
     public let id: RunID
+    /// The service's copy, or the job, that it is a run of.
     public let instance: InstanceID
+    /// The workload's kind when the run was decided.
     public let kind: WorkloadKind
+    /// Why it was started.
     public let trigger: Trigger
     /// When its start was decided.
     public let decidedAt: Timestamp
@@ -132,6 +148,7 @@ public struct Run: Hashable, Sendable {
     /// Why it is to end; `nil` when nobody asked. Written before the first signal, and honoured by whoever finds the run next.
     public var stopReason: String?
 
+    /// A run that has not started: its first attempt, without a due time, arrivals or changes.
     public init(id: RunID, instance: InstanceID, kind: WorkloadKind, trigger: Trigger, decidedAt: Timestamp) {
         self.id = id
         self.instance = instance
@@ -140,6 +157,7 @@ public struct Run: Hashable, Sendable {
         self.decidedAt = decidedAt
     }
 
+    /// The workload of its instance.
     public var workload: WorkloadID { instance.workload }
 
     /// How far it has come, of a run that has not ended.
@@ -149,12 +167,16 @@ public struct Run: Hashable, Sendable {
 /// What an engine needs to know to start a run.
 @dynamicMemberLookup
 public struct RunRequest: Hashable, Sendable {
+    /// The run to start.
     public let run: Run
+    /// What to start, with the changes of ``Run/changes`` made.
     public let container: ContainerSpec
+    /// How long it may take from its start; `nil` is no limit.
     public let timeout: Duration?
     /// How the job's run before it ended.
     public let lastOutcome: Outcome?
 
+    /// - Parameter lastOutcome: `nil` when the job has not run yet, or for a service
     public init(run: Run, container: ContainerSpec, timeout: Duration? = nil, lastOutcome: Outcome? = nil) {
         self.run = run
         self.container = container
@@ -162,5 +184,6 @@ public struct RunRequest: Hashable, Sendable {
         self.lastOutcome = lastOutcome
     }
 
+    /// The properties of ``run``.
     public subscript<Value>(dynamicMember path: KeyPath<Run, Value>) -> Value { run[keyPath: path] }
 }

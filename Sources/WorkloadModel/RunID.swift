@@ -4,6 +4,7 @@ public import Schedules
 ///
 /// 48 bits of milliseconds and 32 random bits in Crockford's base 32, lower case: no letter that looks like a digit.
 public struct RunID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    /// The 16 characters.
     public let description: String
 
     private static let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
@@ -30,6 +31,9 @@ public struct RunID: Hashable, Comparable, Sendable, Codable, CustomStringConver
         description = text
     }
 
+    /// Decodes a single string.
+    ///
+    /// - Throws: `DecodingError.dataCorrupted` when the string is not a run id
     public init(from decoder: any Decoder) throws {
         let text = try decoder.singleValueContainer().decode(String.self)
         guard let id = RunID(text) else {
@@ -38,10 +42,12 @@ public struct RunID: Hashable, Comparable, Sendable, Codable, CustomStringConver
         self = id
     }
 
+    /// Encodes the 16 characters as a single string.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(description)
     }
 
+    /// By the time of the decision; within one millisecond, by the random bits.
     public static func < (left: RunID, right: RunID) -> Bool { left.description < right.description }
 }

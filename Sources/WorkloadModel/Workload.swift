@@ -2,8 +2,11 @@ public import Schedules
 
 /// One named entry of a recipe.
 public struct Workload: Hashable, Sendable {
+    /// Whether it is a service or a job, with the policy of that kind.
     public enum Kind: Hashable, Sendable {
+        /// It is kept on.
         case service(ServicePolicy)
+        /// It runs at its times, or by hand.
         case job(JobPolicy)
     }
 
@@ -18,27 +21,34 @@ public struct Workload: Hashable, Sendable {
         }
     }
 
+    /// Its project and name.
     public let id: WorkloadID
     private let body: Body
 
+    /// The container and the policy are stored once and shared by all copies of the value.
     public init(id: WorkloadID, container: ContainerSpec, kind: Kind) {
         self.id = id
         body = Body(container, kind)
     }
 
+    /// The container that each of its runs starts from.
     public var container: ContainerSpec { body.container }
 
+    /// Service or job, with its policy.
     public var kind: Kind { body.kind }
 
+    /// Equal id, container and policy.
     public static func == (left: Workload, right: Workload) -> Bool {
         left.id == right.id && (left.body === right.body || left.container == right.container && left.kind == right.kind)
     }
 
+    /// Hashes the id and the container; the policy is left out.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(id)
         hasher.combine(container)
     }
 
+    /// `nil` for a service.
     public var jobPolicy: JobPolicy? {
         if case .job(let policy) = body.kind { policy } else { nil }
     }
@@ -46,8 +56,10 @@ public struct Workload: Hashable, Sendable {
 
 /// How a service is kept on.
 public struct ServicePolicy: Hashable, Sendable {
+    /// When it is started again after its container ended.
     public var restart: RestartPolicy
 
+    /// The default, `no`, is Compose's.
     public init(restart: RestartPolicy = .no) {
         self.restart = restart
     }
@@ -57,8 +69,11 @@ public struct ServicePolicy: Hashable, Sendable {
 public struct JobPolicy: Hashable, Sendable {
     /// `nil` is by hand only.
     public var schedule: Schedule?
+    /// What happens at a due time while a run is going.
     public var overlap: OverlapPolicy
+    /// Which missed due times are run later.
     public var missed: MissedPolicy
+    /// How often a failed run is tried again.
     public var retries: RetryPolicy
     /// How long one run may take.
     public var timeout: Duration?
@@ -66,6 +81,7 @@ public struct JobPolicy: Hashable, Sendable {
     public var deadline: Duration?
     /// Exit codes that count as success.
     public var successCodes: Set<Int32>
+    /// What becomes of a run whose end nobody saw.
     public var onLost: LostPolicy
     /// The pool of the recipe in which it takes a place while it runs.
     public var pool: WorkloadName?
@@ -74,8 +90,10 @@ public struct JobPolicy: Hashable, Sendable {
     /// Without a schedule, it starts once all of them have ended so. With one, the schedule says when: at a due time it
     /// waits for those that are still going, and is skipped when the last run of one of them ended otherwise.
     public var after: [WorkloadName: AfterCondition]
+    /// How much of its past is kept.
     public var keep: KeepPolicy
 
+    /// The defaults are those of a recipe that says nothing.
     public init(
         schedule: Schedule? = nil, overlap: OverlapPolicy = .skip, missed: MissedPolicy = MissedPolicy(), retries: RetryPolicy = RetryPolicy(),
         timeout: Duration? = nil, deadline: Duration? = nil, successCodes: Set<Int32> = [0], onLost: LostPolicy = .record,
@@ -97,6 +115,7 @@ public struct JobPolicy: Hashable, Sendable {
 
 /// The file, read: which containers run, and when.
 public struct Recipe: Hashable, Sendable {
+    /// The name that its workloads' ids begin with.
     public let project: ProjectName
     /// Ascending by name.
     public let workloads: [Workload]
@@ -104,9 +123,10 @@ public struct Recipe: Hashable, Sendable {
     public let volumes: [String]
     /// How many jobs of each pool may run at once.
     public let pools: [WorkloadName: Int]
-    /// SHA-256 of the file's text, in hexadecimal.
+    /// SHA-256, in hexadecimal, of the text, the values of the variables it uses, and the files that it names.
     public let digest: String
 
+    /// `workloads` and `volumes` must be ascending by name; this is not checked.
     public init(project: ProjectName, workloads: [Workload], volumes: [String], pools: [WorkloadName: Int] = [:], digest: String) {
         self.project = project
         self.workloads = workloads

@@ -29,10 +29,12 @@ struct CommandFailure: Error, CustomStringConvertible {
 struct ControlClient {
     let socket: String
 
+    /// Of NIO: this process lives for milliseconds. To be said once, before the first use.
+    private static let oneThread: Void = { NIOSingletons.groupLoopCountSuggestion = 1 }()
+
     /// Makes a client, for the time of a body.
     static func use<Value>(_ options: ConnectionOptions, _ body: (ControlClient) async throws -> Value) async throws -> Value {
-        // One thread: this process lives for milliseconds.
-        NIOSingletons.groupLoopCountSuggestion = 1
+        oneThread
         return try await body(ControlClient(socket: options.path))
     }
 

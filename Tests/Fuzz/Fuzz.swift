@@ -47,6 +47,9 @@ private func timeZone(_ bytes: [UInt8]) {
     }
 }
 
+/// Gives one input to the reader that its first byte names; other inputs are passed over.
+///
+/// - Returns: 0, as libFuzzer asks for
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ data: UnsafePointer<UInt8>, _ size: Int) -> Int32 {
     guard size > 0 else { return 0 }

@@ -109,3 +109,19 @@ import Testing
         #expect(Sentence.of(try ScheduleRule(text, seed: "x")) == sentence)
     }
 }
+
+/// Instants and spans at the ends of what 64 bits can say.
+@Suite struct TimestampTests {
+    @Test(arguments: [
+        (Duration.seconds(Int64.max / 1000) + .milliseconds(807), Int64.max), (.seconds(Int64.max / 1000) + .milliseconds(900), .max),
+        (.seconds(Int64.max), .max), (.seconds(Int64.min / 1000) - .milliseconds(808), .min), (.seconds(Int64.min / 1000) - .milliseconds(900), .min),
+        (.seconds(Int64.min), .min), (.nanoseconds(-1), -1), (.nanoseconds(1), 0), (.milliseconds(-1500), -1500),
+    ]) func spansAreHeldWithinWhatFits(span: Duration, milliseconds: Int64) { #expect(span.wholeMilliseconds == milliseconds) }
+
+    @Test func instantsStayWithinTheirRange() {
+        let (first, last) = (Timestamp(milliseconds: .min), Timestamp(milliseconds: .max))
+        #expect(last + .milliseconds(1) == last && first - .milliseconds(1) == first)
+        #expect(Timestamp(milliseconds: 0) - .milliseconds(Int64.min) == last)
+        #expect((last - first).wholeMilliseconds == .max && (first - last).wholeMilliseconds == .min)
+    }
+}

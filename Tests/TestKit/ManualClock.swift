@@ -15,12 +15,15 @@ public final class ManualClock: SupervisorClock {
     private let now: Mutex<Moment>
     private let wanted = Mutex<Timestamp?>(nil)
 
+    /// A clock that shows this civil time, with the steady clock at zero.
     public init(_ start: Timestamp) {
         now = Mutex(Moment(wall: start, steady: .zero))
     }
 
+    /// What both clocks show now.
     public func moment() -> Moment { now.withLock { $0 } }
 
+    /// Notes what is asked for; no tick comes of it.
     public func wake(at time: Timestamp?) { wanted.withLock { $0 = time } }
 
     /// The tick that was asked for last.

@@ -5,7 +5,9 @@ public import WorkloadModel
 
 /// An engine that does what a test says, and remembers what it was told. Its runs outlive a supervisor, as real ones do.
 public final class ScriptedEngine: ContainerEngine {
+    /// A call that the engine has had.
     public enum Call: Hashable, Sendable {
+        /// One for each method of the same name; a launch has the run's service or job and why it was started.
         case launch(RunID, WorkloadID, Trigger), stop(RunID), settle(RunID)
     }
 
@@ -19,6 +21,7 @@ public final class ScriptedEngine: ContainerEngine {
         var sink: AsyncStream<EngineExit>.Continuation?
     }
 
+    /// `scripted`.
     public let name = "scripted"
     /// A new stream for each supervisor: one that is cancelled takes its stream along.
     public var exits: AsyncStream<EngineExit> {
@@ -29,15 +32,20 @@ public final class ScriptedEngine: ContainerEngine {
     private let state = Mutex(State())
     private let now: @Sendable () -> Timestamp
 
+    /// An engine without runs.
+    ///
+    /// - Parameter now: the civil time that starts and ends are given
     public init(now: @escaping @Sendable () -> Timestamp) {
         self.now = now
     }
 
     // MARK: What a test asks and says
 
+    /// All launches, stops and settles, in order, also those that failed or changed nothing.
     public var calls: [Call] { state.withLock { $0.calls } }
     /// How often the command of a run was started.
     public var starts: [RunID: Int] { state.withLock { $0.starts } }
+    /// The request that a run was last launched by; `nil` when it was not launched.
     public func request(_ run: RunID) -> RunRequest? { state.withLock { $0.requests[run] } }
     /// Runs that live, oldest first.
     public func alive(of name: String) -> [RunID] {
@@ -62,18 +70,29 @@ public final class ScriptedEngine: ContainerEngine {
 
     // MARK: ContainerEngine
 
+    /// Does nothing; no container has an image.
     @discardableResult
     public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) -> String? { nil }
+    /// Does nothing.
     public func release(_ images: [String]) {}
+    /// Always `nil`.
     public func imageDigest(of container: ContainerSpec) async throws(EngineError) -> String? { nil }
+    /// Always `nil`.
     public func readyImage(of container: ContainerSpec) -> String? { nil }
+    /// Does nothing.
     public func removeImages(except containers: @escaping @Sendable () async -> [ContainerSpec]?) async {}
 
+    /// Always empty.
     public var notices: [String] { [] }
+    /// A stream that ends at once.
     public var frozenRuns: AsyncStream<Set<RunID>> { AsyncStream { $0.finish() } }
 
+    /// Does nothing.
     public func share(_ containers: [ContainerSpec]) async {}
 
+    /// Starts the run at once, unless it was started before.
+    ///
+    /// - Throws: the error that the test set for this workload (``fail(_:with:)``)
     public func launch(_ run: RunRequest) async throws(EngineError) -> Launched {
         let at = now()
         let failure = state.withLock { state -> EngineError? in
@@ -90,13 +109,16 @@ public final class ScriptedEngine: ContainerEngine {
         return Launched(at: at, image: nil)
     }
 
+    /// Does nothing.
     public func expectLaunches() async {}
 
+    /// Ends the run at once, by signal 15.
     public func stop(_ run: RunID) async {
         state.withLock { $0.calls.append(.stop(run)) }
         end(run, .signaled(number: 15), stopRequested: true)
     }
 
+    /// Forgets the run's end.
     public func settle(_ run: RunID) async {
         state.withLock { state in
             state.calls.append(.settle(run))
@@ -104,12 +126,15 @@ public final class ScriptedEngine: ContainerEngine {
         }
     }
 
+    /// The runs that live, and those whose end is not settled; never throws.
     public func observe() async throws(EngineError) -> [RunID: ObservedRun] {
         state.withLock { state in
             state.alive.mapValues { .alive(startedAt: $0) }.merging(state.ended.mapValues { .exited($0) }) { first, _ in first }
         }
     }
 
+    /// Always without files.
     public func log(of run: RunID, workload: WorkloadID) async -> RunLog { RunLog(files: [], droppedBytes: 0, droppedLines: 0) }
+    /// Does nothing.
     public func forget(_ runs: [(RunID, WorkloadID)]) async {}
 }

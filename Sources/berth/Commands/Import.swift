@@ -89,7 +89,9 @@ struct ImportOptions: ParsableArguments {
             throw CommandFailure(description: "the recipe does not read as the \(result.jobs) jobs that were imported; nothing was written", diagnostics: text)
         }
         if let output {
-            do { try HostFile.create(output, with: Array(result.recipe.utf8)) } catch { throw CommandFailure(description: "\(error)") }
+            do { try HostFile.create(output, with: Array(result.recipe.utf8)) } catch {
+                throw CommandFailure(description: "\(output) cannot be written: \(String(cString: strerror(error.code)))")
+            }
         }
         let left = result.lines.count { line in if case .left = line.verdict { true } else { false } }
         if json {
