@@ -8,5 +8,5 @@ berth_need busybox busybox-static crun crun runc runc sqlite3 sqlite3
 berth_check_swift
 berth_install
 [ -x .build/release/berthd ] || sh Packaging/build.sh release
-swift build -c release --static-swift-stdlib --product ScheduleBenchmark
+sh Packaging/build.sh release ScheduleBenchmark
 exec python3 Packaging/bench.py "$@"
