@@ -60,9 +60,9 @@ let package = Package(
     targets: [
         // The C library's calls that Swift's Glibc module lacks, and libyaml's event parser.
         .target(name: "CLinux"),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         // In place of Foundation's tables of languages, in a daemon that is linked statically.
         .target(name: "CNoLocaleData"),
-        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
         // Layer 0, nouns.
         module("Schedules"),

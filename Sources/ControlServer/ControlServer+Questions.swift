@@ -2,7 +2,6 @@ internal import Foundation
 internal import Ledger
 internal import ControlAPI
 internal import EngineAPI
-internal import FoundationEssentials
 internal import HistoryStore
 internal import Hummingbird
 internal import RecipeFile

@@ -1,7 +1,6 @@
 internal import Foundation
 internal import Crypto
 internal import EngineAPI
-internal import FoundationEssentials
 internal import Glibc
 internal import HostOS
 internal import Logging

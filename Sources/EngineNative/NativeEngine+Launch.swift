@@ -47,15 +47,23 @@ extension NativeEngine {
     }
 
     private func filter(of container: ContainerSpec, _ capabilities: UInt64) async throws(EngineError) -> [UInt8] {
-        if container.privileged { return [] }
-        var options: SeccompFilters.Options = container.allowsSocketcall ?? false ? [.socketcall] : []
-        if quota.usual != nil { options.insert(.fixedProjects) }
-        return try await filters.filter(capabilities: capabilities, options)
+        container.privileged ? [] : try await filters.filter(capabilities: capabilities, filterOptions(of: container))
     }
 
-    /// Makes what the first launches of these containers would have to wait for. What fails then fails at the launch.
-    func prepare(_ containers: [ContainerSpec]) async {
-        for container in containers { if let own = try? capabilities(of: container) { _ = try? await filter(of: container, own) } }
+    private func filterOptions(of container: ContainerSpec) -> SeccompFilters.Options {
+        var options: SeccompFilters.Options = container.allowsSocketcall ?? false ? [.socketcall] : []
+        if quota.usual != nil { options.insert(.fixedProjects) }
+        return options
+    }
+
+    /// Makes the filters that the first launches of these containers would have to wait for, each once. One that fails, fails at the
+    /// launch.
+    func makeFilters(for containers: [ContainerSpec]) async {
+        var wanted: [SeccompFilters.Options: Set<UInt64>] = [:]
+        for container in containers where !container.privileged {
+            if let own = try? capabilities(of: container) { wanted[filterOptions(of: container), default: []].insert(own) }
+        }
+        for (options, all) in wanted { for capabilities in all { _ = try? await filters.filter(capabilities: capabilities, options) } }
     }
 
     /// Blocks for the few milliseconds that it takes.

@@ -158,7 +158,7 @@ public final class NativeEngine: ContainerEngine {
     /// Notes what these containers can write to of the host, and makes their system call filters.
     public func share(_ containers: [ContainerSpec]) async {
         shared.note(containers.flatMap(\.writableDirectories))
-        await prepare(containers)
+        await makeFilters(for: containers)
     }
 
     /// A sentence for each thing about the state disk that people are to know; empty when all is well.

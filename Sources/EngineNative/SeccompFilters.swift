@@ -30,7 +30,8 @@ final class SeccompFilters: Sendable {
 
     func filter(capabilities: UInt64, _ options: Options) async throws(EngineError) -> [UInt8] {
         let key = Key(capabilities: capabilities, options: options)
-        for isLast in [false, true] {
+        var hasJoined = false
+        while true {
             let (task, isOwn) = compiled.withLock { compiled in
                 if let task = compiled[key] { return (task, false) }
                 let task = Task { try await compile(key) }
@@ -40,10 +41,10 @@ final class SeccompFilters: Sendable {
             do { return try await task.value } catch {
                 compiled.withLock { if $0[key] == task { $0[key] = nil } }
                 // Somebody else's attempt failed: this launch has one of its own.
-                if isOwn || isLast { throw error as? EngineError ?? .host("\(shimPath) cannot be run: \(error)") }
+                if isOwn || hasJoined { throw error as? EngineError ?? .host("\(shimPath) cannot be run: \(error)") }
+                hasJoined = true
             }
         }
-        throw .host("\(shimPath) cannot be run")
     }
 
     private func compile(_ key: Key) async throws -> [UInt8] {

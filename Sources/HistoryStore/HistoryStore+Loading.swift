@@ -153,7 +153,7 @@ private struct DamagedRow {
     }
 
     private func replaceJob(_ id: WorkloadID, _ db: Database, _ seal: Seal?) throws -> String {
-        func isSound<Value: Codable>(_ column: String, _ type: Value.Type) -> Bool { (decoded(row, column, seal) as Value?) != nil }
+        func isSound<Value: Decodable>(_ column: String, _ type: Value.Type) -> Bool { (decoded(row, column, seal) as Value?) != nil }
         let pending = isSound("pending", [PendingStart].self) ? row["pending"] as String : "[]"
         let arrivals = isSound("arrivals", [Arrival].self) ? row["arrivals"] as String : "[]"
         try db.execute(
@@ -192,7 +192,7 @@ func timestamp(_ row: Row, _ column: String) -> Timestamp? {
     (row[column] as Int64?).map { Timestamp(milliseconds: $0) }
 }
 
-private func decoded<Value: Codable>(_ row: Row, _ column: String, _ seal: Seal? = nil) -> Value? {
+private func decoded<Value: Decodable>(_ row: Row, _ column: String, _ seal: Seal? = nil) -> Value? {
     opened(row[column] as String?, seal).flatMap { StoredJSON.value($0) }
 }
 

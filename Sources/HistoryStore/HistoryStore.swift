@@ -169,7 +169,7 @@ public final class HistoryStore: Sendable {
         ).execute(arguments: [
             run.id.description, run.workload.project.description, run.workload.name.description, run.instance.slot, run.kind.rawValue,
             run.trigger.rawValue, run.attempt, run.dueAt?.milliseconds, run.decidedAt.milliseconds, run.image, run.recipeDigest, engine,
-            run.bootID, run.fingerprint, run.arrivals.last?.run.description, run.arrivals.isEmpty ? nil : try StoredJSON.text(run.arrivals),
+            run.bootID, run.fingerprint, run.arrivals.last?.run.description, run.arrivals.isEmpty ? nil : try StoredJSON.text(list: run.arrivals),
             run.changes?.summary, try changes.map { try seal?.close($0) ?? $0 }, run.generation,
         ])
     }
@@ -223,7 +223,7 @@ public final class HistoryStore: Sendable {
     }
 
     private static func put(_ record: JobRecord, _ db: Database, _ seal: Seal?) throws {
-        var pending = try StoredJSON.text(record.pending)
+        var pending = try StoredJSON.text(list: record.pending)
         if let seal, record.pending.contains(where: { $0.changes?.environment.isEmpty == false }) { pending = try seal.close(pending) }
         try db.cachedStatement(
             sql: """
@@ -232,7 +232,7 @@ public final class HistoryStore: Sendable {
                 """
         ).execute(arguments: [
             record.id.project.description, record.id.name.description, record.paused, record.cursor.milliseconds, record.bootID,
-            record.lastOutcome?.rawValue, record.streak, pending, try StoredJSON.text(record.arrivals), record.era,
+            record.lastOutcome?.rawValue, record.streak, pending, try StoredJSON.text(list: record.arrivals), record.era,
             record.seen?.milliseconds,
         ])
     }

@@ -71,16 +71,18 @@ struct Doctor: AsyncParsableCommand {
 enum Host {
     static func read(_ path: String) -> String? { try? String(contentsOfFile: path, encoding: .utf8) }
 
+    /// The running kernel's release, as `uname -r` has it.
+    private static var release: String? { read("/proc/sys/kernel/osrelease")?.split(separator: "\n").first.map(String.init) }
+
     static func kernel() -> (text: String, major: Int, minor: Int) {
-        let text = read("/proc/sys/kernel/osrelease")?.split(separator: "\n").first.map(String.init) ?? "?"
+        let text = release ?? "?"
         let numbers = text.split(separator: ".").map { Int($0.prefix { $0.isNumber }) ?? 0 }
         return ("Linux \(text)", numbers.first ?? 0, numbers.count > 1 ? numbers[1] : 0)
     }
 
     /// Whether a module of this name belongs to the running kernel.
     static func kernelModule(_ name: String) -> Bool {
-        let release = read("/proc/sys/kernel/osrelease")?.split(separator: "\n").first.map(String.init) ?? ""
-        return (read("/lib/modules/\(release)/modules.dep") ?? "").contains("/\(name).ko")
+        (read("/lib/modules/\(release ?? "")/modules.dep") ?? "").contains("/\(name).ko")
     }
 
     static func find(_ program: String) -> String? {

@@ -51,9 +51,7 @@ struct ImportOptions: ParsableArguments {
         return ImportInputs(
             project: name ?? project, home: { ImportOptions.home($0, root: root) },
             isDirectory: { path in
-                let path = root == "/" ? path : root + path
-                var info = stat()
-                return stat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFDIR
+                HostFile.isDirectory(root == "/" ? path : root + path)
             }, hasZone: { (try? zones.zone($0)) != nil }, writableDirectories: ImportOptions.writableDirectories(root))
     }
 
