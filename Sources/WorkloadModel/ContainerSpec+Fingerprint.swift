@@ -41,50 +41,38 @@ extension ContainerSpec {
     private static func keys(_ spec: ContainerSpec) -> [String: String] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
-        guard let data = try? encoder.encode(spec), let object = try? JSONDecoder().decode([String: JSONText].self, from: data) else { return [:] }
-        return object.mapValues { value in (try? encoder.encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "" }
-    }
-}
-
-/// Any JSON, to be written again.
-private enum JSONText: Codable {
-    case null
-    case bool(Bool)
-    case integer(Int64)
-    case number(Double)
-    case text(String)
-    case list([JSONText])
-    case object([String: JSONText])
-
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() {
-            self = .null
-        } else if let value = try? container.decode(Bool.self) {
-            self = .bool(value)
-        } else if let value = try? container.decode(Int64.self) {
-            self = .integer(value)
-        } else if let value = try? container.decode(Double.self) {
-            self = .number(value)
-        } else if let value = try? container.decode(String.self) {
-            self = .text(value)
-        } else if let value = try? container.decode([JSONText].self) {
-            self = .list(value)
-        } else {
-            self = .object(try container.decode([String: JSONText].self))
-        }
+        guard let data = try? encoder.encode(spec) else { return [:] }
+        return members(of: Array(data))
     }
 
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        switch self {
-        case .null: try container.encodeNil()
-        case .bool(let value): try container.encode(value)
-        case .integer(let value): try container.encode(value)
-        case .number(let value): try container.encode(value)
-        case .text(let value): try container.encode(value)
-        case .list(let value): try container.encode(value)
-        case .object(let value): try container.encode(value)
+    /// The members of a JSON object that an encoder wrote, each value as it stands there. Nothing is decoded: a decoder that tries
+    /// types one after another costs more than all the rest of a fingerprint.
+    private static func members(of object: [UInt8]) -> [String: String] {
+        var members: [String: String] = [:]
+        var (depth, inText, start) = (0, false, 1)
+        var key: String?
+        var index = 0
+        while index < object.count {
+            let byte = object[index]
+            switch byte {
+            case UInt8(ascii: "\\") where inText: index += 1
+            case UInt8(ascii: "\""): inText.toggle()
+            case _ where inText: break
+            case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
+            case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
+            default: break
+            }
+            let isEnd = !inText && (depth == 0 || depth == 1 && byte == UInt8(ascii: ","))
+            if !inText, depth == 1, byte == UInt8(ascii: ":"), key == nil {
+                // Without its quotes.
+                key = String(decoding: object[(start + 1)..<(index - 1)], as: UTF8.self)
+                start = index + 1
+            } else if isEnd, let name = key {
+                members[name] = String(decoding: object[start..<index], as: UTF8.self)
+                (key, start) = (nil, index + 1)
+            }
+            index += 1
         }
+        return members
     }
 }

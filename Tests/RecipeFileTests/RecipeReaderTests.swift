@@ -299,6 +299,22 @@ import WorkloadModel
         #expect(a.fingerprint != c.fingerprint)
     }
 
+    /// Fingerprints stand in databases: a release that makes others of the same form would replace every live container.
+    @Test func fingerprintsStayAsTheyAre() {
+        var container = ContainerSpec(root: .host)
+        #expect(container.fingerprint == "2:215a460f8f94b2f2")
+        container.command = ["sh", "-c", "echo \"{[,:]}\" \\ é \u{1F600} a/b"]
+        container.environment = ["A,\"B\":": EnvironmentValue("x,y:{}"), "Z": EnvironmentValue("\n\t\\")]
+        container.stopGracePeriod = .milliseconds(1500)
+        container.readOnlyRoot = true
+        container.addedCapabilities = [.netRaw]
+        container.limits.pids = 7
+        container.logBytes = 1 << 40
+        #expect(container.fingerprint == "2:6b3f58bb5c220510")
+        container.root = .directory("/a/b \"c\"")
+        #expect(container.fingerprint == "2:6a9e2224a18164bc")
+    }
+
     @Test func readsPoolsChainsAndWhatIsKept() throws {
         let result = Self.read(
             """
