@@ -156,9 +156,10 @@ private struct DamagedRow {
         func isSound<Value: Decodable>(_ column: String, _ type: Value.Type) -> Bool { (decoded(row, column, seal) as Value?) != nil }
         let pending = isSound("pending", [PendingStart].self) ? row["pending"] as String : "[]"
         let arrivals = isSound("arrivals", [Arrival].self) ? row["arrivals"] as String : "[]"
+        let unheard = isSound("unheard", [UnheardEnd].self) ? row["unheard"] as String : "[]"
         try db.execute(
-            sql: "UPDATE job_rows SET paused = 1, pending = ?, arrivals = ? WHERE project = ? AND name = ?",
-            arguments: [pending, arrivals, id.project.description, id.name.description])
+            sql: "UPDATE job_rows SET paused = 1, pending = ?, arrivals = ?, unheard = ? WHERE project = ? AND name = ?",
+            arguments: [pending, arrivals, unheard, id.project.description, id.name.description])
         return "the row of the job \(id) in the history could not be read; it is paused until 'berth resume \(id)', and starts that waited are not known"
     }
 
@@ -212,11 +213,13 @@ extension ServiceRecord {
 extension JobRecord {
     fileprivate init?(_ row: Row, _ seal: Seal?) {
         guard let id = workloadID(row), let cursor = timestamp(row, "cursor_ms") else { return nil }
-        guard let pending: [PendingStart] = decoded(row, "pending", seal), let arrivals: [Arrival] = decoded(row, "arrivals") else { return nil }
+        guard let pending: [PendingStart] = decoded(row, "pending", seal), let arrivals: [Arrival] = decoded(row, "arrivals"),
+            let unheard: [UnheardEnd] = decoded(row, "unheard", seal)
+        else { return nil }
         self.init(
             id: id, paused: row["paused"], cursor: cursor, bootID: row["boot_id"],
             lastOutcome: (row["last_outcome"] as String?).flatMap { Outcome(rawValue: $0) }, streak: row["streak"], pending: pending,
-            arrivals: arrivals, era: row["era"], seen: timestamp(row, "seen_ms"))
+            arrivals: arrivals, era: row["era"], seen: timestamp(row, "seen_ms"), unheard: unheard)
     }
 }
 
@@ -234,6 +237,7 @@ extension Run {
         fingerprint = row["fingerprint"]
         generation = row["generation"]
         arrivals = decoded(row, "arrivals") ?? []
+        retryOf = (row["retry_of"] as String?).flatMap { RunID($0) }
         changes = decoded(row, "changes_data", seal)
         if changes == nil { forgottenChanges = row["changes"] }
         image = row["image"]

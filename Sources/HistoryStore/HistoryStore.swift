@@ -163,13 +163,14 @@ public final class HistoryStore: Sendable {
         try db.cachedStatement(
             sql: """
                 INSERT INTO run_rows (run_id, project, name, slot, kind, trigger, attempt, due_ms, decided_ms, state, image, recipe_digest, engine,
-                boot_id, fingerprint, caused_by, arrivals, changes, changes_data, generation)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                boot_id, fingerprint, caused_by, retry_of, arrivals, changes, changes_data, generation)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
             run.id.description, run.workload.project.description, run.workload.name.description, run.instance.slot, run.kind.rawValue,
             run.trigger.rawValue, run.attempt, run.dueAt?.milliseconds, run.decidedAt.milliseconds, run.image, run.recipeDigest, engine,
-            run.bootID, run.fingerprint, run.arrivals.last?.run.description, run.arrivals.isEmpty ? nil : try StoredJSON.text(list: run.arrivals),
+            run.bootID, run.fingerprint, run.arrivals.last?.run.description, run.retryOf?.description,
+            run.arrivals.isEmpty ? nil : try StoredJSON.text(list: run.arrivals),
             run.changes?.summary, try changes.map { try seal?.close($0) ?? $0 }, run.generation,
         ])
     }
@@ -225,15 +226,17 @@ public final class HistoryStore: Sendable {
     private static func put(_ record: JobRecord, _ db: Database, _ seal: Seal?) throws {
         var pending = try StoredJSON.text(list: record.pending)
         if let seal, record.pending.contains(where: { $0.changes?.environment.isEmpty == false }) { pending = try seal.close(pending) }
+        var unheard = try StoredJSON.text(list: record.unheard)
+        if let seal, record.unheard.contains(where: { $0.changes?.environment.isEmpty == false }) { unheard = try seal.close(unheard) }
         try db.cachedStatement(
             sql: """
-                INSERT OR REPLACE INTO job_rows (project, name, paused, cursor_ms, boot_id, last_outcome, streak, pending, arrivals, era, seen_ms)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT OR REPLACE INTO job_rows (project, name, paused, cursor_ms, boot_id, last_outcome, streak, pending, arrivals, era, seen_ms, unheard)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
             record.id.project.description, record.id.name.description, record.paused, record.cursor.milliseconds, record.bootID,
             record.lastOutcome?.rawValue, record.streak, pending, try StoredJSON.text(list: record.arrivals), record.era,
-            record.seen?.milliseconds,
+            record.seen?.milliseconds, unheard,
         ])
     }
 

@@ -22,6 +22,9 @@ enum Schema {
         migrator.registerMigration("6") { db in
             try db.execute(sql: version6)
         }
+        migrator.registerMigration("7") { db in
+            try db.execute(sql: version7)
+        }
         return migrator
     }()
 
@@ -207,5 +210,19 @@ enum Schema {
         UPDATE job_rows SET pending = '{"v":1,"value":' || pending || '}' WHERE pending LIKE '[%';
         UPDATE job_rows SET arrivals = '{"v":1,"value":' || arrivals || '}' WHERE arrivals LIKE '[%';
         UPDATE run_rows SET arrivals = '{"v":1,"value":' || arrivals || '}' WHERE state <> 'finished' AND arrivals LIKE '[%';
+        """
+
+    /// Which run a retry or a rerun tries again, and ends that came while a recipe could not be read (JSON, sealed).
+    private static let version7 = """
+        ALTER TABLE run_rows ADD COLUMN retry_of TEXT;
+        ALTER TABLE job_rows ADD COLUMN unheard TEXT NOT NULL DEFAULT '{"v":1,"value":[]}';
+
+        DROP VIEW runs;
+        CREATE VIEW runs AS SELECT
+            run_id, project, name, slot, kind, trigger, attempt, \(time("due_ms")) AS due_at, \(time("started_ms")) AS started_at,
+            \(time("finished_ms")) AS finished_at, finished_ms - started_ms AS duration_ms, state, outcome, exit_code, signal, oom_killed,
+            reason, cpu_us / 1000 AS cpu_ms, memory_peak_bytes, io_read_bytes, io_write_bytes, log_bytes, log_dropped_bytes, image,
+            recipe_digest, engine, caused_by, changes, retry_of
+            FROM run_rows;
         """
 }

@@ -26,10 +26,14 @@ public struct JobRecord: Hashable, Sendable {
     /// when the clock comes forward again.
     public var seen: Timestamp?
 
+    /// Ends that came while its recipe could not be read. What follows from them, an attempt or the start of other jobs, is decided once
+    /// it can.
+    public var unheard: [UnheardEnd]
+
     /// All of its fields.
     public init(
         id: WorkloadID, paused: Bool = false, cursor: Timestamp, bootID: String, lastOutcome: Outcome? = nil, streak: Int = 0,
-        pending: [PendingStart] = [], arrivals: [Arrival] = [], era: Int = 0, seen: Timestamp? = nil
+        pending: [PendingStart] = [], arrivals: [Arrival] = [], era: Int = 0, seen: Timestamp? = nil, unheard: [UnheardEnd] = []
     ) {
         self.id = id
         self.paused = paused
@@ -41,5 +45,6 @@ public struct JobRecord: Hashable, Sendable {
         self.arrivals = arrivals
         self.era = era
         self.seen = seen
+        self.unheard = unheard
     }
 }

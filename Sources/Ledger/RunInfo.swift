@@ -55,6 +55,8 @@ public struct RunInfo: Codable, Sendable, Hashable {
     public var engine: String
     /// In a chain of jobs, the id of the run whose end, the latest of several, set it off; `nil` for others.
     public var caused_by: String?
+    /// Of a retry or a rerun, the id of the run that it tries again; `nil` for others, and for those of a release that did not say.
+    public var retry_of: String?
     /// What was changed for it by hand, in words, without the values of variables; `nil` when nothing was.
     public var changes: String?
 }

@@ -29,6 +29,14 @@ struct Catalogue: Sendable {
     /// How many runs of its jobs a pool holds; `nil` is any number.
     func places(in pool: Pools.Key) -> Int? { recipes[pool.project]?.pools[pool.name] }
 
+    /// Keeps the end of a run of a job that rests.
+    ///
+    /// - Returns: the job's record as it is to be stored; `nil` when it does not rest
+    mutating func hear(_ end: UnheardEnd, of id: WorkloadID) -> JobRecord? {
+        restedJobs[id]?.unheard.append(end)
+        return restedJobs[id]
+    }
+
     mutating func fingerprint(of workload: Workload) -> String {
         if let known = fingerprints[workload.id] { return known }
         let fingerprint = workload.container.fingerprint

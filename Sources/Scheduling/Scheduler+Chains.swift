@@ -76,8 +76,7 @@ extension Scheduler {
             jobs[id]?.record.pending.append(start)
             return
         }
-        let cause = start.arrivals?.last.map { "after \($0.job) (run \($0.run))" } ?? "after other jobs"
-        func drop(_ why: String) { event("dropped", "the start \(cause) was dropped: \(why)", now, workload: id) }
+        func drop(_ why: String) { event("dropped", "\(start.words) was dropped: \(why)", now, workload: id) }
         if job.record.paused {
             drop("the job is paused")
             return
@@ -108,10 +107,10 @@ extension Scheduler {
         case .queue, .replace:
             if let waiting {
                 jobs[id]?.record.pending.removeAll { $0 == waiting }
-                event("dropped", "a start that waited gave way to one \(cause)", now, workload: id)
+                event("dropped", "\(waiting.words), which waited, gave way to \(start.words)", now, workload: id)
             }
             jobs[id]?.record.pending.append(start)
-            if job.policy.overlap == .replace { for run in job.active { stopRun(run, reason: "replaced by a run \(cause)", now) } }
+            if job.policy.overlap == .replace { for run in job.active { stopRun(run, reason: "replaced by \(start.words)", now) } }
             evaluateJob(id, now)
         }
     }

@@ -9,6 +9,7 @@ extension Scheduler {
         catalogue.set(recipe.project, recipe)
         catalogue.unreadable.remove(recipe.project)
         event("applied", "recipe \(recipe.digest.prefix(12)) with \(recipe.workloads.count) workloads", now, actor: actor, project: recipe.project)
+        takeUpRested(of: recipe.project, wanted)
         for id in services.keys.sorted() where id.workload.project == recipe.project {
             if let workload = wanted[id.workload], workload.jobPolicy == nil { continue }
             services[id]?.removing = true
@@ -25,6 +26,7 @@ extension Scheduler {
             }
         }
         recountPools(recipe.project)
+        hearEnds(of: recipe.project, now)
         holds.remove(.gathering)
         for workload in recipe.workloads where workload.jobPolicy != nil { evaluateJob(workload.id, now) }
     }

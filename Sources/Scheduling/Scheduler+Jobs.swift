@@ -141,6 +141,7 @@ extension Scheduler {
             run.dueAt = start.dueAt
             run.recipeDigest = job.digest
             run.arrivals = start.arrivals ?? []
+            run.retryOf = start.retryOf
             run.changes = start.changes
         }
         jobs[id]?.active.append(run)
@@ -149,11 +150,15 @@ extension Scheduler {
         return run
     }
 
-    mutating func jobEnded(_ run: ActiveRun, _ outcome: Outcome, _ status: ExitStatus, _ now: Timestamp) {
+    mutating func jobEnded(_ run: ActiveRun, _ outcome: Outcome, _ now: Timestamp) {
         let id = run.workload
-        let runID = run.id
-        guard var job = jobs[id] else { return }
-        job.active.removeAll { $0 == runID }
+        let end = UnheardEnd(run.run, outcome)
+        guard var job = jobs[id] else {
+            // Its recipe could not be read: there is no policy to decide by.
+            if let record = catalogue.hear(end, of: id) { write(.job(record)) }
+            return
+        }
+        job.active.removeAll { $0 == run.id }
         let pool = job.policy.pool
         if job.removing {
             jobs[id] = job
@@ -165,28 +170,35 @@ extension Scheduler {
             if let pool { offerPlaces(in: pool, of: id.project, now) }
             return
         }
+        jobs[id] = job
+        hear(end, of: id, now)
+        if let pool { offerPlaces(in: pool, of: id.project, now) }
+    }
+
+    /// What follows from the end of a run: another attempt, or the starts of those that come after it.
+    private mutating func hear(_ end: UnheardEnd, of id: WorkloadID, _ now: Timestamp) {
+        guard var job = jobs[id] else { return }
+        let outcome = end.outcome
         let good = outcome == .succeeded
         job.record.streak = job.record.lastOutcome.map { ($0 == .succeeded) == good } == true ? job.record.streak + 1 : 1
         job.record.lastOutcome = outcome
         var again: PendingStart?
         // A due time is rerun at most once: after a lost attempt that was no first one, the next attempt follows.
         let isRerun = outcome == .lost && job.policy.onLost == .rerun
-        if outcome.isFailure || isRerun && run.trigger == .retry, run.attempt <= job.policy.retries.limit, run.stopReason == nil,
-            !job.record.paused
-        {
+        if outcome.isFailure || isRerun && end.trigger == .retry, end.attempt <= job.policy.retries.limit, !end.stopped, !job.record.paused {
             let jitter = job.policy.retries.jitter.wholeMilliseconds
-            let delay = job.policy.retries.delay(afterAttempt: run.attempt) + .milliseconds(jitter > 0 ? Int64.random(in: 0...jitter, using: &dice) : 0)
+            let delay = job.policy.retries.delay(afterAttempt: end.attempt) + .milliseconds(jitter > 0 ? Int64.random(in: 0...jitter, using: &dice) : 0)
             again = PendingStart(
-                trigger: .retry, dueAt: run.dueAt, attempt: run.attempt + 1, notBefore: now + delay, queued: true,
-                arrivals: run.arrivals.isEmpty ? nil : run.arrivals, changes: run.changes, retryOf: runID)
+                trigger: .retry, dueAt: end.dueAt, attempt: end.attempt + 1, notBefore: now + delay, queued: true, arrivals: end.arrivals,
+                changes: end.changes, retryOf: end.run)
         }
-        if isRerun, run.trigger != .rerun, run.trigger != .retry {
+        if isRerun, end.trigger != .rerun, end.trigger != .retry {
             again = PendingStart(
-                trigger: .rerun, dueAt: run.dueAt, attempt: run.attempt, notBefore: now, queued: true,
-                arrivals: run.arrivals.isEmpty ? nil : run.arrivals, changes: run.changes, retryOf: runID)
+                trigger: .rerun, dueAt: end.dueAt, attempt: end.attempt, notBefore: now, queued: true, arrivals: end.arrivals, changes: end.changes,
+                retryOf: end.run)
         }
-        if again != nil, let words = run.forgottenChanges, !words.hasPrefix("for ") {
-            event("dropped", "it is not tried again: what was changed for it (\(words)) is not known any more", now, workload: id, run: runID)
+        if again != nil, let words = end.forgottenChanges, !words.hasPrefix("for ") {
+            event("dropped", "it is not tried again: what was changed for it (\(words)) is not known any more", now, workload: id, run: end.run)
             again = nil
         }
         again?.retriedOutcome = outcome
@@ -194,7 +206,15 @@ extension Scheduler {
         jobs[id] = job
         evaluateJob(id, now)
         // What is tried again has not ended yet, for those that come after it.
-        if again == nil { passOn(id, runID, outcome, dueAt: run.dueAt, now) }
-        if let pool { offerPlaces(in: pool, of: id.project, now) }
+        if again == nil { passOn(id, end.run, outcome, dueAt: end.dueAt, now) }
+    }
+
+    /// What follows from ends that came while a recipe could not be read: all jobs of the project are known now.
+    mutating func hearEnds(of project: ProjectName, _ now: Timestamp) {
+        for id in jobs.keys.sorted() where id.project == project {
+            guard let ends = jobs[id]?.record.unheard, !ends.isEmpty else { continue }
+            jobs[id]?.record.unheard = []
+            for end in ends { hear(end, of: id, now) }
+        }
     }
 }

@@ -87,7 +87,7 @@ extension Scheduler {
         }
         job.record.pending.removeAll { $0.trigger == .schedule }
         for start in job.record.pending where start.dueAt ?? now > now {
-            event("dropped", "a start (\(start.trigger.rawValue)) for a due time that the clock has yet to come to again", now, workload: id)
+            event("dropped", "\(start.words) was dropped: the clock has yet to come to its due time again", now, workload: id)
         }
         let dropped = job.record.pending.filter { $0.dueAt ?? now > now }
         job.record.pending.removeAll { $0.dueAt ?? now > now }

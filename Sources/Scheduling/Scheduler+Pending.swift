@@ -48,7 +48,7 @@ extension Scheduler {
             if start.trigger == .schedule, let dueAt = start.dueAt {
                 skip(id, dueAt, .deadline, note: start.note)
             } else {
-                event("dropped", "a start (\(start.trigger.rawValue)) waited past its deadline", now, workload: id)
+                event("dropped", "\(start.words) waited past its deadline", now, workload: id)
             }
         }
     }
@@ -59,7 +59,7 @@ extension Scheduler {
             if next.trigger == .schedule, let dueAt = next.dueAt {
                 skip(id, dueAt, .paused, note: next.note)
             } else {
-                event("dropped", "a start (\(next.trigger.rawValue)) was dropped because the job is paused", now, workload: id)
+                event("dropped", "\(next.words) was dropped: the job is paused", now, workload: id)
                 passOnDropped([next], of: id, now)
             }
             return
@@ -86,6 +86,15 @@ extension Scheduler {
 extension PendingStart {
     /// Whether jobs that its own comes after can be in its way.
     var waitsForOthers: Bool { queued && (trigger == .schedule || trigger == .catchUp) }
+
+    /// What it is, in the words of an event.
+    var words: String {
+        switch trigger {
+        case .after: "the start after " + (arrivals?.last.map { "\($0.job) (run \($0.run))" } ?? "other jobs")
+        case .retry, .rerun: "the \(trigger.rawValue)" + (retryOf.map { " of run \($0)" } ?? "")
+        default: "the start (\(trigger.rawValue))" + (dueAt.map { " of \($0)" } ?? "")
+        }
+    }
 
     /// The last moment at which it may still start. A due time and its catch-up are as old as the due time, a link of a chain as old as
     /// the end that set it off.

@@ -43,6 +43,7 @@ extension Scheduler {
         for id in jobs.keys.sorted() where jobs[id]?.removing == true && jobs[id]?.active.isEmpty == true {
             jobs[id] = nil
         }
+        for recipe in stored.recipes { hearEnds(of: recipe.project, now) }
         holds.remove(.gathering)
         for id in jobs.keys.sorted() { evaluateJob(id, now) }
         return decided()
@@ -84,6 +85,20 @@ extension Scheduler {
             } else {
                 write(.removeJob(id))
             }
+        }
+    }
+
+    /// Records that rested, and for which the recipe that takes their place has nothing of their kind: they are of things that go.
+    mutating func takeUpRested(of project: ProjectName, _ wanted: [WorkloadID: Workload]) {
+        for (id, record) in catalogue.restedServices where id.workload.project == project && (wanted[id.workload].map { $0.jobPolicy != nil } ?? true) {
+            catalogue.restedServices[id] = nil
+            services[id] = Service(gone: id, record: record)
+            services[id]?.active = runs.first { $0.value.instance == id && $0.value.kind == .service }?.key
+        }
+        for (id, record) in catalogue.restedJobs where id.project == project && wanted[id]?.jobPolicy == nil {
+            catalogue.restedJobs[id] = nil
+            jobs[id] = Job(gone: id, record: record)
+            jobs[id]?.active = runs.filter { $0.value.workload == id && $0.value.kind == .job }.keys.sorted()
         }
     }
 

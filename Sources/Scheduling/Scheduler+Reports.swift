@@ -54,7 +54,7 @@ extension Scheduler {
             pools.giveBack(Pools.Key(project: run.workload.project, name: pool))
         }
         switch run.kind {
-        case .job: jobEnded(run, outcome, status, now)
+        case .job: jobEnded(run, outcome, now)
         case .service: serviceEnded(run, outcome, status, now)
         }
     }

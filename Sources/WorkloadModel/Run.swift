@@ -137,6 +137,8 @@ public struct Run: Hashable, Sendable {
     public var generation = 0
     /// The ends that set it off, in a chain of jobs; the latest is last.
     public var arrivals: [Arrival] = []
+    /// Of a retry or a rerun, the run that it tries again.
+    public var retryOf: RunID?
     /// What somebody changed for this run alone.
     public var changes: RunChanges?
     /// Of a run that an earlier release started, and whose changes it kept only in words: these.

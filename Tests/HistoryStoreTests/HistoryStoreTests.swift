@@ -79,7 +79,7 @@ import WorkloadModel
             let columns = [
                 "run_id", "project", "name", "slot", "kind", "trigger", "attempt", "due_at", "started_at", "finished_at", "duration_ms", "state",
                 "outcome", "exit_code", "signal", "oom_killed", "reason", "cpu_ms", "memory_peak_bytes", "io_read_bytes", "io_write_bytes", "log_bytes",
-                "log_dropped_bytes", "image", "recipe_digest", "engine", "caused_by", "changes",
+                "log_dropped_bytes", "image", "recipe_digest", "engine", "caused_by", "changes", "retry_of",
             ]
             #expect(run.map { Array($0.columnNames) } == columns)
             for (view, column) in [("due_times", "due_at"), ("services", "since"), ("events", "at")] {
@@ -394,13 +394,15 @@ import WorkloadModel
             let request = Make.request("x", 1, at: Self.now, trigger: .after) { run in
                 run.dueAt = Self.now
                 run.arrivals = [arrival]
+                run.retryOf = arrival.run
                 run.changes = RunChanges(environment: ["A": EnvironmentValue("secret")])
             }
             let pending = PendingStart(
                 trigger: .manual, dueAt: nil, notBefore: Self.now, queued: true, arrivals: [arrival],
                 changes: RunChanges(environment: ["K": EnvironmentValue("v")], command: ["c"], dueAt: Self.now))
             let record = JobRecord(
-                id: Make.id("x"), cursor: Self.now, bootID: "b", pending: [pending], arrivals: [arrival], era: 2, seen: Self.now + .seconds(9))
+                id: Make.id("x"), cursor: Self.now, bootID: "b", pending: [pending], arrivals: [arrival], era: 2, seen: Self.now + .seconds(9),
+                unheard: [UnheardEnd(request.run, .failed)])
             try await store.commit([
                 Self.opening(request), .job(record), .due(DueRecord(workload: Make.id("x"), dueAt: Self.now, result: .ran, runID: request.id)),
                 .due(DueRecord(workload: Make.id("x"), dueAt: Self.now, result: .missed, reason: .clockJump, era: 1)),
@@ -410,7 +412,7 @@ import WorkloadModel
             #expect(state.jobs == [record])
             #expect(state.openRuns == [request.run])
             let row = try await store.runs(RunFilter()).first
-            #expect(row?.caused_by == arrival.run.description && row?.changes == "env A")
+            #expect(row?.caused_by == arrival.run.description && row?.changes == "env A" && row?.retry_of == arrival.run.description)
             let due = try await store.dueTimes(project: nil, name: nil, results: [], since: nil, limit: 5)
             #expect(Set(due.map { "\($0.result) \($0.run_id ?? "-")" }) == ["ran \(request.id)", "missed \(RunID(now: Self.now, random: 7))"])
             try store.check()

@@ -51,6 +51,51 @@ import WorkloadModel
         #expect(send?.open.arrivals.first?.job == (item.runs ? Self.name("dump") : nil))
     }
 
+    /// A run ends while its recipe cannot be read: what follows is decided once it can, and after another crash just the same.
+    @Test(arguments: [false, true]) func anEndWithoutARecipeIsHeardOfLater(crashes: Bool) {
+        let recipe = Make.recipe(
+            Make.job("dump", JobPolicy(schedule: Make.schedule("0 1 * * *"), retries: RetryPolicy(limit: 1, backoff: .seconds(60)))),
+            Make.job("good", JobPolicy(schedule: Make.schedule("0 1 * * *"))),
+            Make.job("send", JobPolicy(after: [Self.name("good"): .success])), Make.job("alarm", JobPolicy(after: [Self.name("dump"): .failure])))
+        var world = Self.world(recipe, ["dump": (.seconds(600), .exited(code: 1)), "good": (.seconds(600), .exited(code: 0))])
+        world.run(until: Self.start + .seconds(3700))
+        world.restart(after: .seconds(1), unreadable: true)
+        world.run(until: Self.start + .seconds(5000))
+        #expect(Self.starts(world, "dump").count == 1 && Self.starts(world, "send").isEmpty)
+        #expect(world.runs.values.allSatisfy { $0.outcome != nil }, "the ends themselves are history at once")
+        if crashes { world.restart(after: .seconds(1), newBoot: true, unreadable: true) }
+        world.take(.apply(recipe, explicit: false, actor: "t"))
+        world.run(until: Self.start + .seconds(7000))
+        let applied = crashes ? 5001 : 5000
+        #expect(Self.starts(world, "dump") == ["schedule 3600 s for 2026-01-01T01:00", "retry \(applied + 60) s for 2026-01-01T01:00"])
+        #expect(Self.starts(world, "send") == ["after \(applied) s for 2026-01-01T01:00"])
+        #expect(Self.starts(world, "alarm") == ["after \(applied + 660) s for 2026-01-01T01:00"])
+        #expect(world.broken(accounted: []).isEmpty, "\(world.broken(accounted: []))")
+        #expect(world.jobs.values.allSatisfy { $0.unheard.isEmpty })
+        let retry = world.runs.values.first { $0.open.trigger == .retry }
+        #expect(retry?.open.retryOf == world.runs.values.first { $0.open.workload == Make.id("dump") && $0.open.trigger == .schedule }?.open.id)
+    }
+
+    /// What rests, and is of no kind that the next recipe has: it ends, and leaves no record behind.
+    @Test func anotherRecipeEndsWhatRested() {
+        var world = World(at: Self.start)
+        world.script = { _, _ in (.seconds(100_000), .exited(code: 0)) }
+        let kept = Make.job("kept", JobPolicy(schedule: Make.schedule("0 * * * *")))
+        world.take(
+            .apply(
+                Make.recipe(
+                    kept, Make.service("web", .always), Make.service("turns", .always), Make.job("gone", JobPolicy(schedule: Make.schedule("0 1 * * *"))),
+                    Make.job("idle", JobPolicy(schedule: Make.schedule("0 9 * * *")))), explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(3700))
+        world.restart(after: .seconds(1), unreadable: true)
+        world.take(.apply(Make.recipe(kept, Make.job("turns", JobPolicy(schedule: Make.schedule("0 5 * * *")))), explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(3800))
+        #expect(Set(world.services.keys).isEmpty && Set(world.jobs.keys) == [Make.id("kept"), Make.id("turns")], "\(world.services.keys) \(world.jobs.keys)")
+        let open = world.runs.values.filter { $0.outcome == nil }.map(\.open.workload)
+        #expect(open == [Make.id("kept")])
+        #expect(world.lostByRestart().isEmpty, "\(world.lostByRestart())")
+    }
+
     @Test func onlyTheLastAttemptCounts() {
         let recipe = Make.recipe(
             Make.job("dump", JobPolicy(schedule: Make.schedule("0 1 * * *"), retries: RetryPolicy(limit: 2, backoff: .seconds(60), factor: 1))),

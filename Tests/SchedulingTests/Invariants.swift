@@ -45,6 +45,9 @@ extension World {
         for (id, run) in runs where run.closedTimes > 1 { found.append("run \(id) was closed \(run.closedTimes) times") }
         // 1. Every due time has exactly one row, or waits.
         for (id, from, schedule) in accounted { found += unaccounted(id, from, schedule) }
+        for recipe in recipes.values {
+            for follower in recipe.workloads { found += unfollowed(follower) }
+        }
         // A row that says `ran` names a run of that due time.
         for (id, records) in due {
             for record in records.values where record.result == .ran {
@@ -55,6 +58,38 @@ extension World {
                 if stored.open.dueAt != record.dueAt {
                     found.append("\(id) \(record.dueAt) ran as the run of \(stored.open.dueAt.map(\.description) ?? "none")")
                 }
+            }
+        }
+        return found
+    }
+
+    /// Every end that a job comes after starts it once, waits, or was dropped, which was said: see `AfterCondition`.
+    private func unfollowed(_ follower: Workload) -> [String] {
+        guard let policy = follower.jobPolicy, policy.schedule == nil, !policy.after.isEmpty, let record = jobs[follower.id] else { return [] }
+        var found: [String] = []
+        let own = runs.values.filter { $0.open.workload == follower.id }
+        var started: [RunID: Int] = [:]
+        for run in own where run.open.trigger == .after { for arrival in run.open.arrivals { started[arrival.run, default: 0] += 1 } }
+        for (run, times) in started where times > 1 { found.append("\(follower.id) was started \(times) times after run \(run)") }
+        let waiting = Set((record.pending.flatMap { $0.arrivals ?? [] } + record.arrivals).map(\.run))
+        let dropped = events.enumerated().filter {
+            $0.element.workload == follower.id.name && $0.element.project == follower.id.project && $0.element.kind == "dropped"
+        }.map { (index: $0.offset, text: $0.element.text) }
+        let named = Set(dropped.compactMap { $0.text.split(separator: "(run ").dropFirst().first?.prefix { $0 != ")" } }.compactMap { RunID(String($0)) })
+        for (name, condition) in policy.after {
+            let job = WorkloadID(project: follower.id.project, name: name)
+            // What is tried again has not ended for good.
+            let triedAgain = Set(runs.values.compactMap(\.open.retryOf) + (jobs[job]?.pending ?? []).compactMap(\.retryOf))
+            let ends = runs.filter { id, run in
+                run.open.workload == job && run.open.kind == .job && run.outcome != nil && !triedAgain.contains(id)
+            }
+            let last = ends.values.map(\.closedAfter.runs).max() ?? 0
+            for (id, run) in ends where run.outcome.map(condition.holds) == true {
+                if started[id] != nil || waiting.contains(id) || named.contains(id) { continue }
+                // Of several ends that it waits for, a later one of the same job takes the place of an earlier one, and an event names only
+                // the last of those that a start was for.
+                if policy.after.count > 1, run.closedAfter.runs < last || dropped.contains(where: { $0.index >= run.closedAfter.events }) { continue }
+                found.append("\(follower.id) never heard of the end of \(job)'s run \(id)")
             }
         }
         return found

@@ -25,6 +25,8 @@ struct Essence: Equatable, CustomStringConvertible {
     let waitingForPlace: [WorkloadID: Timestamp]
     let takenPlaces: [WorkloadID: Int]
     let unreadable: Set<ProjectName>
+    let restedServices: [InstanceID: ServiceRecord]
+    let restedJobs: [WorkloadID: JobRecord]
 
     init(_ scheduler: Scheduler) {
         services = scheduler.services.all.mapValues { Service(record: $0.record, active: $0.active, removing: $0.removing) }
@@ -42,6 +44,8 @@ struct Essence: Equatable, CustomStringConvertible {
             scheduler.pool(of: job).map { scheduler.pools.taken(of: $0.key) }
         }
         unreadable = scheduler.catalogue.unreadable
+        restedServices = scheduler.catalogue.restedServices
+        restedJobs = scheduler.catalogue.restedJobs
     }
 
     /// The parts that differ, as text.
@@ -58,6 +62,8 @@ struct Essence: Equatable, CustomStringConvertible {
         compare("followers of", followers, other.followers)
         compare("taken places of the pool of", takenPlaces, other.takenPlaces)
         compare("waiting for a place", waitingForPlace, other.waitingForPlace)
+        compare("rested service", restedServices, other.restedServices)
+        compare("rested job", restedJobs, other.restedJobs)
         if unreadable != other.unreadable { found.append("unreadable: \(unreadable) and \(other.unreadable)") }
         return found
     }
@@ -86,7 +92,11 @@ extension World {
             switch service.record.phase {
             case .backoff(let next):
                 if scheduler.nextWake.map({ $0 <= max(next, now) }) != true { found.append("\(id) waits for a start that never comes") }
-            case .exited, .failed: break
+            case .exited, .failed:
+                // One that was to give way to another did not end by itself: the other one was to follow.
+                if let last = service.record.runID.flatMap({ runs[$0] }), last.open.stopReason != nil {
+                    found.append("\(id) is wanted, its last run was told to end (\(last.open.stopReason ?? "")), and no other followed")
+                }
             case .starting, .running, .stopping:
                 // A job had its name, and its last run is ending.
                 if scheduler.jobs[id.workload]?.active.isEmpty ?? true { found.append("\(id) is wanted, is \(service.record.phase), and does not run") }

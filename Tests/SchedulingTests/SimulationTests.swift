@@ -39,7 +39,8 @@ import WorkloadModel
                     schedule: schedule, overlap: OverlapPolicy.allCases.randomElement(using: &dice)!,
                     missed: MissedPolicy(kind: MissedPolicy.Kind.allCases.randomElement(using: &dice)!, limit: Int.random(in: 1...8, using: &dice)),
                     retries: RetryPolicy(
-                        limit: Int.random(in: 0...2, using: &dice), backoff: .seconds(600), jitter: .seconds(Int64.random(in: 0...300, using: &dice))),
+                        limit: Int.random(in: 0...2, using: &dice), backoff: .seconds([600, 20_000].randomElement(using: &dice)!),
+                        jitter: .seconds(Int64.random(in: 0...300, using: &dice))),
                     timeout: Bool.random(using: &dice) ? .seconds(3 * 3600) : nil,
                     deadline: Bool.random(using: &dice) ? .seconds(Int64.random(in: 60...40000, using: &dice)) : nil,
                     onLost: LostPolicy.allCases.randomElement(using: &dice)!,
@@ -55,7 +56,12 @@ import WorkloadModel
                 after: [Make.id("job1").name: .always, Make.id("job2").name: AfterCondition.allCases.randomElement(using: &dice)!])
             workloads.append(Make.job("link", link))
             workloads.append(Make.job("last", JobPolicy(after: [Make.id("link").name: .success])))
-            workloads.append(Make.service("db", .onFailure(limit: 3)))
+            // Hears each end of one job: nothing else takes the place of one that it missed.
+            let heard = Make.id("job\(Int.random(in: 0..<4, using: &dice))").name
+            let echo = JobPolicy(
+                overlap: OverlapPolicy.allCases.randomElement(using: &dice)!, after: [heard: AfterCondition.allCases.randomElement(using: &dice)!])
+            workloads.append(Make.job("echo", echo))
+            workloads.append(Make.service("db", [RestartPolicy.no, .onFailure(limit: 3)].randomElement(using: &dice)!))
             world.script = { request, dice in
                 let long = request.kind == .service
                 let duration = Duration.seconds(Int64.random(in: long ? 3600...2_000_000 : 1...20_000, using: &dice))
@@ -92,7 +98,11 @@ import WorkloadModel
         private mutating func live(_ dice: inout Dice, until end: Timestamp) {
             while world.now < end {
                 world.run(until: min(end, world.now + .seconds(Int64.random(in: 600...2_000_000, using: &dice))))
-                if world.isUnreadable, Bool.random(using: &dice) { world.take(.apply(recipes[inForce], explicit: Bool.random(using: &dice), actor: "test")) }
+                if world.isUnreadable, Bool.random(using: &dice) {
+                    // The same again, or another.
+                    if Bool.random(using: &dice) { inForce = Int.random(in: 0..<recipes.count, using: &dice) }
+                    world.take(.apply(recipes[inForce], explicit: Bool.random(using: &dice), actor: "test"))
+                }
                 let what = Int.random(in: 0..<14, using: &dice)
                 trace.append("\(world.now) \(what)")
                 switch what {

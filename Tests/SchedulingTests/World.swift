@@ -30,6 +30,8 @@ struct World {
         var open: Run
         var outcome: Outcome?
         var closedTimes = 0
+        /// How many runs were closed before it, and how many events there had been.
+        var closedAfter = (runs: 0, events: 0)
         /// Of its job, when it was decided.
         var era = 0
     }
@@ -60,6 +62,7 @@ struct World {
     var jobs: [WorkloadID: JobRecord] = [:]
     var runs: [RunID: StoredRun] = [:]
     private var openRuns: Set<RunID> = []
+    private var closings = 0
     /// The jobs of the recipes that have a deadline.
     private var deadlines: [WorkloadID: Duration] = [:]
     /// The jobs of the recipes that have a pool.
@@ -258,6 +261,8 @@ struct World {
                 return
             }
             runs[id]?.closedTimes += 1
+            runs[id]?.closedAfter = (closings, events.count)
+            closings += 1
             openRuns.remove(id)
             if runs[id]?.outcome != nil { violations.append("run \(id) was closed twice") }
             if case .lost = status.ending, outcome != .lost { violations.append("a lost run became \(outcome)") }
@@ -389,9 +394,11 @@ struct World {
                 violations.append("nothing moves at \(now): wake \(scheduler.nextWake.map(\.description) ?? "none"), ended \(ended)")
                 break
             }
-            let ending = containers.filter { runs[$0.key]?.outcome == nil && !told.contains($0.key) }.compactMap { id, container in
-                container.endsAt.map { ($0, id) }
-            }.min { $0 < $1 }
+            var ending: (Timestamp, RunID)?
+            for (id, container) in containers {
+                guard let endsAt = container.endsAt, ending.map({ (endsAt, id) < $0 }) ?? true else { continue }
+                if openRuns.contains(id), !told.contains(id) { ending = (endsAt, id) }
+            }
             let launched = launching.map { ($0.value.at, $0.key) }.min { $0 < $1 }
             guard let next = [ending?.0, launched?.0, scheduler.nextWake].compactMap({ $0 }).min(), next <= end else { break }
             advance(to: max(next, now))

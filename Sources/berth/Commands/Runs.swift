@@ -47,7 +47,8 @@ enum RunsView {
     }
 
     private static func why(_ run: RunInfo) -> String {
-        let words = [run.reason, run.caused_by.map { "after run \($0)" }, run.changes.map { "changed: \($0)" }].compactMap { $0 }
+        let words = [run.reason, run.caused_by.map { "after run \($0)" }, run.retry_of.map { "tries run \($0) again" }, run.changes.map { "changed: \($0)" }]
+            .compactMap { $0 }
         return Terminal.harmless(words.joined(separator: "; "))
     }
 }
