@@ -69,6 +69,7 @@ public struct ControlServer: Sendable {
         let router = Router(context: ControlContext.self)
         router.add(middleware: ErrorAnswers())
         router.add(middleware: PeerCheck(ownUser: geteuid(), group: group))
+        router.add(middleware: QueryCheck())
         addQuestions(router)
         addActions(router)
         addLogs(router)

@@ -55,6 +55,25 @@ struct FeedEndToEndTests {
         }
     }
 
+    /// A question with a misspelt filter is not answered as if it had none, and no verb asks so.
+    @Test(.timeLimit(.minutes(2))) func parametersThatAnEndpointDoesNotHaveAreRefused() throws {
+        try EndToEndTests.with { it in
+            for (line, sentence) in [
+                ("GET /v1/runs?outcom=failed", "has no parameter 'outcom': it takes id, limit, name, outcome, project, since, trigger, until"),
+                ("GET /v1/runs?limit=3&limit=4", "'limit' is given twice"), ("GET /v1/status?x=1", "has no parameter 'x': it takes none"),
+                ("GET /v1/events?follow=1", "no parameter 'follow'"), ("POST /v1/workloads/a/b/stop?force=1", "no parameter 'force'"),
+                ("DELETE /v1/projects/a?x", "no parameter 'x'"),
+            ] {
+                let answer = it.ask(line)
+                #expect(answer.contains("400 Bad Request") && answer.contains(sentence), "\(line): \(answer)")
+            }
+            #expect(it.ask("GET /v1/runs?outcome=failed&outcome=lost&limit=2").contains("200 OK"))
+            #expect(it.ask("GET /v1/runs?").contains("200 OK"))
+            // An id that is none is not found, with or without parameters that exist.
+            #expect(it.ask("GET /v1/runs/nothing/log?follow=1").contains("404"))
+        }
+    }
+
     @Test(.timeLimit(.minutes(2))) func eventsAreFollowed() throws {
         try EndToEndTests.with { it in
             try it.apply(Self.recipe)
