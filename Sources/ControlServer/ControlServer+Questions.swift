@@ -88,18 +88,13 @@ extension ControlServer {
         }
     }
 
-    private func one(_ found: [String], _ name: String) throws -> String? {
-        guard found.count <= 1 else { throw HTTPError(.badRequest, message: "one '\(name)' can be asked for, and \(found.count) are given") }
-        return found.first
-    }
-
     private func filter(_ request: Request) throws -> RunFilter {
         let query = request.uri.queryParameters
         var filter = RunFilter()
         filter.project = query["project"].map(String.init)
         filter.name = query["name"].map(String.init)
         filter.outcomes = try choices(query, "outcome", Outcome.self)
-        filter.trigger = try one(choices(query, "trigger", Trigger.self), "trigger")
+        filter.trigger = try choices(query, "trigger", Trigger.self).first
         filter.since = try since(query["since"])
         filter.until = try since(query["until"])
         filter.id = query["id"].map(String.init)

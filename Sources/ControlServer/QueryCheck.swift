@@ -17,7 +17,7 @@ struct QueryCheck: RouterMiddleware {
         "/v1/workloads": ["name"],
     ]
     /// Those that can be given more than once: any of the words counts.
-    private static let lists: Set<Substring> = ["outcome", "result", "trigger"]
+    private static let lists: Set<Substring> = ["outcome", "result"]
 
     func handle(
         _ request: Request, context: ControlContext, next: (Request, ControlContext) async throws -> Response

@@ -156,7 +156,7 @@ private struct DamagedRow {
         func isSound<Value: Decodable>(_ column: String, _ type: Value.Type) -> Bool { (decoded(row, column, seal) as Value?) != nil }
         let pending = isSound("pending", [PendingStart].self) ? row["pending"] as String : "[]"
         let arrivals = isSound("arrivals", [Arrival].self) ? row["arrivals"] as String : "[]"
-        let unheard = isSound("unheard", [UnheardEnd].self) ? row["unheard"] as String : "[]"
+        let unheard = isSound("unheard", [RunEnd].self) ? row["unheard"] as String : "[]"
         try db.execute(
             sql: "UPDATE job_rows SET paused = 1, pending = ?, arrivals = ?, unheard = ? WHERE project = ? AND name = ?",
             arguments: [pending, arrivals, unheard, id.project.description, id.name.description])
@@ -214,7 +214,7 @@ extension JobRecord {
     fileprivate init?(_ row: Row, _ seal: Seal?) {
         guard let id = workloadID(row), let cursor = timestamp(row, "cursor_ms") else { return nil }
         guard let pending: [PendingStart] = decoded(row, "pending", seal), let arrivals: [Arrival] = decoded(row, "arrivals"),
-            let unheard: [UnheardEnd] = decoded(row, "unheard", seal)
+            let unheard: [RunEnd] = decoded(row, "unheard", seal)
         else { return nil }
         self.init(
             id: id, paused: row["paused"], cursor: cursor, bootID: row["boot_id"],

@@ -35,11 +35,14 @@ extension HistoryStore {
                         sql: "UPDATE recipe_rows SET source = ? WHERE project = ?", arguments: [try seal.close(row["source"]), row["project"] as String])
                     changed += 1
                 }
-                for row in try Row.fetchAll(db, sql: "SELECT project, name, pending FROM job_rows WHERE pending LIKE '%\"environment\"%'") {
-                    try db.execute(
-                        sql: "UPDATE job_rows SET pending = ? WHERE project = ? AND name = ?",
-                        arguments: [try seal.close(row["pending"]), row["project"] as String, row["name"] as String])
-                    changed += 1
+                for column in ["pending", "unheard"] {
+                    let rows = try Row.fetchAll(db, sql: "SELECT project, name, \(column) AS text FROM job_rows WHERE \(column) LIKE '%\"environment\"%'")
+                    for row in rows {
+                        try db.execute(
+                            sql: "UPDATE job_rows SET \(column) = ? WHERE project = ? AND name = ?",
+                            arguments: [try seal.close(row["text"]), row["project"] as String, row["name"] as String])
+                        changed += 1
+                    }
                 }
                 // With it stays written down that old pages are still to be overwritten.
                 if changed > 0 { try db.execute(sql: "PRAGMA user_version = 1") }

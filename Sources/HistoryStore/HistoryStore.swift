@@ -223,11 +223,16 @@ public final class HistoryStore: Sendable {
         ])
     }
 
+    /// A list as JSON, sealed when what was changed for one of its runs has values of variables.
+    private static func text(_ list: [some Encodable], sealedFor changes: [RunChanges?], _ seal: Seal?) throws -> String {
+        let text = try StoredJSON.text(list: list)
+        guard let seal, changes.contains(where: { $0?.environment.isEmpty == false }) else { return text }
+        return try seal.close(text)
+    }
+
     private static func put(_ record: JobRecord, _ db: Database, _ seal: Seal?) throws {
-        var pending = try StoredJSON.text(list: record.pending)
-        if let seal, record.pending.contains(where: { $0.changes?.environment.isEmpty == false }) { pending = try seal.close(pending) }
-        var unheard = try StoredJSON.text(list: record.unheard)
-        if let seal, record.unheard.contains(where: { $0.changes?.environment.isEmpty == false }) { unheard = try seal.close(unheard) }
+        let pending = try text(record.pending, sealedFor: record.pending.map(\.changes), seal)
+        let unheard = try text(record.unheard, sealedFor: record.unheard.map(\.changes), seal)
         try db.cachedStatement(
             sql: """
                 INSERT OR REPLACE INTO job_rows (project, name, paused, cursor_ms, boot_id, last_outcome, streak, pending, arrivals, era, seen_ms, unheard)

@@ -25,15 +25,14 @@ public struct JobRecord: Hashable, Sendable {
     /// How far due times were accounted for before the clock was set far back: those up to here are not missed once more
     /// when the clock comes forward again.
     public var seen: Timestamp?
-
-    /// Ends that came while its recipe could not be read. What follows from them, an attempt or the start of other jobs, is decided once
-    /// it can.
-    public var unheard: [UnheardEnd]
+    /// Ends of its runs that came while its recipe could not be read. Another attempt, or the start of jobs that come
+    /// after it, is decided once it can.
+    public var unheard: [RunEnd]
 
     /// All of its fields.
     public init(
         id: WorkloadID, paused: Bool = false, cursor: Timestamp, bootID: String, lastOutcome: Outcome? = nil, streak: Int = 0,
-        pending: [PendingStart] = [], arrivals: [Arrival] = [], era: Int = 0, seen: Timestamp? = nil, unheard: [UnheardEnd] = []
+        pending: [PendingStart] = [], arrivals: [Arrival] = [], era: Int = 0, seen: Timestamp? = nil, unheard: [RunEnd] = []
     ) {
         self.id = id
         self.paused = paused

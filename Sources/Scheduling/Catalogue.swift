@@ -32,7 +32,7 @@ struct Catalogue: Sendable {
     /// Keeps the end of a run of a job that rests.
     ///
     /// - Returns: the job's record as it is to be stored; `nil` when it does not rest
-    mutating func hear(_ end: UnheardEnd, of id: WorkloadID) -> JobRecord? {
+    mutating func hear(_ end: RunEnd, of id: WorkloadID) -> JobRecord? {
         restedJobs[id]?.unheard.append(end)
         return restedJobs[id]
     }

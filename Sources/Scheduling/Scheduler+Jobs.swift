@@ -152,7 +152,7 @@ extension Scheduler {
 
     mutating func jobEnded(_ run: ActiveRun, _ outcome: Outcome, _ now: Timestamp) {
         let id = run.workload
-        let end = UnheardEnd(run.run, outcome)
+        let end = RunEnd(run.run, outcome)
         guard var job = jobs[id] else {
             // Its recipe could not be read: there is no policy to decide by.
             if let record = catalogue.hear(end, of: id) { write(.job(record)) }
@@ -176,7 +176,7 @@ extension Scheduler {
     }
 
     /// What follows from the end of a run: another attempt, or the starts of those that come after it.
-    private mutating func hear(_ end: UnheardEnd, of id: WorkloadID, _ now: Timestamp) {
+    private mutating func hear(_ end: RunEnd, of id: WorkloadID, _ now: Timestamp) {
         guard var job = jobs[id] else { return }
         let outcome = end.outcome
         let good = outcome == .succeeded

@@ -88,7 +88,8 @@ extension Scheduler {
         }
     }
 
-    /// Records that rested, and for which the recipe that takes their place has nothing of their kind: they are of things that go.
+    /// Takes up records that rested and that the applied recipe has no service, or no job, for: they are removed as those of any other
+    /// workload that a recipe no longer has.
     mutating func takeUpRested(of project: ProjectName, _ wanted: [WorkloadID: Workload]) {
         for (id, record) in catalogue.restedServices where id.workload.project == project && (wanted[id.workload].map { $0.jobPolicy != nil } ?? true) {
             catalogue.restedServices[id] = nil

@@ -55,12 +55,13 @@ struct FeedEndToEndTests {
         }
     }
 
-    /// A question with a misspelt filter is not answered as if it had none, and no verb asks so.
+    /// A question with a misspelt filter is not answered as if it had none.
     @Test(.timeLimit(.minutes(2))) func parametersThatAnEndpointDoesNotHaveAreRefused() throws {
         try EndToEndTests.with { it in
             for (line, sentence) in [
                 ("GET /v1/runs?outcom=failed", "has no parameter 'outcom': it takes id, limit, name, outcome, project, since, trigger, until"),
-                ("GET /v1/runs?limit=3&limit=4", "'limit' is given twice"), ("GET /v1/status?x=1", "has no parameter 'x': it takes none"),
+                ("GET /v1/runs?limit=3&limit=4", "'limit' is given twice"), ("GET /v1/runs?trigger=after&trigger=retry", "'trigger' is given twice"),
+                ("GET /v1/status?x=1", "has no parameter 'x': it takes none"),
                 ("GET /v1/events?follow=1", "no parameter 'follow'"), ("POST /v1/workloads/a/b/stop?force=1", "no parameter 'force'"),
                 ("DELETE /v1/projects/a?x", "no parameter 'x'"),
             ] {

@@ -283,7 +283,9 @@ import WorkloadModel
         let canary = "canary-" + String(repeating: "x", count: 20_000)
         let changes = RunChanges(environment: ["A": EnvironmentValue("canary-variable")])
         let pending = PendingStart(trigger: .manual, dueAt: nil, notBefore: Timestamp(milliseconds: 7), queued: true, changes: changes)
-        let record = JobRecord(id: Make.id("j"), cursor: Timestamp(milliseconds: 5000), bootID: "b", pending: [pending])
+        let ended = Make.request("j", 1, at: Timestamp(milliseconds: 7)) { $0.changes = changes }
+        let record = JobRecord(
+            id: Make.id("j"), cursor: Timestamp(milliseconds: 5000), bootID: "b", pending: [pending], unheard: [RunEnd(ended.run, .failed)])
         do {
             let store = try HistoryStore(path: path, engine: "test")
             for text in ["\(canary)-1", "\(canary)-2"] {
@@ -402,7 +404,7 @@ import WorkloadModel
                 changes: RunChanges(environment: ["K": EnvironmentValue("v")], command: ["c"], dueAt: Self.now))
             let record = JobRecord(
                 id: Make.id("x"), cursor: Self.now, bootID: "b", pending: [pending], arrivals: [arrival], era: 2, seen: Self.now + .seconds(9),
-                unheard: [UnheardEnd(request.run, .failed)])
+                unheard: [RunEnd(request.run, .failed)])
             try await store.commit([
                 Self.opening(request), .job(record), .due(DueRecord(workload: Make.id("x"), dueAt: Self.now, result: .ran, runID: request.id)),
                 .due(DueRecord(workload: Make.id("x"), dueAt: Self.now, result: .missed, reason: .clockJump, era: 1)),

@@ -2,7 +2,7 @@ public import Schedules
 public import WorkloadModel
 
 /// The end of a run, as far as what follows depends on it.
-public struct UnheardEnd: Hashable, Sendable, Codable {
+public struct RunEnd: Hashable, Sendable, Codable {
     /// The run that ended.
     public let run: RunID
     /// Why it was started.
