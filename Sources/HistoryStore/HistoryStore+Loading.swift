@@ -146,7 +146,7 @@ private struct DamagedRow {
                 ORDER BY run_id DESC LIMIT 1
                 """, arguments: [id.project.description, id.name.description])
         try db.execute(
-            sql: "UPDATE service_rows SET wanted = ?, state = ?, next_start_ms = NULL, run_id = ? WHERE project = ? AND name = ?",
+            sql: "UPDATE service_rows SET wanted = ?, state = ?, next_start_ms = NULL, run_id = ?, unheard = NULL WHERE project = ? AND name = ?",
             arguments: [run != nil, run == nil ? "stopped" : "running", run, id.project.description, id.name.description])
         return "the row of the service \(id) in the history could not be read; "
             + (run == nil ? "it is stopped until 'berth start \(id)'" : "it runs, and is taken for one that is to run")
@@ -207,6 +207,9 @@ extension ServiceRecord {
         failures = row["failures"]
         runID = (row["run_id"] as String?).flatMap { RunID($0) }
         generation = row["generation"]
+        guard (row["unheard"] as String?) != nil else { return }
+        guard let end: ServiceEnd = decoded(row, "unheard") else { return nil }
+        unheard = end
     }
 }
 

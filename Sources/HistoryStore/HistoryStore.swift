@@ -213,13 +213,14 @@ public final class HistoryStore: Sendable {
     private static func put(_ record: ServiceRecord, _ db: Database) throws {
         try db.cachedStatement(
             sql: """
-                INSERT OR REPLACE INTO service_rows (project, name, slot, wanted, state, since_ms, restarts, failures, next_start_ms, run_id, generation)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT OR REPLACE INTO service_rows (project, name, slot, wanted, state, since_ms, restarts, failures, next_start_ms, run_id, generation, unheard)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
             record.id.workload.project.description, record.id.workload.name.description, record.id.slot, record.wanted, record.phase.name,
             record.since.milliseconds,
             record.restarts, record.failures, record.phase.nextStartAt?.milliseconds, record.runID?.description, record.generation,
+            try record.unheard.map { try StoredJSON.text($0) },
         ])
     }
 

@@ -25,6 +25,9 @@ enum Schema {
         migrator.registerMigration("7") { db in
             try db.execute(sql: version7)
         }
+        migrator.registerMigration("8") { db in
+            try db.execute(sql: version8)
+        }
         return migrator
     }()
 
@@ -225,4 +228,7 @@ enum Schema {
             recipe_digest, engine, caused_by, changes, retry_of
             FROM run_rows;
         """
+
+    /// The end of a service's run that came while its recipe could not be read (JSON).
+    private static let version8 = "ALTER TABLE service_rows ADD COLUMN unheard TEXT"
 }

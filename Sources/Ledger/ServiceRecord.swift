@@ -60,8 +60,10 @@ public struct ServiceRecord: Hashable, Sendable {
     /// It rises whenever another container is to take the place of the one that runs: a restart by hand, a changed recipe. A run
     /// of an older generation is stopped, and when nothing runs, the present one is started.
     public var generation = 0
+    /// The end of its last run, when that came while its recipe could not be read: the policy decides on it once it can.
+    public var unheard: ServiceEnd?
 
-    /// A record without restarts, failures or a run, of generation 0.
+    /// A record without restarts, failures, a run or an end, of generation 0.
     public init(id: InstanceID, wanted: Bool, phase: Phase, since: Timestamp) {
         self.id = id
         self.wanted = wanted

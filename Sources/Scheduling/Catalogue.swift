@@ -37,6 +37,16 @@ struct Catalogue: Sendable {
         return restedJobs[id]
     }
 
+    /// Keeps the end of a run of a service that rests. One that was called off before it began has not been, and leaves its service
+    /// to be started.
+    ///
+    /// - Returns: the service's record as it is to be stored; `nil` when it does not rest
+    mutating func hear(_ end: ServiceEnd, of id: InstanceID) -> ServiceRecord? {
+        guard !end.stopped || end.startedAt != nil else { return nil }
+        restedServices[id]?.unheard = end
+        return restedServices[id]
+    }
+
     mutating func fingerprint(of workload: Workload) -> String {
         if let known = fingerprints[workload.id] { return known }
         let fingerprint = workload.container.fingerprint

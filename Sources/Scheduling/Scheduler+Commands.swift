@@ -33,7 +33,11 @@ extension Scheduler {
 
     private mutating func applyService(_ workload: Workload, _ policy: ServicePolicy, _ digest: String, explicit: Bool, _ now: Timestamp) {
         let id = InstanceID(workload.id)
-        guard var service = services[id] ?? restedService(id, workload, policy, digest) else {
+        if services[id] == nil, let rested = restedService(id, workload, policy, digest) {
+            services[id] = rested
+            hearEnd(of: id, now)
+        }
+        guard var service = services[id] else {
             services[id] = Service(
                 workload: workload, policy: policy, record: ServiceRecord(id: id, wanted: true, phase: .starting, since: now), digest: digest)
             startService(id, trigger: .start, now)

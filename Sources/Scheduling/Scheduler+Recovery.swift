@@ -201,6 +201,7 @@ extension Scheduler {
     }
 
     private mutating func reviveService(_ id: InstanceID, sameBoot: Bool, _ now: Timestamp) {
+        hearEnd(of: id, now)
         guard let service = services[id], service.active == nil else { return }
         guard service.record.wanted else {
             if service.record.phase != .stopped { set(id, .stopped, now) }

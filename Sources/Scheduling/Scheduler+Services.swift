@@ -58,55 +58,79 @@ extension Scheduler {
 
     mutating func serviceEnded(_ run: ActiveRun, _ outcome: Outcome, _ status: ExitStatus, _ now: Timestamp) {
         let id = run.instance
-        guard let service = services[id], service.active == run.id else { return }
+        let end = ServiceEnd(run.run, outcome, status)
+        guard let service = services[id] else {
+            // Its recipe could not be read: there is no policy to decide by.
+            if let record = catalogue.hear(end, of: id) { write(.service(record)) }
+            return
+        }
+        guard service.active == run.id else { return }
         services[id]?.active = nil
         if service.removing {
             services[id] = nil
             // A job of its name may wait for this end.
             evaluateJob(id.workload, now)
-        } else if status.leftProcesses {
+        } else {
+            follow(end, of: id, now)
+        }
+    }
+
+    /// What follows from an end that came while the recipe could not be read. A pause after it has passed meanwhile.
+    mutating func hearEnd(of id: InstanceID, _ now: Timestamp) {
+        guard let service = services[id], service.active == nil, !service.removing, let end = service.record.unheard else { return }
+        services[id]?.record.unheard = nil
+        follow(end, of: id, now)
+        guard case .backoff = services[id]?.record.phase else { return }
+        set(id, .backoff(until: now), now)
+        evaluateService(id, now)
+    }
+
+    /// What follows from the end of a service's run.
+    private mutating func follow(_ end: ServiceEnd, of id: InstanceID, _ now: Timestamp) {
+        guard let service = services[id] else { return }
+        if end.leftProcesses {
             // A second one beside what could not be killed would do harm: a person must look.
             set(id, .failed, now)
         } else if !service.record.wanted {
             set(id, .stopped, now)
-        } else if run.generation != service.record.generation {
+        } else if end.generation != service.record.generation {
             startService(id, trigger: .start, now)
-        } else if run.stopReason != nil {
+        } else if end.stopped {
             // The daemon stopped it because it ends itself; the next daemon starts it again, unless its policy is `no`.
             set(id, service.policy.restart == .no ? .exited : .backoff(until: now), now)
             evaluateService(id, now)
         } else {
-            continueByPolicy(id, outcome, status, now)
+            continueByPolicy(id, end, now)
         }
     }
 
-    private mutating func continueByPolicy(_ id: InstanceID, _ outcome: Outcome, _ status: ExitStatus, _ now: Timestamp) {
+    private mutating func continueByPolicy(_ id: InstanceID, _ end: ServiceEnd, _ now: Timestamp) {
         guard let service = services[id] else { return }
         switch service.policy.restart {
         case .no: set(id, .exited, now)
-        case .always, .unlessStopped: backOff(id, status, now)
+        case .always, .unlessStopped: backOff(id, end, now)
         case .onFailure(let limit):
-            guard outcome.isFailure || outcome == .lost else {
+            guard end.outcome.isFailure || end.outcome == .lost else {
                 set(id, .exited, now)
                 return
             }
-            if let limit, service.record.failures >= limit, !Scheduler.wasUp(status) {
+            if let limit, service.record.failures >= limit, !Scheduler.wasUp(end) {
                 event("gave-up", "it failed \(service.record.failures + 1) times in a row", now, workload: id.workload)
                 set(id, .failed, now)
             } else {
-                backOff(id, status, now)
+                backOff(id, end, now)
             }
         }
     }
 
-    private static func wasUp(_ status: ExitStatus) -> Bool {
-        guard let started = status.startedAt else { return false }
-        return status.finishedAt - started >= ServiceBackoff.recovered
+    private static func wasUp(_ end: ServiceEnd) -> Bool {
+        guard let started = end.startedAt else { return false }
+        return end.finishedAt - started >= ServiceBackoff.recovered
     }
 
-    private mutating func backOff(_ id: InstanceID, _ status: ExitStatus, _ now: Timestamp) {
+    private mutating func backOff(_ id: InstanceID, _ end: ServiceEnd, _ now: Timestamp) {
         guard let service = services[id] else { return }
-        let failures = Scheduler.wasUp(status) ? 0 : service.record.failures
+        let failures = Scheduler.wasUp(end) ? 0 : service.record.failures
         services[id]?.record.failures = failures + 1
         set(id, .backoff(until: now + ServiceBackoff.delay(failures: failures, dice: &dice)), now)
     }

@@ -355,7 +355,7 @@ import WorkloadModel
             try await queue.write { db in
                 try db.execute(
                     sql: """
-                        UPDATE service_rows SET state = 'odd' WHERE name IN ('up', 'ending', 'down');
+                        UPDATE service_rows SET state = 'odd' WHERE name IN ('up', 'ending'); UPDATE service_rows SET unheard = '{' WHERE name = 'down';
                         UPDATE job_rows SET pending = '[{]' WHERE name = 'pending'; UPDATE job_rows SET arrivals = 'x' WHERE name = 'arrivals';
                         UPDATE run_rows SET state = 'odd', trigger = 'odd' WHERE name = 'late'; UPDATE run_rows SET kind = 'odd' WHERE name = 'up';
                         INSERT INTO run_rows (run_id, project, name, kind, trigger, attempt, decided_ms, finished_ms, state, outcome, recipe_digest, engine, boot_id, fingerprint)
@@ -405,13 +405,18 @@ import WorkloadModel
             let record = JobRecord(
                 id: Make.id("x"), cursor: Self.now, bootID: "b", pending: [pending], arrivals: [arrival], era: 2, seen: Self.now + .seconds(9),
                 unheard: [RunEnd(request.run, .failed)])
+            var service = ServiceRecord(id: Make.instance("web"), wanted: true, phase: .running, since: Self.now)
+            var status = ExitStatus(ending: .exited(code: 3), finishedAt: Self.now)
+            status.startedAt = Self.now
+            service.unheard = ServiceEnd(request.run, .failed, status)
             try await store.commit([
-                Self.opening(request), .job(record), .due(DueRecord(workload: Make.id("x"), dueAt: Self.now, result: .ran, runID: request.id)),
+                Self.opening(request), .job(record), .service(service),
+                .due(DueRecord(workload: Make.id("x"), dueAt: Self.now, result: .ran, runID: request.id)),
                 .due(DueRecord(workload: Make.id("x"), dueAt: Self.now, result: .missed, reason: .clockJump, era: 1)),
                 .dueCaughtUp(Make.id("x"), dueAt: Self.now, RunID(now: Self.now, random: 7)),
             ])
             let state = try await store.load().state
-            #expect(state.jobs == [record])
+            #expect(state.jobs == [record] && state.services == [service])
             #expect(state.openRuns == [request.run])
             let row = try await store.runs(RunFilter()).first
             #expect(row?.caused_by == arrival.run.description && row?.changes == "env A" && row?.retry_of == arrival.run.description)

@@ -46,7 +46,7 @@ extension World {
         // 1. Every due time has exactly one row, or waits.
         for (id, from, schedule) in accounted { found += unaccounted(id, from, schedule) }
         for recipe in recipes.values {
-            for follower in recipe.workloads { found += unfollowed(follower) }
+            for workload in recipe.workloads { found += unfollowed(workload) + unasked(workload) }
         }
         // A row that says `ran` names a run of that due time.
         for (id, records) in due {
@@ -61,6 +61,23 @@ extension World {
             }
         }
         return found
+    }
+
+    /// A service that its policy does not start again after an end is started by a person only.
+    private func unasked(_ service: Workload) -> [String] {
+        guard case .service(let policy) = service.kind else { return [] }
+        let own = starts.filter { $0.workload == service.id && runs[$0.run]?.open.kind == .service }
+        return zip(own, own.dropFirst()).compactMap { earlier, later in
+            guard let before = runs[earlier.run], let after = runs[later.run], before.open.generation == after.open.generation else { return nil }
+            let isOver =
+                switch policy.restart {
+                case .no: true
+                case .onFailure: before.outcome == .succeeded && before.open.stopReason == nil
+                case .always, .unlessStopped: false
+                }
+            guard isOver, earlier.asked == later.asked else { return nil }
+            return "\(service.id) ended (\(before.outcome?.rawValue ?? "open")) at run \(earlier.run), and was started again at \(later.at) though nobody asked"
+        }
     }
 
     /// Every end that a job comes after starts it once, waits, or was dropped, which was said: see `AfterCondition`.

@@ -54,6 +54,43 @@ import WorkloadModel
         #expect(scheduler.statuses.map(\.state) == ["stopped", "paused", "running"])
     }
 
+    struct Unread: Sendable, CustomTestStringConvertible {
+        let policy: RestartPolicy
+        let code: Int32
+        let phase: String
+        var testDescription: String { "\(policy), exit code \(code): \(phase)" }
+    }
+
+    /// A service ends while its recipe cannot be read: its policy decides once it can, also after another crash, and an `up` starts it as any
+    /// that has ended.
+    @Test(
+        arguments: [
+            Unread(policy: .no, code: 0, phase: "exited"), Unread(policy: .no, code: 1, phase: "exited"),
+            Unread(policy: .onFailure(limit: nil), code: 0, phase: "exited"), Unread(policy: .onFailure(limit: nil), code: 1, phase: "running"),
+            Unread(policy: .onFailure(limit: 0), code: 1, phase: "failed"), Unread(policy: .always, code: 0, phase: "running"),
+        ], ["mended", "crash", "applied"]) func aServiceThatEndsWithoutARecipe(item: Unread, then: String)
+    {
+        let recipe = Make.recipe(Make.service("db", item.policy))
+        var world = World(at: Self.start)
+        world.script = { [code = item.code] _, _ in (.seconds(5), .exited(code: code)) }
+        world.take(.apply(recipe, explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(1))
+        world.restart(after: .seconds(1), unreadable: true)
+        world.run(until: Self.start + .seconds(60))
+        #expect(world.starts.count == 1 && world.runs.values.allSatisfy { $0.outcome != nil })
+        if then == "crash" { world.restart(after: .seconds(1), unreadable: true) }
+        if then == "applied" {
+            world.take(.apply(recipe, explicit: false, actor: "t"))
+        } else {
+            world.restart(after: .seconds(1), unreadable: false)
+        }
+        #expect(world.services[Make.instance("db")]?.phase.name == item.phase)
+        #expect(world.services[Make.instance("db")]?.unheard == nil && world.starts.count == (item.phase == "running" ? 2 : 1))
+        world.take(.apply(recipe, explicit: true, actor: "t"))
+        #expect(world.starts.count == 2)
+        #expect(world.broken(accounted: []).isEmpty, "\(world.broken(accounted: []))")
+    }
+
     /// Which image a workload runs from stays what it was when its recipe was applied, also when time zones change; all that is still needed is
     /// named.
     @Test func imagesStayWhatWasApplied() {

@@ -99,7 +99,11 @@ import WorkloadModel
             while world.now < end {
                 world.run(until: min(end, world.now + .seconds(Int64.random(in: 600...2_000_000, using: &dice))))
                 if world.isUnreadable, Bool.random(using: &dice) {
-                    // The same again, or another.
+                    // It can be read again, or the same is applied again, or another.
+                    if Bool.random(using: &dice) {
+                        world.restart(after: .seconds(5), newBoot: Bool.random(using: &dice), unreadable: false)
+                        continue
+                    }
                     if Bool.random(using: &dice) { inForce = Int.random(in: 0..<recipes.count, using: &dice) }
                     world.take(.apply(recipes[inForce], explicit: Bool.random(using: &dice), actor: "test"))
                 }

@@ -54,6 +54,8 @@ struct World {
         let daemon: UInt64
         let era: Int
         let arrivals: [Arrival]
+        /// How often somebody had asked for its workload by then.
+        let asked: Int
     }
 
     // On disk.
@@ -70,6 +72,8 @@ struct World {
     var due: [WorkloadID: [DueKey: DueRecord]] = [:]
     var eras: [WorkloadID: [Era]] = [:]
     var events: [EventRecord] = []
+    /// How often somebody wanted a workload to be started.
+    private var asked: [WorkloadID: Int] = [:]
     var storedBoot: String?
     // In the world.
     var containers: [RunID: Container] = [:]
@@ -152,6 +156,11 @@ struct World {
         var change: (() -> (ProjectName, Recipe?))?
         if case .apply(let recipe, _, _) = event { change = { (recipe.project, recipe) } }
         if case .down(let project, _) = event { change = { (project, nil) } }
+        switch event {
+        case .apply(let recipe, explicit: true, _): for workload in recipe.workloads { asked[workload.id, default: 0] += 1 }
+        case .start(let id, _), .restart(let id, _): asked[id, default: 0] += 1
+        default: break
+        }
         carryOut(decision, change)
         return decision.reply
     }
@@ -356,7 +365,8 @@ struct World {
             starts.append(
                 Start(
                     run: request.id, workload: request.workload, trigger: request.trigger, dueAt: request.dueAt, attempt: request.attempt, at: now,
-                    steady: steady, daemon: seed, era: runs[request.id]?.era ?? 0, arrivals: request.arrivals))
+                    steady: steady, daemon: seed, era: runs[request.id]?.era ?? 0, arrivals: request.arrivals,
+                    asked: asked[request.workload] ?? 0))
             if services[request.run.instance]?.wanted == false, runs[request.id]?.open.stopReason == nil {
                 violations.append("the stopped service \(request.workload) was started")
             }
@@ -441,8 +451,9 @@ struct World {
         latest = max(latest, now)
     }
 
-    /// The daemon is gone for a while, and comes back.
-    mutating func restart(after down: Duration, newBoot: Bool = false, unreadable: Bool = false) {
+    /// The daemon is gone for a while, and comes back. A recipe that it could not read before may be one that it reads now: an upgrade was
+    /// taken back, a key is there again.
+    mutating func restart(after down: Duration, newBoot: Bool = false, unreadable: Bool? = nil) {
         advance(to: now + down)
         if newBoot {
             bootID += "+"
@@ -453,7 +464,7 @@ struct World {
         seed &+= 1
         crashed = false
         (launching, backlog, told, storeFails) = ([:], [], [], false)
-        isUnreadable = unreadable || isUnreadable
+        isUnreadable = unreadable ?? isUnreadable
         scheduler = Scheduler(bootID: bootID, seed: seed &* 7919)
         let stored = stored
         var observed = self.observed()
