@@ -27,6 +27,8 @@ void clinux_give_memory_back(void) { malloc_trim(0); }
 
 int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
+int clinux_pidfd_signal(int pidfd, int number) { return (int)syscall(SYS_pidfd_send_signal, pidfd, number, NULL, 0); }
+
 int clinux_open_place(int directory, const char *name, int flags) { return openat(directory, name, O_PATH | O_CLOEXEC | flags); }
 
 int clinux_look(int directory, const char *name, int flags, struct clinux_file *file)
@@ -166,6 +168,21 @@ int clinux_send_descriptors(int socket, const int *descriptors, size_t count)
         count -= some;
     }
     return 0;
+}
+
+int clinux_receive_descriptor(int socket, char *byte, int *descriptor)
+{
+    union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
+    struct iovec vector = { .iov_base = byte, .iov_len = 1 };
+    struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes };
+    ssize_t got;
+    *descriptor = -1;
+    do
+        got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    while (got < 0 && errno == EINTR);
+    struct cmsghdr *header = got == 1 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) memcpy(descriptor, CMSG_DATA(header), sizeof *descriptor);
+    return (int)got;
 }
 
 int clinux_project_limit(const char *directory, uint32_t project, uint64_t bytes)

@@ -33,10 +33,11 @@ final class HostPlace: Sendable {
     /// Its path, as the kernel tells it now.
     var name: String { HostLocation.name(of: descriptor) }
 
+    /// The mount that it was opened in; it stays the same while it is held open.
     var mountID: Int? { HostLocation.mountID(of: descriptor) }
 
     /// `nil` when its mount is not among the mounts, or it has no name any more.
-    func location(_ mounts: [MountTable]) -> HostLocation? { HostLocation(descriptor: descriptor, mounts) }
+    func location(_ mounts: [MountTable]) -> HostLocation? { HostLocation(mount: mountID, name: name, mounts) }
 
     /// A directory or file of Berth's own, below its own directories, where no path is anybody else's.
     static func own(_ path: String) throws(EngineError) -> HostPlace {
@@ -180,8 +181,14 @@ struct HostLocation: Hashable, Sendable, Codable {
 
     /// `nil` when the descriptor's mount is not among the mounts, or what it is has no name any more.
     init?(descriptor: Int32, _ mounts: [MountTable]) {
-        guard let id = HostLocation.mountID(of: descriptor), let mount = mounts.first(where: { $0.id == id }) else { return nil }
-        let name = HostLocation.name(of: descriptor)
+        self.init(mount: HostLocation.mountID(of: descriptor), name: HostLocation.name(of: descriptor), mounts)
+    }
+
+    /// - Parameters:
+    ///   - mount: its number
+    ///   - name: a path in it, as it is called on this host
+    init?(mount: Int?, name: String, _ mounts: [MountTable]) {
+        guard let mount = mounts.first(where: { $0.id == mount }) else { return nil }
         guard let below = HostLocation.relative(name, to: mount.target) else { return nil }
         self.init(device: mount.device, path: HostLocation.join(mount.root, below))
     }

@@ -1,4 +1,5 @@
 internal import HostOS
+internal import Synchronization
 
 /// A line of /proc/self/mountinfo.
 struct MountTable: Hashable {
@@ -12,9 +13,16 @@ struct MountTable: Hashable {
     let type: String
     let superOptions: [String]
 
+    /// The text that was read last, and what it says: most launches find no mount made or gone.
+    private static let last = Mutex<(text: [UInt8], mounts: [MountTable])>(([], []))
+
     static func read() -> [MountTable] {
-        guard let text = try? HostFile.text("/proc/self/mountinfo", limit: 16 << 20) else { return [] }
-        return parse(text)
+        guard let text = try? HostFile.bytes("/proc/self/mountinfo", limit: 16 << 20) else { return [] }
+        let known = last.withLock { $0 }
+        if known.text == text { return known.mounts }
+        let mounts = parse(String(decoding: text, as: UTF8.self))
+        last.withLock { $0 = (text, mounts) }
+        return mounts
     }
 
     static func parse(_ text: String) -> [MountTable] {

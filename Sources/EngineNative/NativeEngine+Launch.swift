@@ -105,66 +105,51 @@ extension NativeEngine {
 
     /// Starts a shim, gives it its spec and the places that it names, and lets it go on once it has made the sandbox.
     private func startShim(_ run: RunID, _ spec: LaunchSpec) throws(EngineError) -> Timestamp {
-        var ours: Int32 = -1
-        var theirs: Int32 = -1
-        guard clinux_socket_pair(&ours, &theirs) == 0 else { throw .host("no socket for the shim: \(String(cString: strerror(errno)))") }
-        defer { if ours >= 0 { close(ours) } }
-        func abandon(_ pid: pid_t, _ pidfd: Int32) {
-            close(ours)
-            ours = -1
-            NativeEngine.end(pid, pidfd)
-        }
-        var pid: pid_t = 0
-        let spawned = clinux_spawn(program, "berth-shim", "run", theirs, shimErrors, &pid)
-        let code = errno
-        close(theirs)
-        guard spawned == 0 else { throw .host("the shim \(paths.shim) cannot be started: \(String(cString: strerror(code)))") }
-        var limit = timeval(tv_sec: 40, tv_usec: 0)
-        setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        let pidfd = clinux_pidfd_open(pid)
-        guard pidfd >= 0 else {
-            kill(pid, SIGKILL)
-            waitpid(pid, nil, 0)
-            throw .host("the shim cannot be watched: \(String(cString: strerror(errno)))")
+        let (socket, pidfd) = try shims.shim(timeout: NativeEngine.shimSeconds)
+        var control = socket
+        defer { if control >= 0 { close(control) } }
+        func abandon() {
+            // It cleans up by itself once this is closed, or it has said why; only one that hangs is killed.
+            close(control)
+            control = -1
+            NativeEngine.end(pidfd)
         }
         let descriptors = spec.places.map(\.descriptor)
-        guard NativeEngine.send(ours, spec.bytes), clinux_send_descriptors(ours, descriptors, descriptors.count) == 0 else {
-            let sentence = NativeEngine.receive(ours).sentence
-            abandon(pid, pidfd)
+        guard NativeEngine.send(control, spec.bytes), clinux_send_descriptors(control, descriptors, descriptors.count) == 0 else {
+            let sentence = NativeEngine.receive(control).sentence
+            abandon()
             throw .sandbox(sentence ?? "the shim ended before it had read its spec")
         }
-        let created = NativeEngine.receive(ours)
+        let created = NativeEngine.receive(control)
         guard created.kind == UInt8(ascii: "C") else {
-            abandon(pid, pidfd)
+            abandon()
             throw .sandbox(created.sentence ?? "the shim ended while it set the sandbox up")
         }
         let now = WallClock.now()
-        guard NativeEngine.send(ours, [UInt8(ascii: "G")]) else {
-            abandon(pid, pidfd)
+        guard NativeEngine.send(control, [UInt8(ascii: "G")]) else {
+            abandon()
             throw .sandbox("the shim ended before the command was released")
         }
         // 'S', or 'E' once the run has begun: either way its end will be written down.
-        let started = NativeEngine.receive(ours)
+        let started = NativeEngine.receive(control)
         if started.kind != UInt8(ascii: "S"), RunDirectory(path: paths.run(run)).startedAt == nil {
-            abandon(pid, pidfd)
+            abandon()
             throw .sandbox(started.sentence ?? "the shim ended before the command was released")
         }
         disk.started(run)
-        watch(run, pidfd: pidfd, isShim: true, child: pid)
+        watch(run, pidfd: pidfd, isShim: true)
         return now
     }
 
-    private static func end(_ pid: pid_t, _ pidfd: Int32) {
-        // It cleans up by itself once its socket is closed or it has said why; only one that hangs is killed.
-        for _ in 0..<400 {
-            if waitpid(pid, nil, WNOHANG) == pid {
-                close(pidfd)
-                return
-            }
-            usleep(5000)
+    /// How long a shim may take to set a sandbox up, in seconds: longer than it gives itself.
+    private static let shimSeconds = 40
+
+    private static func end(_ pidfd: Int32) {
+        var ended = pollfd(fd: pidfd, events: Int16(POLLIN), revents: 0)
+        if poll(&ended, 1, 2000) == 0 {
+            clinux_pidfd_signal(pidfd, SIGKILL)
+            poll(&ended, 1, 2000)
         }
-        kill(pid, SIGKILL)
-        waitpid(pid, nil, 0)
         close(pidfd)
     }
 

@@ -10,18 +10,17 @@ public import WorkloadModel
 
 extension NativeEngine {
     /// Reports the end of a run when a process ends.
-    func watch(_ run: RunID, pidfd: Int32, isShim: Bool, child: pid_t?) {
+    func watch(_ run: RunID, pidfd: Int32, isShim: Bool) {
         let source = DispatchSource.makeReadSource(fileDescriptor: pidfd, queue: queue)
         source.setEventHandler { [self] in processEnded(run) }
         source.setCancelHandler { close(pidfd) }
-        watches.withLock { $0[run] = Watch(pidfd: pidfd, source: source, isShim: isShim, isChild: child) }
+        watches.withLock { $0[run] = Watch(pidfd: pidfd, source: source, isShim: isShim) }
         source.activate()
     }
 
     private func processEnded(_ run: RunID) {
         guard let watch = watches.withLock({ $0.removeValue(forKey: run) }) else { return }
         watch.source.cancel()
-        if let child = watch.isChild { waitpid(child, nil, WNOHANG) }
         let directory = RunDirectory(path: paths.run(run))
         if let status = directory.exitStatus(now: WallClock.now()) {
             // What could not be killed may still be writing: another copy beside it would do harm.
@@ -33,7 +32,7 @@ extension NativeEngine {
             let pidfd = clinux_pidfd_open(facts.container)
             if pidfd >= 0, HostProcess.isAlive(facts.container, start: facts.containerStart) {
                 log.warning("the run's shim is gone; its container lives on", metadata: ["run": "\(run)"])
-                self.watch(run, pidfd: pidfd, isShim: false, child: nil)
+                self.watch(run, pidfd: pidfd, isShim: false)
                 standIn(for: run)
                 return
             }
@@ -133,7 +132,7 @@ extension NativeEngine {
                 if pidfd >= 0, HostProcess.isAlive(facts.shim, start: facts.shimStart) {
                     // Before its end can be reported, which removes it again.
                     adopt(run, directory)
-                    watch(run, pidfd: pidfd, isShim: true, child: nil)
+                    watch(run, pidfd: pidfd, isShim: true)
                     return .alive(startedAt: startedAt)
                 }
                 if pidfd >= 0 { close(pidfd) }
@@ -147,7 +146,7 @@ extension NativeEngine {
             if pidfd >= 0, HostProcess.isAlive(facts.container, start: facts.containerStart) {
                 // Before its end can be reported, which removes it again.
                 adopt(run, directory)
-                watch(run, pidfd: pidfd, isShim: false, child: nil)
+                watch(run, pidfd: pidfd, isShim: false)
                 standIn(for: run)
                 return .alive(startedAt: startedAt)
             }

@@ -36,6 +36,7 @@ public final class NativeEngine: ContainerEngine {
     /// on disk does not mix two releases.
     let program: Int32
     let shimErrors: Int32
+    let shims: ForkServer
     let watches = Mutex<[RunID: Watch]>([:])
     /// Set-up is work for the kernel; more of it at once than this only waits there.
     let launches: OperationQueue
@@ -51,7 +52,6 @@ public final class NativeEngine: ContainerEngine {
         let source: any DispatchSourceRead
         /// A shim's own end is an end that was written down; of a container without one it is not.
         let isShim: Bool
-        let isChild: pid_t?
     }
 
     /// Makes ready what all runs share.
@@ -78,6 +78,7 @@ public final class NativeEngine: ContainerEngine {
             try HostFile.replace("\(paths.etc)/hosts", with: "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", mode: 0o644, durable: false)
             try HostFile.replace("\(paths.etc)/resolv.conf", with: "", mode: 0o644, durable: false)
         } catch { throw .host("\(error)") }
+        shims = ForkServer(program: program, errors: shimErrors)
         disk = DiskGuard(directory: paths.state, runs: paths.runs, floor: diskFloor, cgroups: cgroups, log: log)
         quota = LayerQuota(directory: paths.scratch)
         // The folders in them too: each may be a link to a place elsewhere.
@@ -157,6 +158,7 @@ public final class NativeEngine: ContainerEngine {
 
     /// Notes what these containers can write to of the host, and makes their system call filters.
     public func share(_ containers: [ContainerSpec]) async {
+        shims.begin()
         shared.note(containers.flatMap(\.writableDirectories))
         await makeFilters(for: containers)
     }

@@ -8,7 +8,7 @@ internal import HostOS
 /// the host, is no way in.
 final class OwnFiles: Sendable {
     /// Held open: they stay the same directories, whatever happens to their names.
-    private let directories: [HostPlace]
+    private let directories: [(place: HostPlace, mount: Int?)]
 
     init(_ paths: [String]) throws(EngineError) {
         var places: [HostPlace] = []
@@ -17,7 +17,7 @@ final class OwnFiles: Sendable {
             guard fd >= 0 else { throw .host("cannot open \(path): \(String(cString: strerror(errno)))") }
             places.append(try HostPlace(descriptor: fd, path: path))
         }
-        directories = places
+        directories = places.map { ($0, $0.mountID) }
     }
 
     /// The places of ours that a mount of something would show, relative to it; what lies under another mount there counts too.
@@ -30,10 +30,10 @@ final class OwnFiles: Sendable {
         }
         let name = source.name
         var found: [String] = []
-        for own in directories {
-            guard let ours = own.location(mounts) else { continue }
-            // A disk that is mounted below one of ours is ours as well.
+        for (own, mount) in directories {
             let ownName = own.name
+            guard let ours = HostLocation(mount: mount, name: ownName, mounts) else { continue }
+            // A disk that is mounted below one of ours is ours as well.
             let below = mounts.filter { HostLocation.relative($0.target, to: ownName).map { !$0.isEmpty } ?? false }
             let isOurs = location.lies(in: ours) || below.contains { location.lies(in: HostLocation(device: $0.device, path: $0.root)) }
             if isOurs || isHardLink(source, own) {

@@ -56,6 +56,23 @@ int descriptors_receive(int socket, int *fds, size_t count, struct error *err)
     return 0;
 }
 
+int descriptors_send(int socket, char kind, int fd)
+{
+    union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = { 0 };
+    struct iovec vector = { .iov_base = &kind, .iov_len = 1 };
+    struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes };
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    ssize_t sent;
+    do
+        sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent == 1 ? 0 : -1;
+}
+
 static int ascending(const void *left, const void *right)
 {
     int a = *(const int *)left, b = *(const int *)right;

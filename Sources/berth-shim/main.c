@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CONTROL_FD 3
+#define SERVER_FD 3
 
 static int check_spec(void)
 {
@@ -56,21 +56,21 @@ static int write_filter(const char *text, char *const *words)
 
 int main(int count, char **arguments)
 {
-    if (count == 2 && strcmp(arguments[1], "run") == 0) {
+    if (count == 2 && strcmp(arguments[1], "forkserver") == 0) {
         /* Nothing of the daemon's may reach a container, whatever it forgot to mark. */
-        close_range(CONTROL_FD + 1, ~0u, 0);
-        if (fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0) {
-            fprintf(stderr, "berth-shim: descriptor %d is not the control socket: the daemon starts this program\n", CONTROL_FD);
+        close_range(SERVER_FD + 1, ~0u, 0);
+        if (fcntl(SERVER_FD, F_SETFD, FD_CLOEXEC) < 0) {
+            fprintf(stderr, "berth-shim: descriptor %d is not the daemon's socket: the daemon starts this program\n", SERVER_FD);
             return 2;
         }
-        return run(CONTROL_FD);
+        return forkserver(SERVER_FD);
     }
     if (count == 2 && strcmp(arguments[1], "check-spec") == 0) return check_spec();
     if (count >= 3 && strcmp(arguments[1], "seccomp") == 0) return write_filter(arguments[2], arguments + 3);
     if (count >= 9 && strcmp(arguments[1], "log") == 0) return keep_log(arguments + 2);
     if (count == 3 && strcmp(arguments[1], "remove-tree") == 0) return remove_tree(arguments[2], 0);
-    fprintf(stderr, "usage: berth-shim run | check-spec | seccomp CAPABILITIES [socketcall] [fixed-projects] | remove-tree DIRECTORY |\n"
+    fprintf(stderr, "usage: berth-shim forkserver | check-spec | seccomp CAPABILITIES [socketcall] [fixed-projects] | remove-tree DIRECTORY |\n"
                     "       berth-shim log LOCK-FILE LOG-BASE LOG-CAP CPU-MILLIS OUT-NUMBER ERR-NUMBER PID...\n"
-                    "berthd starts this program, one process a run; it is not for use by hand.\n");
+                    "berthd starts this program, which becomes one process a run; it is not for use by hand.\n");
     return 2;
 }

@@ -121,6 +121,8 @@ int spec_read(int fd, uint8_t **bytes, size_t *size, struct error *err);
 
 /* Receives `count` descriptors from a Unix socket into `fds`, close-on-exec. On failure none stays open. */
 int descriptors_receive(int socket, int *fds, size_t count, struct error *err);
+/* Sends a byte and a descriptor. */
+int descriptors_send(int socket, char kind, int fd);
 /* Closes every descriptor that is not in `kept`, by range. Sorts `kept`. */
 int descriptors_keep_only(int *kept, size_t count, struct error *err);
 
@@ -264,6 +266,10 @@ int record_started(const struct spec *spec, int64_t now_ns, struct error *err);
 /* That a stop of the run has begun. */
 void record_stopping(const struct spec *spec);
 int record_exit(const struct spec *spec, const struct ending *ending, struct error *err);
+
+/* ---- where shims come from (forkserver.c) ---- */
+
+int forkserver(int socket);
 
 /* ---- the parent's loop (run.c) ---- */
 

@@ -23,8 +23,14 @@ struct DescriptorTests {
     private static func held() -> Held? {
         for name in HostFile.names(in: "/proc") {
             guard let pid = pid_t(name), let step = try? HostFile.text("/proc/\(pid)/comm"), step.hasPrefix("hold:") else { continue }
-            // The shim's child, or with `init` a child of that.
-            guard let above = parent(pid), let shim = parent(above), shim == getpid() || parent(shim) == getpid() else { continue }
+            // The child of a shim, or with `init` a child of that; the shim is a child of our server.
+            var ancestors = 0
+            var above = parent(pid)
+            while let process = above, process != getpid(), process > 1, ancestors < 5 {
+                above = parent(process)
+                ancestors += 1
+            }
+            guard above == getpid() else { continue }
             return Held(pid: pid, step: step.dropFirst(5).trimmingCharacters(in: .whitespacesAndNewlines))
         }
         return nil

@@ -352,6 +352,35 @@ struct NativeEngineTests {
     }
 
     /// A run whose shim is gone is stopped with its signal and within its grace, and ends at its time limit: by this daemon and the next.
+    /// Whoever kills the process that shims come from, before a launch or in the middle of one: another takes its place, and what runs
+    /// runs on under its shim.
+    @Test(arguments: [false, true]) func theProcessThatShimsComeFromMayDie(duringALaunch: Bool) async throws {
+        try await EngineFixture.with { fixture in
+            let first = await fixture.request(EngineFixture.shell("trap 'exit 7' TERM; while :; do sleep 0.05; done"))
+            _ = try await fixture.engine.launch(first)
+            let server = try #require(fixture.engine.shims.process)
+            let second = await fixture.request(EngineFixture.shell("echo here"))
+            if duringALaunch {
+                kill(server, SIGSTOP)
+                async let launched = fixture.engine.launch(second)
+                let directory = fixture.engine.paths.run(second.id)
+                while !HostFile.exists("\(directory)/note") { try await Task.sleep(for: .milliseconds(1)) }
+                kill(server, SIGKILL)
+                _ = try await launched
+            } else {
+                kill(server, SIGKILL)
+                _ = try await fixture.engine.launch(second)
+            }
+            #expect(fixture.engine.shims.process != server)
+            #expect(try await fixture.end(of: second.id).ending == .exited(code: 0))
+            #expect(await fixture.text(second) == "here")
+            await fixture.engine.stop(first.id)
+            let status = try await fixture.end(of: first.id)
+            #expect(status.ending == .exited(code: 7) && status.stopRequested)
+            for run in [first, second] { await fixture.engine.settle(run.id) }
+        }
+    }
+
     @Test(arguments: [false, true], [false, true]) func aRunWithoutAShimIsStoppedInOrder(adopted: Bool, byTime: Bool) async throws {
         try await EngineFixture.with { fixture in
             let script = "trap 'echo asked > /v/end; sleep 0.3; echo done >> /v/end; exit 0' USR1; while :; do sleep 0.05; done"

@@ -9,6 +9,7 @@
 
 /* A descriptor for a process; readable once it has ended. */
 int clinux_pidfd_open(pid_t pid);
+int clinux_pidfd_signal(int pidfd, int number);
 
 /* Opens what a name is, not its contents (O_PATH), relative to a directory; `flags` are more of open's. */
 int clinux_open_place(int directory, const char *name, int flags);
@@ -49,6 +50,8 @@ int clinux_socket_pair(int *first, int *second);
 
 /* Sends descriptors over a Unix socket, a byte with each some of them, as Sources/berth-shim/descriptors.c takes them. */
 int clinux_send_descriptors(int socket, const int *descriptors, size_t count);
+/* Receives a byte, and the one descriptor that may come with it: -1 when none does. 1, 0 at the end, -1 with errno. */
+int clinux_receive_descriptor(int socket, char *byte, int *descriptor);
 
 /* Lets what is made below a directory take so many bytes, as one project of the file system's quotas; fails where there are
  * none (ext4 and xfs have them when they are mounted so). 0 takes the project's limit back, and leaves the directory alone. */
