@@ -154,6 +154,8 @@ public final class HistoryStore: Sendable {
                 ])
         case .boot(let id):
             try db.execute(sql: "INSERT OR REPLACE INTO meta (key, value) VALUES ('boot_id', ?)", arguments: [id])
+        case .era(let era):
+            try db.execute(sql: "INSERT OR REPLACE INTO meta (key, value) VALUES ('era', ?)", arguments: [era])
         }
     }
 

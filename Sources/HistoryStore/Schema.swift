@@ -229,6 +229,10 @@ enum Schema {
             FROM run_rows;
         """
 
-    /// The end of a service's run that came while its recipe could not be read (JSON).
-    private static let version8 = "ALTER TABLE service_rows ADD COLUMN unheard TEXT"
+    /// The end of a service's run that came while its recipe could not be read (JSON), and the era of new jobs: jobs that were removed
+    /// before may come back, and their due times with them.
+    private static let version8 = """
+        ALTER TABLE service_rows ADD COLUMN unheard TEXT;
+        INSERT OR REPLACE INTO meta (key, value) SELECT 'era', max(era) + 1 FROM due_rows HAVING max(era) IS NOT NULL;
+        """
 }

@@ -74,7 +74,7 @@ public struct Change: Codable, Hashable, Sendable {
             self.init(.event, nil)
             let info = EventInfo(record)
             (project, name, run_id, event) = (info.project, info.name, info.run_id, info)
-        case .boot: return nil
+        case .boot, .era: return nil
         }
     }
 

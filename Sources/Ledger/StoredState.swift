@@ -17,8 +17,10 @@ public struct StoredState: Sendable {
     public var lastRunAt: Timestamp?
     /// The boot in which the daemon last ran, `nil` at the first start.
     public var bootID: String?
+    /// The era that new jobs begin in (``JobRecord/era``): above those of all jobs that were removed, whose due times may come again.
+    public var era = 0
 
-    /// The fields that are given; `unreadable` is empty, and `lastRunAt` is `nil`.
+    /// The fields that are given; `unreadable` is empty, `lastRunAt` is `nil`, and `era` is 0.
     public init(
         recipes: [Recipe] = [], services: [ServiceRecord] = [], jobs: [JobRecord] = [], openRuns: [Run] = [], bootID: String? = nil
     ) {

@@ -27,4 +27,6 @@ public enum Write: Hashable, Sendable {
     case event(EventRecord)
     /// The boot in which the daemon last ran.
     case boot(String)
+    /// ``StoredState/era``.
+    case era(Int)
 }

@@ -78,7 +78,7 @@ extension Scheduler {
         let id = workload.id
         guard var job = jobs[id] else {
             let rested = catalogue.restedJobs.removeValue(forKey: id)
-            let record = rested ?? JobRecord(id: id, cursor: now, bootID: bootID)
+            let record = rested ?? JobRecord(id: id, cursor: now, bootID: bootID, era: era)
             var job = Job(workload: workload, record: record, digest: digest)
             job.active = runs.filter { $0.value.workload == id && $0.value.kind == .job }.keys.sorted()
             jobs[id] = job
@@ -139,7 +139,7 @@ extension Scheduler {
         pools.stopWaiting(id)
         wakes.set(.job(id), at: nil)
         if job.active.isEmpty {
-            jobs[id] = nil
+            forget(job: id)
         } else {
             jobs[id]?.removing = true
             for run in job.active { stopRun(run, reason: reason, now) }

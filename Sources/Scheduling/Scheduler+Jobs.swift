@@ -163,7 +163,7 @@ extension Scheduler {
         if job.removing {
             jobs[id] = job
             if job.active.isEmpty {
-                jobs[id] = nil
+                forget(job: id)
                 // A service of its name may wait for this end.
                 evaluateServices(of: id, now)
             }

@@ -16,6 +16,7 @@ extension Scheduler {
         _ = clock.step(to: moment)
         for recipe in stored.recipes { catalogue.set(recipe.project, recipe) }
         catalogue.unreadable = stored.unreadable
+        era = stored.era
         let sameBoot = stored.bootID == bootID
         if !sameBoot { write(.boot(bootID)) }
         takeUp(stored, now)
@@ -40,9 +41,7 @@ extension Scheduler {
         }
         for id in services.keys.sorted() { reviveService(id, sameBoot: sameBoot, now) }
         for id in jobs.keys.sorted() { reviveJob(id, reason: sameBoot || stored.bootID == nil ? .daemonDown : .hostOff, now) }
-        for id in jobs.keys.sorted() where jobs[id]?.removing == true && jobs[id]?.active.isEmpty == true {
-            jobs[id] = nil
-        }
+        for id in jobs.keys.sorted() where jobs[id]?.removing == true && jobs[id]?.active.isEmpty == true { forget(job: id) }
         for recipe in stored.recipes { hearEnds(of: recipe.project, now) }
         holds.remove(.gathering)
         for id in jobs.keys.sorted() { evaluateJob(id, now) }
@@ -61,7 +60,7 @@ extension Scheduler {
                 services[instance] = Service(
                     workload: workload, policy: policy, record: record, isChanged: serviceRecords[instance] == nil, digest: digest)
             case .job:
-                let record = jobRecords[id] ?? JobRecord(id: id, cursor: now, bootID: bootID)
+                let record = jobRecords[id] ?? JobRecord(id: id, cursor: now, bootID: bootID, era: era)
                 jobs[id] = Job(workload: workload, record: record, isChanged: jobRecords[id] == nil, digest: digest)
             }
         }
@@ -83,6 +82,7 @@ extension Scheduler {
             } else if running[.job]?.contains(InstanceID(id)) == true {
                 jobs[id] = Job(gone: id, record: record)
             } else {
+                leave(era: record.era)
                 write(.removeJob(id))
             }
         }
@@ -122,7 +122,7 @@ extension Scheduler {
             services[open.instance]?.active = open.id
         case .job:
             if jobs[open.workload] == nil, isReadable {
-                jobs[open.workload] = Job(gone: open.workload, record: JobRecord(id: open.workload, cursor: open.decidedAt, bootID: bootID))
+                jobs[open.workload] = Job(gone: open.workload, record: JobRecord(id: open.workload, cursor: open.decidedAt, bootID: bootID, era: era))
             }
             jobs[open.workload]?.active.append(open.id)
         }

@@ -80,6 +80,8 @@ public struct Scheduler: Sendable {
     var frozenRuns: Set<RunID> = []
     var dice: Dice
     let bootID: String
+    /// The era of new jobs: ``StoredState/era``.
+    var era = 0
     /// The decision that is being made.
     var decision = Decision()
 
@@ -200,6 +202,19 @@ public struct Scheduler: Sendable {
     }
 
     // MARK: Small things
+
+    /// A job of this name that comes later is another one: rows of this one may stand at its due times, when the clock was set back.
+    mutating func leave(era left: Int) {
+        guard left >= era else { return }
+        era = left + 1
+        write(.era(era))
+    }
+
+    /// Drops a job that has no run any more.
+    mutating func forget(job id: WorkloadID) {
+        if let job = jobs[id] { leave(era: job.record.era) }
+        jobs[id] = nil
+    }
 
     mutating func write(_ write: Write) { decision.writes.append(write) }
 

@@ -229,6 +229,7 @@ import WorkloadModel
                     case .dueCaughtUp(let id, let dueAt, let run): add(4, id.hashValue, dueAt.hashValue, name(run))
                     case .job(let job): add(job, name)
                     case .boot(let id): add(5, id.count)
+                    case .era(let era): add(7, era)
                     case .event: break
                     case .service, .removeService, .removeJob: add(write.hashValue)
                     }

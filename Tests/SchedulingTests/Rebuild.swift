@@ -25,6 +25,7 @@ struct Essence: Equatable, CustomStringConvertible {
     let waitingForPlace: [WorkloadID: Timestamp]
     let takenPlaces: [WorkloadID: Int]
     let unreadable: Set<ProjectName>
+    let era: Int
     let restedServices: [InstanceID: ServiceRecord]
     let restedJobs: [WorkloadID: JobRecord]
 
@@ -44,6 +45,7 @@ struct Essence: Equatable, CustomStringConvertible {
             scheduler.pool(of: job).map { scheduler.pools.taken(of: $0.key) }
         }
         unreadable = scheduler.catalogue.unreadable
+        era = scheduler.era
         restedServices = scheduler.catalogue.restedServices
         restedJobs = scheduler.catalogue.restedJobs
     }
@@ -64,6 +66,7 @@ struct Essence: Equatable, CustomStringConvertible {
         compare("waiting for a place", waitingForPlace, other.waitingForPlace)
         compare("rested service", restedServices, other.restedServices)
         compare("rested job", restedJobs, other.restedJobs)
+        if era != other.era { found.append("era: \(era) and \(other.era)") }
         if unreadable != other.unreadable { found.append("unreadable: \(unreadable) and \(other.unreadable)") }
         return found
     }

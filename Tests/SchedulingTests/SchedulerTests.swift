@@ -91,6 +91,24 @@ import WorkloadModel
         #expect(world.broken(accounted: []).isEmpty, "\(world.broken(accounted: []))")
     }
 
+    /// The clock was wrong, a job was removed, the clock was set right, and the job came back: what was due in between is due once more, and has
+    /// rows of its own.
+    @Test(arguments: [false, true]) func aJobThatComesBackHasRowsOfItsOwn(restarts: Bool) {
+        let other = Make.job("other", JobPolicy(schedule: Make.schedule("0 0 1 1 *")))
+        let recipe = Make.recipe(other, Make.job("j", JobPolicy(schedule: Make.schedule("0 * * * *"))))
+        var world = World(at: Self.start)
+        world.take(.apply(recipe, explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(6 * 3600 + 60))
+        world.take(.apply(Make.recipe(other), explicit: true, actor: "t"))
+        if restarts { world.restart(after: .seconds(1)) }
+        world.setClock(by: .zero - .seconds(5 * 3600))
+        world.take(.apply(recipe, explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(7 * 3600 + 60))
+        #expect(world.due[Make.id("j")]?.keys.map(\.era).sorted() == Array(repeating: 0, count: 6) + Array(repeating: 1, count: 6))
+        #expect(world.starts.filter { $0.workload == Make.id("j") }.count == 12)
+        #expect(world.violations.isEmpty, "\(world.violations)")
+    }
+
     /// Which image a workload runs from stays what it was when its recipe was applied, also when time zones change; all that is still needed is
     /// named.
     @Test func imagesStayWhatWasApplied() {

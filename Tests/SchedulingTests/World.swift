@@ -75,6 +75,7 @@ struct World {
     /// How often somebody wanted a workload to be started.
     private var asked: [WorkloadID: Int] = [:]
     var storedBoot: String?
+    private var storedEra = 0
     // In the world.
     var containers: [RunID: Container] = [:]
     var starts: [Start] = []
@@ -297,6 +298,10 @@ struct World {
                 note: old.note, era: old.era)
         case .service(let record): services[record.id] = record
         case .job(let record):
+            if jobs[record.id] == nil, record.era > 0 {
+                // It was there before, or another was: the eras before are not its own.
+                eras[record.id] = Array(repeating: Era(from: record.cursor, seen: nil), count: record.era + 1)
+            }
             if let old = jobs[record.id], record.era > old.era {
                 eras[record.id, default: [Era(from: old.cursor, seen: nil)]][old.era].through = old.cursor
                 eras[record.id]?.append(Era(from: record.era == old.era + 1 ? now : record.cursor, seen: record.seen))
@@ -306,6 +311,7 @@ struct World {
         case .removeJob(let id): jobs[id] = nil
         case .event(let event): events.append(event)
         case .boot(let id): storedBoot = id
+        case .era(let era): storedEra = era
         }
     }
 
@@ -481,6 +487,7 @@ struct World {
             recipes: isUnreadable ? [] : recipes.values.sorted { $0.project < $1.project }, services: Array(services.values), jobs: Array(jobs.values),
             openRuns: openRuns.sorted().compactMap { runs[$0]?.open }, bootID: storedBoot)
         if isUnreadable { stored.unreadable = Set(recipes.keys) }
+        stored.era = storedEra
         return stored
     }
 
