@@ -191,6 +191,8 @@ static size_t make_head(struct sock_filter *head, int highest, struct seccomp_op
     head[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, COMPATIBLE, 1, 0);
     head[used++] = (struct sock_filter)ANSWER(ENOSYS);
     head[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    /* Nearly all calls are older than these: the kernel tries the filter with each number when it is loaded. */
+    head[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, late[0], 0, 2 * COUNT(late) + 2);
     for (size_t i = 0; i < COUNT(late); i++) {
         head[used++] = (struct sock_filter)UNLESS(late[i]);
         head[used++] = (struct sock_filter)ALLOWED;
