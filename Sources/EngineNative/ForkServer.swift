@@ -89,7 +89,7 @@ final class ForkServer: Sendable {
         guard clinux_socket_pair(&ours, &theirs) == 0 else { throw .host("no socket for the shim: \(ForkServer.reason)") }
         defer { close(theirs) }
         var pid: pid_t = 0
-        guard clinux_spawn(program, "berth-shim", "forkserver", theirs, errors, &pid) == 0 else {
+        guard clinux_spawn(program, "berth-forkserver", "forkserver", theirs, errors, &pid) == 0 else {
             let reason = ForkServer.reason
             close(ours)
             throw .host("the shim cannot be started: \(reason)")

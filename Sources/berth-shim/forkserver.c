@@ -18,8 +18,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int be_shim(int server, int control)
+/* What `ps` shows: the kernel reads it from where the arguments were. */
+static void name_shim(char **arguments)
 {
+    static const char words[] = "berth-shim\0run";
+    char *last = arguments[1], *end = last + strlen(last);
+    size_t room = (size_t)(end - arguments[0]);
+    if (last != arguments[0] + strlen(arguments[0]) + 1 || room < sizeof words) return;
+    memset(arguments[0], 0, room);
+    memcpy(arguments[0], words, sizeof words);
+}
+
+static int be_shim(int server, int control, char **arguments)
+{
+    name_shim(arguments);
     signal(SIGCHLD, SIG_DFL);
     /* In the server's place: a shim has no other descriptor of ours. */
     if (dup3(control, server, O_CLOEXEC) < 0) return 1;
@@ -30,7 +42,7 @@ static int be_shim(int server, int control)
     return run(server);
 }
 
-int forkserver(int socket)
+int forkserver(int socket, char **arguments)
 {
     struct error err;
     prctl(PR_SET_NAME, "shim-forkserver");
@@ -40,7 +52,7 @@ int forkserver(int socket)
         int control = -1;
         if (descriptors_receive(socket, &control, 1, &err) < 0) return 0;
         pid_t child = fork();
-        if (child == 0) return be_shim(socket, control);
+        if (child == 0) return be_shim(socket, control, arguments);
         if (child < 0) {
             char text[ERROR_MAX + 1] = "E";
             snprintf(text + 1, sizeof text - 1, "no process can be made for the shim: %s", strerror(errno));

@@ -63,7 +63,7 @@ int main(int count, char **arguments)
             fprintf(stderr, "berth-shim: descriptor %d is not the daemon's socket: the daemon starts this program\n", SERVER_FD);
             return 2;
         }
-        return forkserver(SERVER_FD);
+        return forkserver(SERVER_FD, arguments);
     }
     if (count == 2 && strcmp(arguments[1], "check-spec") == 0) return check_spec();
     if (count >= 3 && strcmp(arguments[1], "seccomp") == 0) return write_filter(arguments[2], arguments + 3);

@@ -269,7 +269,8 @@ int record_exit(const struct spec *spec, const struct ending *ending, struct err
 
 /* ---- where shims come from (forkserver.c) ---- */
 
-int forkserver(int socket);
+/* `arguments`: the process's own; they become a shim's. */
+int forkserver(int socket, char **arguments);
 
 /* ---- the parent's loop (run.c) ---- */
 

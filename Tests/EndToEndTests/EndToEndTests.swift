@@ -102,9 +102,19 @@ struct EndToEndTests {
             for path in Self.groups(of: it) {
                 #expect(!Self.names(path).contains { $0.count == 16 && FileManager.default.fileExists(atPath: "\(path)/\($0)/cgroup.procs") }, "\(path)")
             }
-            let left = Instance.run("/usr/bin/env", ["pgrep", "-P", "\(it.daemon?.processIdentifier ?? 0)"], environment: ["PATH": "/usr/bin:/bin"])
-            #expect(left.output.isEmpty)
+            // The process that shims come from stays, and has none.
+            let left = Self.children(of: it.daemon?.processIdentifier ?? 0)
+            #expect(left.count == 1, "\(left)")
+            for process in left {
+                #expect((try? String(contentsOfFile: "/proc/\(process)/comm", encoding: .utf8)) == "shim-forkserver\n")
+                #expect(Self.children(of: process).isEmpty)
+            }
         }
+    }
+
+    static func children(of process: Int32) -> [Int32] {
+        let found = Instance.run("/usr/bin/env", ["pgrep", "-P", "\(process)"], environment: ["PATH": "/usr/bin:/bin"])
+        return found.output.split(separator: "\n").compactMap { Int32($0) }
     }
 
     static func names(_ path: String) -> [String] { (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] }

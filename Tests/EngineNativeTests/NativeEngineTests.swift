@@ -372,6 +372,10 @@ struct NativeEngineTests {
                 _ = try await fixture.engine.launch(second)
             }
             #expect(fixture.engine.shims.process != server)
+            // As `ps` shows them.
+            let shim = try #require(RunDirectory(path: fixture.engine.paths.run(first.id)).facts?.shim)
+            #expect(try HostFile.text("/proc/\(shim)/cmdline").hasPrefix("berth-shim\0run\0"))
+            #expect(try HostFile.text("/proc/\(shim)/comm") == "berth-shim\n")
             #expect(try await fixture.end(of: second.id).ending == .exited(code: 0))
             #expect(await fixture.text(second) == "here")
             await fixture.engine.stop(first.id)
