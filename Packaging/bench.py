@@ -114,17 +114,26 @@ def floor(home, root):
     program = os.path.join(home, "floor")
     scratch = os.path.join(home, "floor.d")
     os.makedirs(scratch)
-    built = sh(shutil.which("clang") or "cc", "-O2", "-o", program, os.path.join(os.path.dirname(os.path.abspath(__file__)), "floor.c"))
+    compiler = shutil.which("clang") or shutil.which("cc")
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "floor.c")
     count = 300 if QUICK else 1000
+
+    def fails(why):
+        row("", "the floor: a bare sandbox of /bin/true", "does not run here", (why.strip() or "no reason given").split("\n")[-1][:60])
+
+    if not compiler:
+        return fails("no C compiler")
+    built = sh(compiler, "-O2", "-o", program, source)
+    if built.returncode:
+        return fails(built.stderr)
     time.sleep(1)
     before, start = busy(), time.monotonic()
     result = sh(program, root, scratch, str(count), str(2 * os.cpu_count()))
     took = time.monotonic() - start
     time.sleep(1)
     used = (busy() - before) / count
-    if built.returncode or result.returncode:
-        row("", "the floor: a bare sandbox of /bin/true", "does not run here", (built.stderr + result.stderr).strip().split("\n")[-1][:60])
-        return None
+    if result.returncode:
+        return fails(result.stderr)
     row("", f"the floor: {count} bare sandboxes of /bin/true", f"{1000 * used:.1f} ms, {count / took:.0f} runs/s")
     return used
 

@@ -50,8 +50,13 @@ static void groups(int number, int remove)
     char path[512];
     if (is_v2()) {
         group_of(path, sizeof path, "/sys/fs/cgroup", number);
-        if (remove) rmdir(path);
-        else if (mkdir(path, 0755) < 0) die(path);
+        if (remove) {
+            while (rmdir(path) < 0 && errno == EBUSY) usleep(500);
+            return;
+        }
+        if (mkdir(path, 0755) < 0) die(path);
+        put(path, "memory.max", "268435456");
+        put(path, "pids.max", "1024");
         return;
     }
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
@@ -143,7 +148,9 @@ int main(int count, char **words)
     }
     int runs = atoi(words[3]), at_once = atoi(words[4]), failed = 0, status;
     for (int worker = 0; worker < at_once; worker++) {
-        if (fork() != 0) continue;
+        pid_t child = fork();
+        if (child < 0) die("fork");
+        if (child != 0) continue;
         for (int number = worker; number < runs; number += at_once) one(words[1], words[2], number);
         return 0;
     }

@@ -3,8 +3,8 @@ internal import EngineAPI
 internal import Glibc
 internal import Synchronization
 
-/// The process that shims come from, by fork (`Sources/berth-shim/forkserver.c` is the other side). One that has ended is started anew
-/// by the next launch; it takes no shim along.
+/// The process that shims are forked from (`Sources/berth-shim/forkserver.c` is the other side). When it has ended, or does not answer, the
+/// next launch starts another. Its end does not end its shims.
 final class ForkServer: Sendable {
     private struct Server {
         let pid: pid_t
@@ -35,52 +35,84 @@ final class ForkServer: Sendable {
 
     /// Makes a shim.
     ///
-    /// - Parameter timeout: seconds that each answer of the shim may take
+    /// - Parameter timeout: how long each answer of the shim may take
     /// - Returns: our end of its control socket, and its pidfd; both are the caller's to close
-    func shim(timeout: Int) throws(EngineError) -> (control: Int32, pidfd: Int32) {
+    func shim(timeout: Duration) throws(EngineError) -> (control: Int32, pidfd: Int32) {
+        var reason = ""
         for _ in 0..<2 {
             var ours: Int32 = -1
             var theirs: Int32 = -1
             guard clinux_socket_pair(&ours, &theirs) == 0 else { throw .host("no socket for the shim: \(ForkServer.reason)") }
-            var limit = timeval(tv_sec: timeout, tv_usec: 0)
+            var limit = timeval(tv_sec: Int(timeout.components.seconds), tv_usec: 0)
             setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-            do throws(EngineError) { try ask(theirs) } catch {
+            let asked: Server
+            do throws(EngineError) { asked = try ask(theirs) } catch {
                 close(ours)
                 close(theirs)
                 throw error
             }
             close(theirs)
-            var kind: CChar = 0
-            var pidfd: Int32 = -1
-            let got = clinux_receive_descriptor(ours, &kind, &pidfd)
-            if got == 1, pidfd >= 0 { return (ours, pidfd) }
-            let code = errno
-            var text = [UInt8](repeating: 0, count: 512)
-            let length = got == 1 ? text.withUnsafeMutableBytes { recv(ours, $0.baseAddress, $0.count, 0) } : 0
-            close(ours)
-            if length > 0 { throw .host(String(decoding: text[..<length], as: UTF8.self)) }
-            // The server ended before it had taken the request: nothing was made.
-            if got != 0 { throw .host("the shim does not answer: \(String(cString: strerror(code)))") }
+            switch ForkServer.answer(ours) {
+            case .shim(let pidfd): return (ours, pidfd)
+            case .refused(let sentence):
+                close(ours)
+                throw .host(sentence)
+            case .none(let why):
+                // The server has ended, or is stopped: nothing was made, or what was made ends now, as nobody is at the other end.
+                close(ours)
+                replace(asked)
+                reason = why
+            }
         }
-        throw .host("the shim ended before it had begun")
+        throw .host("the fork server of the shims does not answer: \(reason)")
     }
 
-    private func ask(_ control: Int32) throws(EngineError) {
-        let failure = server.withLock { server -> EngineError? in
+    private enum Answer {
+        case shim(pidfd: Int32)
+        case refused(String)
+        case none(String)
+    }
+
+    private static func answer(_ control: Int32) -> Answer {
+        var kind: CChar = 0
+        var pidfd: Int32 = -1
+        let got = clinux_receive_descriptor(control, &kind, &pidfd)
+        guard got >= 0 else { return .none(reason) }
+        guard got > 0 else { return .none("it has ended") }
+        if pidfd >= 0 { return .shim(pidfd: pidfd) }
+        guard UInt8(bitPattern: kind) == UInt8(ascii: "E") else { return .refused("the shim cannot be watched: no descriptor is left for it") }
+        var text = [UInt8](repeating: 0, count: 1024)
+        let length = text.withUnsafeMutableBytes { recv(control, $0.baseAddress, $0.count, 0) }
+        return .refused(length > 0 ? String(decoding: text[..<length], as: UTF8.self) : "the shim cannot be started")
+    }
+
+    /// - Returns: the server that has the request now
+    private func ask(_ control: Int32) throws(EngineError) -> Server {
+        let result = server.withLock { server -> Result<Server, EngineError> in
+            var reason = ""
             for _ in 0..<2 {
                 do throws(EngineError) {
                     let present = if let server { server } else { try start() }
                     server = present
-                    if clinux_send_descriptors(present.socket, [control], 1) == 0 { return nil }
-                } catch { return error }
-                let code = errno
+                    if clinux_send_descriptors(present.socket, [control], 1) == 0 { return .success(present) }
+                } catch { return .failure(error) }
+                // It has ended, or takes nothing any more.
+                reason = ForkServer.reason
                 ForkServer.end(server)
                 server = nil
-                guard code == EPIPE || code == ECONNRESET else { return .host("the shim cannot be asked for: \(String(cString: strerror(code)))") }
             }
-            return .host("the shim's server ends as soon as it is started")
+            return .failure(.host("cannot send a request to the fork server of the shims: \(reason)"))
         }
-        if let failure { throw failure }
+        return try result.get()
+    }
+
+    /// Ends a server, unless another has taken its place.
+    private func replace(_ asked: Server) {
+        server.withLock { server in
+            guard server?.pid == asked.pid else { return }
+            ForkServer.end(server)
+            server = nil
+        }
     }
 
     private func start() throws(EngineError) -> Server {
@@ -88,6 +120,8 @@ final class ForkServer: Sendable {
         var theirs: Int32 = -1
         guard clinux_socket_pair(&ours, &theirs) == 0 else { throw .host("no socket for the shim: \(ForkServer.reason)") }
         defer { close(theirs) }
+        // Requests wait in the socket for microseconds; when it is full, nobody reads.
+        _ = fcntl(ours, F_SETFL, O_NONBLOCK)
         var pid: pid_t = 0
         guard clinux_spawn(program, "berth-forkserver", "forkserver", theirs, errors, &pid) == 0 else {
             let reason = ForkServer.reason
@@ -97,7 +131,7 @@ final class ForkServer: Sendable {
         return Server(pid: pid, socket: ours)
     }
 
-    /// Its shims go on.
+    /// Its shims live on.
     private static func end(_ server: Server?) {
         guard let server else { return }
         close(server.socket)

@@ -105,14 +105,14 @@ extension NativeEngine {
 
     /// Starts a shim, gives it its spec and the places that it names, and lets it go on once it has made the sandbox.
     private func startShim(_ run: RunID, _ spec: LaunchSpec) throws(EngineError) -> Timestamp {
-        let (socket, pidfd) = try shims.shim(timeout: NativeEngine.shimSeconds)
+        let (socket, pidfd) = try shims.shim(timeout: NativeEngine.longestSetUp)
         var control = socket
         defer { if control >= 0 { close(control) } }
         func abandon() {
             // It cleans up by itself once this is closed, or it has said why; only one that hangs is killed.
             close(control)
             control = -1
-            NativeEngine.end(pidfd)
+            end(pidfd, run)
         }
         let descriptors = spec.places.map(\.descriptor)
         guard NativeEngine.send(control, spec.bytes), clinux_send_descriptors(control, descriptors, descriptors.count) == 0 else {
@@ -141,14 +141,20 @@ extension NativeEngine {
         return now
     }
 
-    /// How long a shim may take to set a sandbox up, in seconds: longer than it gives itself.
-    private static let shimSeconds = 40
+    /// How long a shim may take to set a sandbox up: longer than it gives itself.
+    private static let longestSetUp = Duration.seconds(40)
 
-    private static func end(_ pidfd: Int32) {
-        var ended = pollfd(fd: pidfd, events: Int16(POLLIN), revents: 0)
-        if poll(&ended, 1, 2000) == 0 {
+    /// Waits until a shim has ended, and closes its pidfd.
+    private func end(_ pidfd: Int32, _ run: RunID) {
+        func hasEnded() -> Bool {
+            var ended = pollfd(fd: pidfd, events: Int16(POLLIN), revents: 0)
+            var count: Int32
+            repeat { count = poll(&ended, 1, 2000) } while count < 0 && errno == EINTR
+            return count > 0
+        }
+        if !hasEnded() {
             clinux_pidfd_signal(pidfd, SIGKILL)
-            poll(&ended, 1, 2000)
+            if !hasEnded() { log.error("a shim that failed cannot be killed", metadata: ["run": "\(run)"]) }
         }
         close(pidfd)
     }

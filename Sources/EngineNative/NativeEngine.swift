@@ -156,7 +156,7 @@ public final class NativeEngine: ContainerEngine {
         }
     }
 
-    /// Notes what these containers can write to of the host, and makes their system call filters.
+    /// Notes what these containers can write to of the host, makes their system call filters, and starts the process that shims come from.
     public func share(_ containers: [ContainerSpec]) async {
         shims.begin()
         shared.note(containers.flatMap(\.writableDirectories))

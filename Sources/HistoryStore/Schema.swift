@@ -233,6 +233,6 @@ enum Schema {
     /// before may come back, and their due times with them.
     private static let version8 = """
         ALTER TABLE service_rows ADD COLUMN unheard TEXT;
-        INSERT OR REPLACE INTO meta (key, value) SELECT 'era', max(era) + 1 FROM due_rows HAVING max(era) IS NOT NULL;
+        INSERT OR REPLACE INTO meta (key, value) SELECT 'era', era + 1 FROM due_rows ORDER BY era DESC LIMIT 1;
         """
 }

@@ -20,8 +20,8 @@ public struct JobRecord: Hashable, Sendable {
     /// Of the jobs that it comes after, the ends that count for its next start; the latest is last. Without a schedule, those
     /// that were as they must be since a chain last started it; with one, those since a due time of it began to wait.
     public var arrivals: [Arrival]
-    /// It rises when its due times begin anew because the clock was set far back, and is another for a job that comes back after it was
-    /// removed. A due time has one row in each era.
+    /// It rises when the job's due times begin anew because the clock was set far back. A job that is removed and added again starts in a
+    /// higher era. A due time has one row in each era.
     public var era: Int
     /// How far due times were accounted for before the clock was set far back: those up to here are not missed once more
     /// when the clock comes forward again.

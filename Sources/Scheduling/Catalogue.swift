@@ -37,8 +37,7 @@ struct Catalogue: Sendable {
         return restedJobs[id]
     }
 
-    /// Keeps the end of a run of a service that rests. One that was called off before it began has not been, and leaves its service
-    /// to be started.
+    /// Keeps the end of a run of a service that rests. A run that was withdrawn before it started is not kept: its service is started later.
     ///
     /// - Returns: the service's record as it is to be stored; `nil` when it does not rest
     mutating func hear(_ end: ServiceEnd, of id: InstanceID) -> ServiceRecord? {

@@ -33,9 +33,13 @@ extension Scheduler {
 
     private mutating func applyService(_ workload: Workload, _ policy: ServicePolicy, _ digest: String, explicit: Bool, _ now: Timestamp) {
         let id = InstanceID(workload.id)
+        var differs = false
         if services[id] == nil, let rested = restedService(id, workload, policy, digest) {
             services[id] = rested
+            // What was in force is not known. What runs tells what it was made of.
+            differs = rested.active.flatMap { runs[$0] }.map { !workload.container.mayBe($0.fingerprint) } ?? false
             hearEnd(of: id, now)
+            if case .backoff = services[id]?.record.phase { evaluateService(id, now) }
         }
         guard var service = services[id] else {
             services[id] = Service(
@@ -43,7 +47,7 @@ extension Scheduler {
             startService(id, trigger: .start, now)
             return
         }
-        let changed = service.workload.container != workload.container || service.removing
+        let changed = service.workload.container != workload.container || service.removing || differs
         service.removing = false
         service.workload = workload
         service.policy = policy

@@ -75,14 +75,13 @@ extension Scheduler {
         }
     }
 
-    /// What follows from an end that came while the recipe could not be read. A pause after it has passed meanwhile.
+    /// What follows from an end that came while the recipe could not be read.
     mutating func hearEnd(of id: InstanceID, _ now: Timestamp) {
         guard let service = services[id], service.active == nil, !service.removing, let end = service.record.unheard else { return }
         services[id]?.record.unheard = nil
         follow(end, of: id, now)
-        guard case .backoff = services[id]?.record.phase else { return }
-        set(id, .backoff(until: now), now)
-        evaluateService(id, now)
+        // What went down with its host did not fail: it is started again without a pause, as at any boot.
+        if end.outcome == .lost, case .backoff = services[id]?.record.phase { set(id, .backoff(until: now), now) }
     }
 
     /// What follows from the end of a service's run.
@@ -132,7 +131,9 @@ extension Scheduler {
         guard let service = services[id] else { return }
         let failures = Scheduler.wasUp(end) ? 0 : service.record.failures
         services[id]?.record.failures = failures + 1
-        set(id, .backoff(until: now + ServiceBackoff.delay(failures: failures, dice: &dice)), now)
+        // The pause began with the end, also when that is heard of late.
+        let next = min(end.finishedAt, now) + ServiceBackoff.delay(failures: failures, dice: &dice)
+        set(id, .backoff(until: max(now, next)), now)
     }
 
     /// Ends the run of a service that is not to be on any more.

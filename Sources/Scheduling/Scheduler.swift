@@ -203,7 +203,8 @@ public struct Scheduler: Sendable {
 
     // MARK: Small things
 
-    /// A job of this name that comes later is another one: rows of this one may stand at its due times, when the clock was set back.
+    /// Raises the era of new jobs above that of a job that is removed. After the clock is set back, a job of the same name must not meet
+    /// its rows.
     mutating func leave(era left: Int) {
         guard left >= era else { return }
         era = left + 1

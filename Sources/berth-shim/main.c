@@ -71,6 +71,6 @@ int main(int count, char **arguments)
     if (count == 3 && strcmp(arguments[1], "remove-tree") == 0) return remove_tree(arguments[2], 0);
     fprintf(stderr, "usage: berth-shim forkserver | check-spec | seccomp CAPABILITIES [socketcall] [fixed-projects] | remove-tree DIRECTORY |\n"
                     "       berth-shim log LOCK-FILE LOG-BASE LOG-CAP CPU-MILLIS OUT-NUMBER ERR-NUMBER PID...\n"
-                    "berthd starts this program, which becomes one process a run; it is not for use by hand.\n");
+                    "berthd starts it as a fork server; each run gets a process forked from it. It is not for use by hand.\n");
     return 2;
 }

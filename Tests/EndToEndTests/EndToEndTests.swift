@@ -102,7 +102,7 @@ struct EndToEndTests {
             for path in Self.groups(of: it) {
                 #expect(!Self.names(path).contains { $0.count == 16 && FileManager.default.fileExists(atPath: "\(path)/\($0)/cgroup.procs") }, "\(path)")
             }
-            // The process that shims come from stays, and has none.
+            // The fork server is the only child, and has no children.
             let left = Self.children(of: it.daemon?.processIdentifier ?? 0)
             #expect(left.count == 1, "\(left)")
             for process in left {

@@ -351,7 +351,6 @@ struct NativeEngineTests {
         }
     }
 
-    /// A run whose shim is gone is stopped with its signal and within its grace, and ends at its time limit: by this daemon and the next.
     /// Whoever kills the process that shims come from, before a launch or in the middle of one: another takes its place, and what runs
     /// runs on under its shim.
     @Test(arguments: [false, true]) func theProcessThatShimsComeFromMayDie(duringALaunch: Bool) async throws {
@@ -385,6 +384,25 @@ struct NativeEngineTests {
         }
     }
 
+    /// One that hangs is replaced, and holds up one launch only.
+    @Test func theProcessThatShimsComeFromMayHang() async throws {
+        try await EngineFixture.with { fixture in
+            _ = try await fixture.run(EngineFixture.shell("true"))
+            let server = try #require(fixture.engine.shims.process)
+            kill(server, SIGSTOP)
+            let (control, pidfd) = try fixture.engine.shims.shim(timeout: .seconds(1))
+            #expect(fixture.engine.shims.process != server && kill(server, 0) != 0)
+            // Nobody tells it what to run: it ends.
+            close(control)
+            var ended = pollfd(fd: pidfd, events: Int16(POLLIN), revents: 0)
+            #expect(poll(&ended, 1, 10_000) == 1)
+            close(pidfd)
+            let after = try await fixture.run(EngineFixture.shell("echo on"))
+            #expect(after.output == "on")
+        }
+    }
+
+    /// A run whose shim is gone is stopped with its signal and within its grace, and ends at its time limit: by this daemon and the next.
     @Test(arguments: [false, true], [false, true]) func aRunWithoutAShimIsStoppedInOrder(adopted: Bool, byTime: Bool) async throws {
         try await EngineFixture.with { fixture in
             let script = "trap 'echo asked > /v/end; sleep 0.3; echo done >> /v/end; exit 0' USR1; while :; do sleep 0.05; done"

@@ -91,6 +91,45 @@ import WorkloadModel
         #expect(world.broken(accounted: []).isEmpty, "\(world.broken(accounted: []))")
     }
 
+    /// A service fails again and again, and its recipe cannot be read for a while: the pause before its next start stays what it was.
+    @Test(arguments: [false, true], [false, true]) func aPauseOutlivesARecipeThatCannotBeRead(applied: Bool, runs: Bool) {
+        let recipe = Make.recipe(Make.service("db", .always))
+        var world = World(at: Self.start)
+        world.script = { _, _ in (.seconds(1), .exited(code: 1)) }
+        world.take(.apply(recipe, explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(100))
+        // Up to its end, or from the middle of a pause on.
+        while world.containers.isEmpty == runs { world.run(until: world.now + .seconds(1)) }
+        let starts = world.starts.count
+        world.restart(after: .zero, unreadable: true)
+        world.run(until: world.now + .seconds(2))
+        let ended = world.now
+        if applied { world.take(.apply(recipe, explicit: false, actor: "t")) } else { world.restart(after: .zero, unreadable: false) }
+        #expect(world.starts.count == starts)
+        guard case .backoff(let next) = world.services[Make.instance("db")]?.phase else {
+            Issue.record("it does not wait: \(String(describing: world.services))")
+            return
+        }
+        #expect(next > ended && next - ended < .seconds(331))
+        world.run(until: next + .milliseconds(1))
+        #expect(world.starts.count == starts + 1)
+        #expect(world.violations.isEmpty, "\(world.violations)")
+    }
+
+    /// A container runs on while its recipe cannot be read, and the next recipe has another in its place.
+    @Test(arguments: [false, true]) func whatRestedIsReplacedWhenItDiffers(differs: Bool) {
+        var world = World(at: Self.start)
+        world.script = { _, _ in (.seconds(100_000), .exited(code: 0)) }
+        world.take(.apply(Make.recipe(Make.service("web", .always)), explicit: true, actor: "t"))
+        world.run(until: Self.start + .seconds(10))
+        world.restart(after: .seconds(1), unreadable: true)
+        let other = Workload(id: Make.id("web"), container: ContainerSpec(root: .directory("/other")), kind: .service(ServicePolicy(restart: .always)))
+        world.take(.apply(differs ? Make.recipe(other) : Make.recipe(Make.service("web", .always)), explicit: false, actor: "t"))
+        world.run(until: Self.start + .seconds(60))
+        #expect(world.starts.count == (differs ? 2 : 1) && world.containers.count == 1)
+        #expect(world.violations.isEmpty, "\(world.violations)")
+    }
+
     /// The clock was wrong, a job was removed, the clock was set right, and the job came back: what was due in between is due once more, and has
     /// rows of its own.
     @Test(arguments: [false, true]) func aJobThatComesBackHasRowsOfItsOwn(restarts: Bool) {
