@@ -1,5 +1,5 @@
-/* What the files of the shim share. The shim is one process a run, forked from one process of the same program: it makes one sandbox, stays its parent, keeps its
- * log, and writes down how it ended. It must be small and must outlive the daemon. */
+/* What the files of the shim share. The shim is one process a run, forked from one process of the same program: it makes
+ * one sandbox, stays its parent, keeps its log, and writes down how it ended. It must be small and must outlive the daemon. */
 #ifndef BERTH_SHIM_H
 #define BERTH_SHIM_H
 

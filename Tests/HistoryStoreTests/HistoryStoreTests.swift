@@ -272,6 +272,43 @@ import WorkloadModel
         try store.close()
     }
 
+    /// The layout before ends of services were kept, and before removed jobs had an era of their own: history, a stopped service and a start that
+    /// waits are there, and a job that comes back begins above what it left.
+    @Test func takesOverADatabaseWithoutErasOfRemovedJobs() async throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("berth-\(UUID().uuidString).db").path
+        defer { for ending in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + ending) } }
+        do {
+            let store = try HistoryStore(path: path, engine: "test", through: "7")
+            try store.close()
+            let queue = try DatabaseQueue(path: path)
+            try await queue.write { db in
+                try db.execute(
+                    sql: """
+                        INSERT INTO service_rows (project, name, slot, wanted, state, since_ms, restarts, failures, run_id, generation) VALUES
+                            ('shop', 'off', 0, 0, 'stopped', 5000, 2, 0, '0000000000000001', 3);
+                        INSERT INTO job_rows (project, name, paused, cursor_ms, boot_id, streak, pending) VALUES ('shop', 'x', 0, 5000, 'b', 0,
+                            '{"v":1,"value":[{"trigger":"manual","attempt":1,"notBefore":{"milliseconds":7},"queued":true}]}');
+                        INSERT INTO run_rows (run_id, project, name, slot, kind, trigger, attempt, decided_ms, started_ms, finished_ms, state, outcome,
+                            recipe_digest, engine, boot_id, fingerprint, generation) VALUES
+                            ('0000000000000001', 'shop', 'off', 0, 'service', 'start', 1, 4000, 4500, 4900, 'finished', 'stopped', 'd', 'native', 'b', 'f', 3);
+                        INSERT INTO due_rows (project, name, due_ms, first_due_ms, result, count, era) VALUES
+                            ('shop', 'gone', 9000, 9000, 'ran', 1, 0), ('shop', 'gone', 8000, 8000, 'ran', 1, 1), ('shop', 'x', 5000, 5000, 'ran', 1, 0);
+                        """)
+            }
+            try queue.close()
+        }
+        let store = try HistoryStore(path: path, engine: "test")
+        let loaded = try await store.load()
+        try store.check()
+        #expect(loaded.unreadable == [] && loaded.replaced.isEmpty && loaded.state.era == 2)
+        let off = loaded.state.services.first
+        #expect(off?.wanted == false && off?.phase == .stopped && off?.restarts == 2 && off?.generation == 3 && off?.unheard == nil)
+        #expect(loaded.state.jobs.first?.pending.map(\.trigger) == [.manual] && loaded.state.openRuns.isEmpty)
+        #expect(try await store.runs(RunFilter()).map(\.outcome) == ["stopped"])
+        #expect(try await store.dueTimes(project: nil, name: nil, results: [], since: nil, limit: 5).count == 3)
+        try store.close()
+    }
+
     /// What an earlier release stored in clear is sealed when the database is opened, and is nowhere in its files any more.
     @Test func whatWasStoredInClearIsSealed() async throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("berth-\(UUID().uuidString)").path
