@@ -34,11 +34,11 @@ struct DiskGuardTests {
 
     private static func isFrozen(_ fixture: EngineFixture, _ run: RunID) -> Bool { fixture.engine.notices.contains { $0.contains("\(run)") } }
 
-    /// - Parameter directory: some of its files are removed now and then. On a machine that stands still for a moment all may be taken before
+    /// - Parameter directory: many of its files are removed now and then. On a machine that stands still for a moment all may be taken before
     ///   it is looked who takes it; that is found out once there is something to take again.
     private static func waitUntilFrozen(_ fixture: EngineFixture, _ run: RunID, givingBack directory: String? = nil) async throws {
         for count in 1...3600 where !isFrozen(fixture, run) {
-            if let directory, count % 100 == 0 { _ = EngineFixture.shellOnHost("cd \(directory) && ls -U | head -n 500 | xargs rm") }
+            if let directory, count % 100 == 0 { _ = EngineFixture.shellOnHost("cd \(directory) && ls -U | head -n 5000 | xargs rm") }
             try await Task.sleep(for: .milliseconds(50))
         }
         try #require(isFrozen(fixture, run), "\(fixture.engine.notices)")
