@@ -1,4 +1,5 @@
 """Measures Berth beside crun, runc and Docker on this machine, in one go, and prints a table."""
+import atexit
 import json
 import os
 import platform
@@ -30,6 +31,7 @@ def sh(*words, **options):
 
 # Where an installed Berth has the files of its runs: /run is memory on every distribution. What is durable stays on the disk.
 MEMORY = tempfile.mkdtemp(prefix="berth-bench-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+atexit.register(shutil.rmtree, MEMORY, ignore_errors=True)
 
 
 class Berth:
@@ -367,7 +369,6 @@ def main():
         sizes()
     finally:
         shutil.rmtree(home, ignore_errors=True)
-        shutil.rmtree(MEMORY, ignore_errors=True)
 
 
 main()

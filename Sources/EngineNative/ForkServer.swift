@@ -3,7 +3,7 @@ internal import EngineAPI
 internal import Glibc
 internal import Synchronization
 
-/// The process that shims are forked from (`Sources/berth-shim/forkserver.c` is the other side). When it has ended, or does not answer, the
+/// The fork server: the process that shims are forked from (`Sources/berth-shim/forkserver.c` is the other side). When it has ended, or does not answer, the
 /// next launch starts another. Its end does not end its shims.
 final class ForkServer: Sendable {
     private struct Server {
@@ -131,7 +131,7 @@ final class ForkServer: Sendable {
         return Server(pid: pid, socket: ours)
     }
 
-    /// Its shims live on.
+    /// Ends a server; its shims live on.
     private static func end(_ server: Server?) {
         guard let server else { return }
         close(server.socket)

@@ -37,7 +37,7 @@ final class HostPlace: Sendable {
     var mountID: Int? { HostLocation.mountID(of: descriptor) }
 
     /// `nil` when its mount is not among the mounts, or it has no name any more.
-    func location(_ mounts: [MountTable]) -> HostLocation? { HostLocation(mount: mountID, name: name, mounts) }
+    func location(_ mounts: [MountTable]) -> HostLocation? { HostLocation(descriptor: descriptor, mounts) }
 
     /// A directory or file of Berth's own, below its own directories, where no path is anybody else's.
     static func own(_ path: String) throws(EngineError) -> HostPlace {

@@ -156,7 +156,7 @@ public final class NativeEngine: ContainerEngine {
         }
     }
 
-    /// Notes what these containers can write to of the host, makes their system call filters, and starts the process that shims come from.
+    /// Notes what these containers can write to of the host, makes their system call filters, and starts the fork server.
     public func share(_ containers: [ContainerSpec]) async {
         shims.begin()
         shared.note(containers.flatMap(\.writableDirectories))

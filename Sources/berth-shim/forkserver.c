@@ -1,6 +1,6 @@
-/* One process of this program makes the shims of all runs, by fork. To start the program anew for each run would cost a
- * run a tenth of its processor time: the loading and, in a virtual machine, the C library's questions about the caches
- * (each CPUID leaves the guest).
+/* The fork server: one process of this program makes the shims of all runs, by fork. An exec for each run costs about 8 %
+ * of a run's processor time: loading the program and, in a virtual machine, the C library's CPUID instructions, each of
+ * which leaves the guest.
  *
  * On its socket comes a byte and the control socket of a run. The child says 'P' there, with its own pidfd, and goes on as
  * the run's shim; of a fork that fails the answer is 'E' and a sentence. The server holds nothing of any run. It ends when the

@@ -1,8 +1,8 @@
 /* The shim's life: read the spec, make the sandbox, say `created`, wait for `go`, write `started`, release, keep the
  * log, carry out stops and the timeout, and write down the end.
  *
- * On the control socket, shim to daemon, after the 'P' of forkserver.c: 'C' (created), 'S' (started) or 'E' and a sentence; daemon to shim: the spec,
- * then 'G'. End of file instead of 'G' means that the daemon is gone: nothing is run, and nothing is left behind. */
+ * On the control socket, shim to daemon, after the 'P' of forkserver.c: 'C' (created), 'S' (started) or 'E' and a
+ * sentence; daemon to shim: the spec, then 'G'. End of file instead of 'G' means that the daemon is gone: nothing is run, and nothing is left behind. */
 #define _GNU_SOURCE
 #include "run.h"
 

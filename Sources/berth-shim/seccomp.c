@@ -78,7 +78,7 @@ static const struct { int capability; const char *names; } by_capability[] = {
     { CAP_PERFMON, "perf_event_open" },
 };
 
-/* Allowed calls that are newer than Debian 12's libseccomp, by number: since 424 all machines share the numbers. */
+/* Allowed calls that are newer than Debian 12's libseccomp, ascending by number: since 424 all machines share the numbers. */
 static const uint32_t late[] = {
     451, /* cachestat */ 452, /* fchmodat2 */ 453, /* map_shadow_stack */ 454, /* futex_wake */ 455, /* futex_wait */ 456, /* futex_requeue */
     457, /* statmount */ 458, /* listmount */ 462, /* mseal */ 463, /* setxattrat */ 464, /* getxattrat */ 465, /* listxattrat */ 466, /* removexattrat */
@@ -191,7 +191,7 @@ static size_t make_head(struct sock_filter *head, int highest, struct seccomp_op
     head[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, COMPATIBLE, 1, 0);
     head[used++] = (struct sock_filter)ANSWER(ENOSYS);
     head[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-    /* Nearly all calls are older than these: the kernel tries the filter with each number when it is loaded. */
+    /* A number below the lowest of these skips them: the kernel runs the filter once for each number when it loads it. */
     head[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, late[0], 0, 2 * COUNT(late) + 2);
     for (size_t i = 0; i < COUNT(late); i++) {
         head[used++] = (struct sock_filter)UNLESS(late[i]);

@@ -351,9 +351,8 @@ struct NativeEngineTests {
         }
     }
 
-    /// Whoever kills the process that shims come from, before a launch or in the middle of one: another takes its place, and what runs
-    /// runs on under its shim.
-    @Test(arguments: [false, true]) func theProcessThatShimsComeFromMayDie(duringALaunch: Bool) async throws {
+    /// The fork server is killed before a launch or during one: another takes its place, and what runs goes on under its shim.
+    @Test(arguments: [false, true]) func aForkServerThatDiesIsReplaced(duringALaunch: Bool) async throws {
         try await EngineFixture.with { fixture in
             let first = await fixture.request(EngineFixture.shell("trap 'exit 7' TERM; while :; do sleep 0.05; done"))
             _ = try await fixture.engine.launch(first)
@@ -384,8 +383,8 @@ struct NativeEngineTests {
         }
     }
 
-    /// One that hangs is replaced, and holds up one launch only.
-    @Test func theProcessThatShimsComeFromMayHang() async throws {
+    /// A fork server that hangs delays one launch only.
+    @Test func aForkServerThatHangsIsReplaced() async throws {
         try await EngineFixture.with { fixture in
             _ = try await fixture.run(EngineFixture.shell("true"))
             let server = try #require(fixture.engine.shims.process)

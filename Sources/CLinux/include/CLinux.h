@@ -9,6 +9,7 @@
 
 /* A descriptor for a process; readable once it has ended. */
 int clinux_pidfd_open(pid_t pid);
+/* Sends a signal to the process of a pidfd; never to another that has its number now. */
 int clinux_pidfd_signal(int pidfd, int number);
 
 /* Opens what a name is, not its contents (O_PATH), relative to a directory; `flags` are more of open's. */
