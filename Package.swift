@@ -26,6 +26,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
+let trees = Target.Dependency.product(name: "HashTreeCollections", package: "swift-collections")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
@@ -72,7 +73,7 @@ let package = Package(
         module("RecipeFile", ["WorkloadModel", "Schedules", "CYAML", crypto]),
         module("RecipeImport", ["Schedules"]),
         module("Ledger", ["WorkloadModel", "Schedules"]),
-        module("Scheduling", ["Ledger", "WorkloadModel", "Schedules", "EngineAPI", heap]),
+        module("Scheduling", ["Ledger", "WorkloadModel", "Schedules", "EngineAPI", heap, trees]),
         module("EngineAPI", ["WorkloadModel", "Schedules"]),
         module("ControlAPI", ["Scheduling", "Ledger", "WorkloadModel", "Schedules"]),
 

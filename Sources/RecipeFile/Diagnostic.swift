@@ -24,21 +24,26 @@ public struct Diagnostic: Error, Hashable, Sendable {
 
 /// A stretch of one line of the recipe's text.
 public struct Place: Hashable, Sendable {
+    // A large recipe has a million places.
+    private let lineNumber: Int32
+    private let columnNumber: Int32
+    private let characters: Int32
+
     /// From 1.
-    public let line: Int
+    public var line: Int { Int(lineNumber) }
     /// From 1, in characters.
-    public let column: Int
+    public var column: Int { Int(columnNumber) }
     /// In characters, at least 1.
-    public let length: Int
+    public var length: Int { Int(characters) }
 
     /// - Parameters:
     ///   - line: from 1
     ///   - column: from 1, in characters
     ///   - length: in characters; less than 1 counts as 1
     public init(line: Int, column: Int, length: Int = 1) {
-        self.line = line
-        self.column = column
-        self.length = max(1, length)
+        lineNumber = Int32(clamping: line)
+        columnNumber = Int32(clamping: column)
+        characters = Int32(clamping: max(1, length))
     }
 
     /// A part of the stretch.

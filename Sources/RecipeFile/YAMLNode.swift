@@ -14,8 +14,16 @@ struct YAMLNode {
 
     let content: Content
     let place: Place
+    private let count: Int32
+
+    init(content: Content, place: Place, size: Int) {
+        self.content = content
+        self.place = place
+        count = Int32(clamping: size)
+    }
+
     /// How many nodes it is, with all that aliases bring in.
-    let size: Int
+    var size: Int { Int(count) }
 
     /// What a message calls it.
     var kindName: String {

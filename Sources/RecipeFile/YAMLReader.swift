@@ -29,6 +29,8 @@ struct YAMLReader {
         }
         var events = try YAMLEvents(bytes)
         defer { events.close() }
+        // The events have a copy of their own.
+        bytes = []
         var reader = YAMLReader(limits: limits)
         while true {
             let event = try events.next()
@@ -82,7 +84,7 @@ struct YAMLReader {
 
     private mutating func mapping(_ event: YAMLEvent, _ events: inout YAMLEvents, depth: Int) throws(Diagnostic) -> YAMLNode {
         var entries: [YAMLNode.Entry] = []
-        var lines: [String: Int] = [:]
+        var known = KeyLines()
         var merged: [YAMLNode.Entry] = []
         var size = 1
         while true {
@@ -98,17 +100,13 @@ struct YAMLReader {
                 merged += try YAMLReader.mergeEntries(value)
                 continue
             }
-            if let line = lines[key] {
+            if let line = known.line(of: key, in: entries) {
                 throw Diagnostic(.error, "the key '\(key)' is given twice; the first is on line \(line)", at: keyEvent.place)
             }
-            lines[key] = keyEvent.place.line
             entries.append(YAMLNode.Entry(key: key, keyPlace: keyEvent.place, value: value))
         }
         // Own keys win over merged ones, and earlier merged ones over later.
-        for entry in merged where lines[entry.key] == nil {
-            lines[entry.key] = entry.keyPlace.line
-            entries.append(entry)
-        }
+        for entry in merged where known.line(of: entry.key, in: entries) == nil { entries.append(entry) }
         return YAMLNode(content: .mapping(entries), place: event.place, size: size)
     }
 
@@ -133,6 +131,21 @@ struct YAMLReader {
         guard total <= limits.nodes else {
             throw Diagnostic(.error, "the recipe has more than \(limits.nodes) values, aliases counted with what they bring in", at: place)
         }
+    }
+}
+
+/// On which lines the keys of a mapping stand. Most mappings are small: a table is made for the others only.
+private struct KeyLines {
+    private var table: [String: Int] = [:]
+    /// How many of the entries are in the table.
+    private var listed = 0
+
+    /// - Parameter entries: those so far; the same ones, and more, at each call
+    mutating func line(of key: String, in entries: [YAMLNode.Entry]) -> Int? {
+        if entries.count <= 16 { return entries.first { $0.key == key }?.keyPlace.line }
+        for entry in entries[listed...] { table[entry.key] = entry.keyPlace.line }
+        listed = entries.count
+        return table[key]
     }
 }
 

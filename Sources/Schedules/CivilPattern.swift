@@ -15,8 +15,6 @@ public struct CivilPattern: Hashable, Sendable {
     let days: DayRule
     /// Whether hour or minute starts with `*`: such a pattern follows real time where clocks are set.
     let followsRealTime: Bool
-    /// The matching days by month length and weekday of the first; index `(length - 28) * 7 + weekday`.
-    private let masks: [UInt32]
 
     /// The last year a search looks at. The calendar repeats every 400 years, so nothing matches later for the first time.
     static let lastYear = 2500
@@ -29,14 +27,6 @@ public struct CivilPattern: Hashable, Sendable {
         self.years = years
         self.days = days
         self.followsRealTime = followsRealTime
-        masks = days == DayRule.all ? CivilPattern.everyDay : CivilPattern.masks(days)
-    }
-
-    /// Shared by all patterns of every day, which are most.
-    private static let everyDay = masks(DayRule.all)
-
-    private static func masks(_ days: DayRule) -> [UInt32] {
-        (28...31).flatMap { length in (0..<7).map { days.mask(length: length, firstWeekday: $0) } }
     }
 
     /// Whether any wall time matches at all.
@@ -45,8 +35,7 @@ public struct CivilPattern: Hashable, Sendable {
     private func mask(year: Int, month: Int, firstDay: Int64) -> UInt32 {
         guard months >> UInt16(month) & 1 == 1 else { return 0 }
         if let years, !years.contains(year) { return 0 }
-        let length = CivilDate.length(ofMonth: month, year: year)
-        return masks[(length - 28) * 7 + CivilDate.weekday(daysSinceEpoch: firstDay)]
+        return days.mask(length: CivilDate.length(ofMonth: month, year: year), firstWeekday: CivilDate.weekday(daysSinceEpoch: firstDay))
     }
 
     // MARK: Search

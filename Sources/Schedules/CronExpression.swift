@@ -50,17 +50,21 @@ public struct CronExpression: Sendable, Hashable {
     /// What other crons take and this one says elsewhere.
     private static func checkHabits(_ words: [CronToken]) throws(ScheduleError) {
         guard let first = words.first, let last = words.last else { return }
-        for prefix in ["TZ=", "CRON_TZ="] where first.text.uppercased().hasPrefix(prefix) {
-            let zone = first.text.dropFirst(prefix.count)
-            throw first.error("the zone does not stand in the schedule: write 'timezone: \(zone)' beside it, as in { cron: \"...\", timezone: \(zone) }")
+        if first.text.utf8.contains(UInt8(ascii: "=")) {
+            for prefix in ["TZ=", "CRON_TZ="] where first.text.uppercased().hasPrefix(prefix) {
+                let zone = first.text.dropFirst(prefix.count)
+                throw first.error(
+                    "the zone does not stand in the schedule: write 'timezone: \(zone)' beside it, as in { cron: \"...\", timezone: \(zone) }")
+            }
         }
+        guard words.count > 5 else { return }
         let years = last.text.split(separator: ",").flatMap { $0.split(separator: "-") }
-        guard words.count > 5, !years.isEmpty, years.allSatisfy({ $0.count == 4 && $0.allSatisfy(\.isNumber) }) else { return }
+        guard !years.isEmpty, years.allSatisfy({ $0.count == 4 && $0.allSatisfy(\.isNumber) }) else { return }
         throw last.error("there is no field for the year: 'calendar' has one, as in \"calendar \(years[0])-12-24 18:00\", and 'at' is for a single time")
     }
 
     /// A number without a sign.
-    private static func number(_ text: Substring) -> Int? { text.allSatisfy { $0.isASCII && $0.isNumber } ? Int(text) : nil }
+    private static func number(_ text: Substring) -> Int? { text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Int(text) : nil }
 
     // MARK: Fields
 
@@ -89,7 +93,7 @@ public struct CronExpression: Sendable, Hashable {
             throw base.error("'?' is for the day fields: write '*' in the \(field.name) field")
         }
         if base.text == "*" || base.text == "?" { return bits(from: field.range.lowerBound, to: last(field), step: step, field) }
-        if base.text.uppercased().hasPrefix("H") { return try hashed(base, step: parts.count == 2 ? step : nil, field, hash) }
+        if base.text.first == "H" || base.text.first == "h" { return try hashed(base, step: parts.count == 2 ? step : nil, field, hash) }
         let ends = base.split(at: "-")
         guard ends.count <= 2 else { throw base.error("'\(base.text)' is not a range") }
         let low = try value(ends[0], field)

@@ -31,12 +31,16 @@ struct CronToken {
     }
 
     /// The pieces between separators, each with its own place.
-    func split(at separator: Character) -> [CronToken] {
+    ///
+    /// - Parameter separator: an ASCII character
+    func split(at separator: Unicode.Scalar) -> [CronToken] {
+        let byte = UInt8(ascii: separator)
+        guard text.utf8.contains(byte) else { return [self] }
         var tokens: [CronToken] = []
         var start = text.startIndex
         var position = offset
         while true {
-            let end = text[start...].firstIndex(of: separator) ?? text.endIndex
+            let end = text.utf8[start...].firstIndex(of: byte) ?? text.endIndex
             tokens.append(CronToken(text: text[start..<end], offset: position))
             if end == text.endIndex { return tokens }
             position += text.distance(from: start, to: end) + 1
@@ -47,19 +51,18 @@ struct CronToken {
     /// The words between blanks.
     static func words(of text: Substring, offset: Int = 0) -> [CronToken] {
         var tokens: [CronToken] = []
-        var word = text.startIndex
-        var wordOffset = 0
-        var inWord = false
-        for (position, index) in zip(0..., text.indices) {
-            let blank = text[index] == " " || text[index] == "\t"
-            if blank, inWord { tokens.append(CronToken(text: text[word..<index], offset: wordOffset + offset)) }
-            if !blank, !inWord {
-                word = index
-                wordOffset = position
-            }
-            inWord = !blank
+        var rest = text
+        var position = offset
+        while let start = rest.utf8.firstIndex(where: { !isBlank($0) }) {
+            position += rest.utf8.distance(from: rest.startIndex, to: start)
+            rest = rest[start...]
+            let word = rest[..<(rest.utf8.firstIndex(where: isBlank) ?? rest.endIndex)]
+            tokens.append(CronToken(text: word, offset: position))
+            position += word.count
+            rest = rest[word.endIndex...]
         }
-        if inWord { tokens.append(CronToken(text: text[word...], offset: wordOffset + offset)) }
         return tokens
     }
+
+    private static func isBlank(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
 }

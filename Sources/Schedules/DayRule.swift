@@ -36,9 +36,13 @@ struct DayRule: Hashable, Sendable {
 
     private func dayMask(length: Int, firstWeekday: Int) -> UInt32 {
         var mask = days
-        for back in 0..<31 where fromEnd >> UInt32(back) & 1 == 1 && back < length { mask |= 1 << UInt32(length - back) }
-        for day in 1...31 where nearestWeekday >> UInt32(day) & 1 == 1 && day <= length {
-            mask |= 1 << UInt32(DayRule.nearestWorkday(to: day, length: length, firstWeekday: firstWeekday))
+        if fromEnd != 0 {
+            for back in 0..<31 where fromEnd >> UInt32(back) & 1 == 1 && back < length { mask |= 1 << UInt32(length - back) }
+        }
+        if nearestWeekday != 0 {
+            for day in 1...31 where nearestWeekday >> UInt32(day) & 1 == 1 && day <= length {
+                mask |= 1 << UInt32(DayRule.nearestWorkday(to: day, length: length, firstWeekday: firstWeekday))
+            }
         }
         if lastWorkday {
             let weekday = (firstWeekday + length - 1) % 7
@@ -57,16 +61,17 @@ struct DayRule: Hashable, Sendable {
     }
 
     private func weekdayMask(length: Int, firstWeekday: Int) -> UInt32 {
-        var mask: UInt32 = 0
-        for day in 1...length {
-            let weekday = (firstWeekday + day - 1) % 7
-            let nth = UInt64(weekday * 5 + (day - 1) / 7)
-            if weekdays >> UInt8(weekday) & 1 == 1 || nthWeekdays >> nth & 1 == 1
-                || (lastWeekdays >> UInt8(weekday) & 1 == 1 && day + 7 > length)
-            {
-                mask |= 1 << UInt32(day)
-            }
+        var mask = DayRule.days(of: weekdays, firstWeekday: firstWeekday)
+        if lastWeekdays != 0 { mask |= DayRule.days(of: lastWeekdays, firstWeekday: firstWeekday) & UInt32.max << UInt32(length - 6) }
+        if nthWeekdays != 0 {
+            for day in 1...length where nthWeekdays >> UInt64((firstWeekday + day - 1) % 7 * 5 + (day - 1) / 7) & 1 == 1 { mask |= 1 << UInt32(day) }
         }
         return mask
+    }
+
+    /// The days that fall on given weekdays, as bits 1 to 31: the week, turned to begin on the first, five times over.
+    private static func days(of weekdays: UInt8, firstWeekday: Int) -> UInt32 {
+        let week = UInt32(weekdays) << 7 | UInt32(weekdays)
+        return (week >> UInt32(firstWeekday) & 0x7F) &* 0x1020_4081 << 1
     }
 }

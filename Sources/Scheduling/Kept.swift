@@ -1,3 +1,4 @@
+internal import HashTreeCollections
 internal import Ledger
 
 /// What a ``Kept`` table holds: something with a record of its own in the store.
@@ -10,24 +11,21 @@ protocol Recorded: Sendable {
     static func removal(of id: ID) -> Write
 }
 
-/// The services, or the jobs. A record that was changed, and one that is gone, are written with the decision that changed them.
+/// The services, or the jobs, in a tree that a copy of it shares: what `plan` decides on, and what `up` compares with, costs what the recipe
+/// changes, not what there is. A record that was changed, and one that is gone, are written with the decision that changed them.
 struct Kept<Value: Recorded>: Sendable {
-    private(set) var all: [Value.ID: Value] = [:]
+    private var all: TreeDictionary<Value.ID, Value> = [:]
     private var changed: Set<Value.ID> = []
 
-    var keys: Dictionary<Value.ID, Value>.Keys { all.keys }
-    var values: Dictionary<Value.ID, Value>.Values { all.values }
+    var keys: some Collection<Value.ID> { all.keys }
+    var values: some Collection<Value> { all.values }
 
     subscript(id: Value.ID) -> Value? {
         get { all[id] }
         _modify {
             let before = all.index(forKey: id) != nil
             defer {
-                if let index = all.index(forKey: id) {
-                    if all.values[index].isChanged { changed.insert(id) }
-                } else if before {
-                    changed.insert(id)
-                }
+                if all[id]?.isChanged ?? before { changed.insert(id) }
             }
             yield &all[id]
         }
@@ -38,9 +36,8 @@ struct Kept<Value: Recorded>: Sendable {
         guard !changed.isEmpty else { return [] }
         defer { changed = [] }
         return changed.sorted().map { id in
-            guard let index = all.index(forKey: id) else { return Value.removal(of: id) }
-            all.values[index].isChanged = false
-            return all.values[index].write
+            all[id]?.isChanged = false
+            return all[id]?.write ?? Value.removal(of: id)
         }
     }
 }

@@ -5,17 +5,16 @@ internal import WorkloadModel
 /// What people ask for.
 extension Scheduler {
     mutating func apply(_ recipe: Recipe, explicit: Bool, actor: String, _ now: Timestamp) {
-        let wanted = Dictionary(uniqueKeysWithValues: recipe.workloads.map { ($0.id, $0) })
         catalogue.set(recipe.project, recipe)
         catalogue.unreadable.remove(recipe.project)
         event("applied", "recipe \(recipe.digest.prefix(12)) with \(recipe.workloads.count) workloads", now, actor: actor, project: recipe.project)
-        takeUpRested(of: recipe.project, wanted)
+        takeUpRested(of: recipe)
         for id in services.keys.sorted() where id.workload.project == recipe.project {
-            if let workload = wanted[id.workload], workload.jobPolicy == nil { continue }
+            if let workload = recipe[id.workload], workload.jobPolicy == nil { continue }
             services[id]?.removing = true
             stopService(id, reason: "the recipe no longer has it", now)
         }
-        for id in jobs.keys.sorted() where id.project == recipe.project && wanted[id]?.jobPolicy == nil {
+        for id in jobs.keys.sorted() where id.project == recipe.project && recipe[id]?.jobPolicy == nil {
             removeJob(id, reason: "the recipe no longer has it", now)
         }
         holds.insert(.gathering)

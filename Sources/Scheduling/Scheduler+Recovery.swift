@@ -90,13 +90,13 @@ extension Scheduler {
 
     /// Takes up records that rested and that the applied recipe has no service, or no job, for: they are removed as those of any other
     /// workload that a recipe no longer has.
-    mutating func takeUpRested(of project: ProjectName, _ wanted: [WorkloadID: Workload]) {
-        for (id, record) in catalogue.restedServices where id.workload.project == project && (wanted[id.workload].map { $0.jobPolicy != nil } ?? true) {
+    mutating func takeUpRested(of recipe: Recipe) {
+        for (id, record) in catalogue.restedServices where id.workload.project == recipe.project && (recipe[id.workload].map { $0.jobPolicy != nil } ?? true) {
             catalogue.restedServices[id] = nil
             services[id] = Service(gone: id, record: record)
             services[id]?.active = runs.first { $0.value.instance == id && $0.value.kind == .service }?.key
         }
-        for (id, record) in catalogue.restedJobs where id.project == project && wanted[id]?.jobPolicy == nil {
+        for (id, record) in catalogue.restedJobs where id.project == recipe.project && recipe[id]?.jobPolicy == nil {
             catalogue.restedJobs[id] = nil
             jobs[id] = Job(gone: id, record: record)
             jobs[id]?.active = runs.filter { $0.value.workload == id && $0.value.kind == .job }.keys.sorted()

@@ -70,7 +70,12 @@ extension Scheduler {
 
     /// Of the jobs that say themselves how much of their past is kept.
     public var keepPolicies: [WorkloadID: KeepPolicy] {
-        jobs.all.compactMapValues { $0.policy.keep.runs == nil && $0.policy.keep.days == nil ? nil : $0.policy.keep }
+        var kept: [WorkloadID: KeepPolicy] = [:]
+        for job in jobs.values {
+            let keep = job.policy.keep
+            if keep.runs != nil || keep.days != nil { kept[job.record.id] = keep }
+        }
+        return kept
     }
 
     private func status(_ service: Service) -> WorkloadStatus {

@@ -134,6 +134,16 @@ public struct Recipe: Hashable, Sendable {
         self.pools = pools
         self.digest = digest
     }
+
+    /// The service or job of an id; `nil` when the recipe has none.
+    public subscript(id: WorkloadID) -> Workload? {
+        var range = workloads.indices
+        while let middle = range.isEmpty ? nil : range.lowerBound + range.count / 2 {
+            if workloads[middle].id == id { return workloads[middle] }
+            range = workloads[middle].id < id ? middle + 1..<range.upperBound : range.lowerBound..<middle
+        }
+        return nil
+    }
 }
 
 extension Recipe {

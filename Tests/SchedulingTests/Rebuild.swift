@@ -30,8 +30,8 @@ struct Essence: Equatable, CustomStringConvertible {
     let restedJobs: [WorkloadID: JobRecord]
 
     init(_ scheduler: Scheduler) {
-        services = scheduler.services.all.mapValues { Service(record: $0.record, active: $0.active, removing: $0.removing) }
-        jobs = scheduler.jobs.all.mapValues { Job(record: $0.record, active: Set($0.active), removing: $0.removing) }
+        services = scheduler.services.table.mapValues { Service(record: $0.record, active: $0.active, removing: $0.removing) }
+        jobs = scheduler.jobs.table.mapValues { Job(record: $0.record, active: Set($0.active), removing: $0.removing) }
         runs = scheduler.runs.mapValues(\.run)
         followers = scheduler.catalogue.followers
         let keys = scheduler.jobs.keys
@@ -41,7 +41,7 @@ struct Essence: Equatable, CustomStringConvertible {
                 guard let since = scheduler.pools.waitsSince(id), let job = scheduler.jobs[id] else { return nil }
                 return job.record.pending.contains { $0.notBefore == since && scheduler.isTurn(of: $0, job) } ? (id, since) : nil
             })
-        takenPlaces = scheduler.jobs.all.filter { !$0.value.removing }.compactMapValues { job in
+        takenPlaces = scheduler.jobs.table.filter { !$0.value.removing }.compactMapValues { job in
             scheduler.pool(of: job).map { scheduler.pools.taken(of: $0.key) }
         }
         unreadable = scheduler.catalogue.unreadable
@@ -91,7 +91,7 @@ extension World {
     /// A service that is wanted is up, or has a next time, or has a reason; a run that is to end ends.
     func restless() -> [String] {
         var found: [String] = []
-        for (id, service) in scheduler.services.all where service.active == nil && !service.removing && service.record.wanted {
+        for (id, service) in scheduler.services.table where service.active == nil && !service.removing && service.record.wanted {
             switch service.record.phase {
             case .backoff(let next):
                 if scheduler.nextWake.map({ $0 <= max(next, now) }) != true { found.append("\(id) waits for a start that never comes") }
@@ -112,4 +112,8 @@ extension World {
         }
         return found
     }
+}
+
+extension Kept {
+    fileprivate var table: [Value.ID: Value] { keys.reduce(into: [:]) { $0[$1] = self[$1] } }
 }
