@@ -84,6 +84,7 @@ let package = Package(
 
         // Layer 3, edges.
         module("EngineNative", ["EngineAPI", "WorkloadModel", "Schedules", "HostOS", "CLinux", subprocess, system, logging, crypto]),
+        module("Networks", ["EngineAPI", "WorkloadModel", "Schedules", "HostOS", "CLinux", subprocess, logging, deque]),
         module(
             "ControlServer",
             [
@@ -95,7 +96,7 @@ let package = Package(
         program(
             "berthd",
             [
-                "ControlServer", "Supervision", "EngineNative", "EngineAPI", "HistoryStore", "RecipeFile", "WorkloadModel",
+                "ControlServer", "Supervision", "EngineNative", "Networks", "EngineAPI", "HistoryStore", "RecipeFile", "WorkloadModel",
                 "Schedules", "Scheduling", "Ledger", "HostOS", "ControlAPI", "CLinux", "CNoLocaleData", arguments, logging, hummingbird,
             ]),
         program(

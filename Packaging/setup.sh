@@ -38,4 +38,5 @@ berth_check_swift() {
 
 missing=
 berth_need /usr/include/yaml.h libyaml-dev /usr/include/seccomp.h libseccomp-dev /usr/include/sqlite3.h libsqlite3-dev \
-    /usr/share/zoneinfo/Europe/Lisbon tzdata make make skopeo skopeo unshare util-linux python3 python3
+    /usr/share/zoneinfo/Europe/Lisbon tzdata make make skopeo skopeo unshare util-linux ip iproute2 nft nftables \
+    /usr/lib/podman/aardvark-dns aardvark-dns python3 python3

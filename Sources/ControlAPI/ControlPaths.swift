@@ -24,6 +24,9 @@ public enum ControlPaths {
     public static let projects = "/v1/projects"
     /// `GET` with `name=NAME` or `name=PROJECT/NAME`: a ``WorkloadReference``. `GET` of `/PROJECT/NAME` below it: an ``InspectInfo``.
     public static let workloads = "/v1/workloads"
+    /// `GET`: a list of ``NetworkInfo``, ascending by name. `POST` of a ``NetworkUpload`` makes one. Below it, `DELETE` of `/NAME` removes one, and
+    /// `POST` of `/prune` those that nobody uses: the answer is a ``RemovedInfo``.
+    public static let networks = "/v1/networks"
 
     /// Where the socket is when nobody says otherwise.
     public static let defaultSocket = "/run/berth/berth.sock"

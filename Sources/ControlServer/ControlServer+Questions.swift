@@ -203,7 +203,12 @@ enum Description {
         words["mem_limit"] = container.limits.memoryBytes.map { "\($0)" }
         words["cpus"] = container.limits.cpuMillis.map { "\(Double($0) / 1000)" }
         words["pids_limit"] = "\(container.limits.pids)"
-        words["network_mode"] = container.network.rawValue
+        if container.network == .networks {
+            words["networks"] = container.attachments.map(\.network).joined(separator: " ")
+            if !container.ports.isEmpty { words["ports"] = container.ports.map(\.description).joined(separator: " ") }
+        } else {
+            words["network_mode"] = container.network.rawValue
+        }
         words["privileged"] = container.privileged ? "true" : nil
         words["read_only"] = container.readOnlyRoot ? "true" : nil
         words["capabilities"] = container.privileged ? "all" : container.capabilities.map(\.rawValue).sorted().joined(separator: " ")

@@ -72,6 +72,7 @@ public struct ControlServer: Sendable {
         router.add(middleware: QueryCheck())
         addQuestions(router)
         addActions(router)
+        addNetworks(router)
         addLogs(router)
         addChanges(router)
         return router

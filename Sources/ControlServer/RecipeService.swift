@@ -116,6 +116,7 @@ public struct RecipeService: Sendable {
                 throw ErrorInfo(error: "\(workload.id): \(error)")
             }
         }
+        do { try await engine.networks?.check(recipe) } catch { throw ErrorInfo(error: "\(error)") }
         return await supervisor.plan(recipe.with(images: digests))
     }
 
@@ -150,6 +151,7 @@ public struct RecipeService: Sendable {
                 let now = SystemClock.now()
                 try Task.checkCancellation()
                 try await checkHistory()
+                do { try await engine.networks?.prepare(recipe) } catch { throw ErrorInfo(error: "\(error); nothing was changed") }
                 let change = HistoryStore.RecipeChange.put(project, source: stored, digest: recipe.digest, at: now)
                 let result = await supervisor.apply(
                     recipe, explicit: explicit, actor: actor, source: change,
@@ -160,7 +162,13 @@ public struct RecipeService: Sendable {
                 let plan: RecipePlan
                 switch result {
                 case .success(let found): plan = found
-                case .failure(let refusal): throw ErrorInfo(error: refusal.sentence)
+                case .failure(let refusal):
+                    if let present = await supervisor.recipe(of: project) {
+                        try? await engine.networks?.prepare(present)
+                    } else {
+                        await engine.networks?.release(project)
+                    }
+                    throw ErrorInfo(error: refusal.sentence)
                 }
                 // To read a recipe takes many times what is kept of it.
                 clinux_give_memory_back()
@@ -183,6 +191,7 @@ public struct RecipeService: Sendable {
         let isBeingApplied = turns.isBusy(project)
         progress.noteRemoval(of: project)
         let reply = await supervisor.take(.down(project, actor: actor), recipes: [.remove(project)])
+        if case .refused = reply {} else { await engine.networks?.release(project) }
         // Of a project that was never there before, all that is to be taken down is on its way.
         if case .refused = reply, isBeingApplied, await supervisor.recipe(of: project) == nil { return .done }
         return reply

@@ -31,6 +31,9 @@ public protocol ContainerEngine: Sendable {
     /// - Parameter containers: asked before each removal; `nil` when it is not known now what is needed
     func removeImages(except containers: @escaping @Sendable () async -> [ContainerSpec]?) async
 
+    /// The networks of its containers; `nil` when it has none of its own.
+    var networks: (any PlaceProvider)? { get }
+
     /// Takes note of containers whose recipe is in force or comes into force: what they can write to of the host, other
     /// containers' mounts must not follow links in. Called before their first launch.
     func share(_ containers: [ContainerSpec]) async
@@ -114,4 +117,9 @@ public struct RunLog: Hashable, Sendable {
         self.droppedBytes = droppedBytes
         self.droppedLines = droppedLines
     }
+}
+
+extension ContainerEngine {
+    /// None.
+    public var networks: (any PlaceProvider)? { nil }
 }

@@ -5,7 +5,7 @@ struct LaunchSpec {
     enum Field: UInt16 {
         case runID = 1, runDirectory, logBase, logCap, layersDirectory, lower, scratch, readOnly, argument, environment, workingDirectory, user
         case hostname, mount, hostNetwork, initProcess, capabilities, seccomp, rlimit, cgroupV2, cgroupV1, stopSignal, graceMilliseconds
-        case timeoutMilliseconds, privileged, hide, bootID, sharedMemoryBytes, rootDescriptor, descriptors, processorMillis
+        case timeoutMilliseconds, privileged, hide, bootID, sharedMemoryBytes, rootDescriptor, descriptors, processorMillis, networkDescriptor
     }
 
     struct MountFlags: OptionSet {
@@ -68,6 +68,9 @@ struct LaunchSpec {
 
     /// The directory that is the root file system's only layer.
     mutating func addRoot(_ place: HostPlace) throws(EngineError) { add(.rootDescriptor, UInt64(try number(of: place))) }
+
+    /// The network namespace that the container joins.
+    mutating func addNetwork(_ place: HostPlace) throws(EngineError) { add(.networkDescriptor, UInt64(try number(of: place))) }
 
     /// As many as the shim takes (`DESCRIPTORS_MAX` in `shim.h`).
     static let mostPlaces = 4096

@@ -8,7 +8,7 @@ internal import WorkloadModel
 /// is given what was opened, and looks up no path of the host for it.
 extension NativeEngine {
     /// - Returns: what is to be known of the run while it lives
-    func addFiles(_ run: RunRequest, _ image: Image?, _ spec: inout LaunchSpec) throws(EngineError) -> RunNote {
+    func addFiles(_ run: RunRequest, _ image: Image?, _ network: NetworkPlace, _ spec: inout LaunchSpec) throws(EngineError) -> RunNote {
         let container = run.container
         // Before any of them is opened: each takes a descriptor.
         guard container.mounts.count < LaunchSpec.mostPlaces else { throw .sandbox("a container can have \(LaunchSpec.mostPlaces) mounts, and no more") }
@@ -19,15 +19,36 @@ extension NativeEngine {
         var note = RunNote(workload: run.workload.description)
         note.image = image?.id ?? ""
         try addRoot(container, image, &spec, &note, mounts, writable)
-        if container.root != .host {
-            try spec.addBind(try .own("\(paths.etc)/hosts"), "/etc/hosts", [.readOnly])
-            let resolver = container.network == .host && HostFile.exists("/etc/resolv.conf") ? HostFile.real("/etc/resolv.conf") : "\(paths.etc)/resolv.conf"
-            try spec.addBind(try .own(resolver), "/etc/resolv.conf", [.readOnly])
-        }
+        try addNetwork(run, network, &spec, &note)
         note.paths = ["\(paths.scratch)/\(run.id)/upper", paths.logs(run.workload)]
         note.empty = [note.paths[0]]
         try addMounts(run, &spec, &note, mounts, writable)
         return note
+    }
+
+    /// The network that the run joins, and what it finds of it in /etc.
+    private func addNetwork(_ run: RunRequest, _ network: NetworkPlace, _ spec: inout LaunchSpec, _ note: inout RunNote) throws(EngineError) {
+        var (hosts, resolver) = ("\(paths.etc)/hosts", "\(paths.etc)/resolv.conf")
+        switch network {
+        case .place(let place):
+            note.place = place.id
+            let descriptor = open(place.namespace, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+            guard descriptor >= 0 else { throw .sandbox("the container's network is gone: \(String(cString: strerror(errno)))") }
+            try spec.addNetwork(try HostPlace(descriptor: descriptor, path: place.namespace))
+            (hosts, resolver) = ("\(paths.run(run.id))/hosts", "\(paths.run(run.id))/resolv.conf")
+            do {
+                try HostFile.create(hosts, with: Array(place.hosts.utf8))
+                try HostFile.create(resolver, with: Array(place.resolver.utf8))
+            } catch { throw .sandbox("\(error)") }
+        case .host:
+            // The host's own files are right where they are.
+            if run.container.root == .host { return }
+            if HostFile.exists("/etc/resolv.conf") { resolver = HostFile.real("/etc/resolv.conf") }
+        case .none:
+            if run.container.root == .host { return }
+        }
+        try spec.addBind(try .own(hosts), "/etc/hosts", [.readOnly])
+        try spec.addBind(try .own(resolver), "/etc/resolv.conf", [.readOnly])
     }
 
     private func addRoot(

@@ -32,13 +32,28 @@ extension NativeEngine {
         try checkLimits(container)
         let capabilities = try capabilities(of: container)
         let filter = try await filter(of: container, capabilities)
+        let network = try await networks?.take(run) ?? (container.network == .host ? .host : .none)
+        do throws(EngineError) { return try await launch(run, image, Sandbox(filter: filter, capabilities: capabilities, network: network)) } catch {
+            await networks?.leave(run.id)
+            throw error
+        }
+    }
+
+    /// What a sandbox is made of, beside files.
+    struct Sandbox {
+        let filter: [UInt8]
+        let capabilities: UInt64
+        let network: NetworkPlace
+    }
+
+    private func launch(_ run: RunRequest, _ image: Image?, _ sandbox: Sandbox) async throws(EngineError) -> Timestamp {
         let result: Result<Timestamp, EngineError> = await withCheckedContinuation { continuation in
             launches.addOperation { [self] in
                 continuation.resume(
                     returning: Result { () throws(EngineError) in
-                        do throws(EngineError) { return try start(run, image, filter, capabilities) } catch {
+                        do throws(EngineError) { return try start(run, image, sandbox) } catch {
                             guard disk.makeRoom() else { throw error }
-                            return try start(run, image, filter, capabilities)
+                            return try start(run, image, sandbox)
                         }
                     })
             }
@@ -67,7 +82,7 @@ extension NativeEngine {
     }
 
     /// Blocks for the few milliseconds that it takes.
-    private func start(_ run: RunRequest, _ image: Image?, _ filter: [UInt8], _ capabilities: UInt64) throws(EngineError) -> Timestamp {
+    private func start(_ run: RunRequest, _ image: Image?, _ sandbox: Sandbox) throws(EngineError) -> Timestamp {
         let directory = RunDirectory(path: paths.run(run.id))
         if HostFile.exists(directory.path) {
             // An earlier attempt at the same run. If it came to be, it is not started again.
@@ -84,7 +99,7 @@ extension NativeEngine {
             try HostFile.makeDirectory(directory.path)
             try HostFile.makeDirectories(paths.logs(run.workload))
             // First what may be refused: what the recipe names is opened and looked at before anything is made for the run.
-            var (spec, note) = try makeSpec(run, image, filter, capabilities)
+            var (spec, note) = try makeSpec(run, image, sandbox)
             try quota.prepare("\(paths.scratch)/\(run.id)", run.container)
             let group = try cgroups.make(run.id, limits: run.container.limits, allDevices: run.container.privileged)
             if let group = group.v2 { try spec.add(.cgroupV2, group) }

@@ -6,7 +6,7 @@ internal import WorkloadModel
 
 /// What the shim is told of a run.
 extension NativeEngine {
-    func makeSpec(_ run: RunRequest, _ image: Image?, _ filter: [UInt8], _ capabilities: UInt64) throws(EngineError) -> (LaunchSpec, RunNote) {
+    func makeSpec(_ run: RunRequest, _ image: Image?, _ sandbox: Sandbox) throws(EngineError) -> (LaunchSpec, RunNote) {
         let container = run.container
         var spec = LaunchSpec()
         try spec.add(.runID, run.id.description)
@@ -21,10 +21,10 @@ extension NativeEngine {
         if let user = container.user ?? image?.configuration.user, !user.isEmpty { try spec.add(.user, user) }
         try spec.add(.hostname, container.hostname ?? run.workload.name.description)
         spec.add(.readOnly, container.readOnlyRoot)
-        spec.add(.hostNetwork, container.network == .host)
+        spec.add(.hostNetwork, sandbox.network == .host)
         spec.add(.initProcess, container.initProcess)
-        spec.add(.capabilities, capabilities)
-        if !container.privileged { spec.add(.seccomp, filter) }
+        spec.add(.capabilities, sandbox.capabilities)
+        if !container.privileged { spec.add(.seccomp, sandbox.filter) }
         spec.add(.privileged, container.privileged)
         spec.add(.sharedMemoryBytes, UInt64(max(0, container.sharedMemoryBytes)))
         // The daemon's own limit of descriptors was raised; what a container did not ask for stays as it was.
@@ -40,7 +40,7 @@ extension NativeEngine {
         spec.add(.graceMilliseconds, UInt64(stop.graceMilliseconds))
         if let timeout = stop.timeoutMilliseconds { spec.add(.timeoutMilliseconds, UInt64(timeout)) }
         if let cpu = container.limits.cpuMillis { spec.add(.processorMillis, UInt64(max(1, cpu))) }
-        var note = try addFiles(run, image, &spec)
+        var note = try addFiles(run, image, sandbox.network, &spec)
         note.stop = stop
         note.log = RunNote.Log(
             base: paths.log(run.id, run.workload), cap: container.logBytes.map { Int64($0) } ?? RunNote.usualLogBytes,

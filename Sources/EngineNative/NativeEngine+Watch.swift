@@ -47,7 +47,15 @@ extension NativeEngine {
 
     private func report(_ run: RunID, _ status: ExitStatus) {
         forget(run)
-        exitSink.yield(EngineExit(run: run, status: status))
+        guard let networks else {
+            exitSink.yield(EngineExit(run: run, status: status))
+            return
+        }
+        // What it left on its network is gone before the next run can find it.
+        Task { [exitSink] in
+            await networks.leave(run)
+            exitSink.yield(EngineExit(run: run, status: status))
+        }
     }
 
     /// "Ended" is said only when the control group is empty.
@@ -91,6 +99,8 @@ extension NativeEngine {
                 log.warning("something strange among the runs was put aside", metadata: ["path": "\(target)"])
                 continue
             }
+            // Before its end is looked at, which may be booked at once.
+            if let place = RunDirectory(path: paths.run(run)).note?.place { await networks?.adopt(run, place: place) }
             found[run] = observe(run)
         }
         for name in cgroups.leftovers().union(HostFile.names(in: paths.scratch)) {

@@ -18,6 +18,8 @@ public final class NativeEngine: ContainerEngine {
     /// Ends of runs as they happen, also of those whose shim is gone. For one reader.
     public let exits: AsyncStream<EngineExit>
     let exitSink: AsyncStream<EngineExit>.Continuation
+    /// What gives containers their networks; without it they have a loopback interface only.
+    public let networks: (any PlaceProvider)?
     let paths: EnginePaths
     let cgroups: CgroupHost
     let images: ImageStore
@@ -60,7 +62,11 @@ public final class NativeEngine: ContainerEngine {
     /// - Parameters:
     ///   - diskFloor: bytes of the state disk that containers leave free; `nil` chooses by its size
     ///   - imageSeconds: of processor time, that bringing one image in may take
-    public init(paths: EnginePaths, cgroupName: String, diskFloor: Int64? = nil, imageSeconds: Int = 1800, log: Logger) throws(EngineError) {
+    ///   - networks: makes what containers have of networks; `nil` for none but their own loopback interface
+    public init(
+        paths: EnginePaths, cgroupName: String, diskFloor: Int64? = nil, imageSeconds: Int = 1800, networks: (any PlaceProvider)? = nil, log: Logger
+    ) throws(EngineError) {
+        self.networks = networks
         self.paths = paths
         self.log = log
         (exits, exitSink) = AsyncStream.makeStream(of: EngineExit.self)
@@ -164,7 +170,7 @@ public final class NativeEngine: ContainerEngine {
     }
 
     /// A sentence for each thing about the state disk that people are to know; empty when all is well.
-    public var notices: [String] { disk.notices }
+    public var notices: [String] { disk.notices + (networks?.notices ?? []) }
 
     /// The runs that are frozen because they fill the state disk: all of them, whenever that changes. For one reader.
     public var frozenRuns: AsyncStream<Set<RunID>> { disk.changes }
@@ -195,6 +201,7 @@ public final class NativeEngine: ContainerEngine {
                 continuation.resume()
             }
         }
+        await networks?.leave(run)
     }
 
     /// Removes what a run may have left behind beside its directory.

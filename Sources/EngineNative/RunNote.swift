@@ -17,10 +17,12 @@ struct RunNote: Codable {
     var stop: Stop?
     /// How its log is gone on with when its shim is gone; `nil` in a note of a release that did not write it down.
     var log: Log?
+    /// The place of its network; `nil` when it has none.
+    var place: String?
     /// Those of the paths in which nothing is when the run begins; not written down.
     var empty: [String] = []
 
-    private enum CodingKeys: CodingKey { case workload, writable, paths, image, stop, log }
+    private enum CodingKeys: CodingKey { case workload, writable, paths, image, stop, log, place }
 
     struct Log: Codable {
         let base: String

@@ -3,7 +3,8 @@ enum ContainerKey: String, CaseIterable {
     case image, rootfs, command, entrypoint, environment, envFile = "env_file", workingDir = "working_dir", user, hostname, volumes, tmpfs
     case readOnly = "read_only", initProcess = "init", stopSignal = "stop_signal", stopGracePeriod = "stop_grace_period", capAdd = "cap_add"
     case capDrop = "cap_drop", privileged, networkMode = "network_mode", deploy, memLimit = "mem_limit", cpus, pidsLimit = "pids_limit", ulimits
-    case shmSize = "shm_size", securityOpt = "security_opt", storageOpt = "storage_opt"
+    case shmSize = "shm_size", securityOpt = "security_opt", storageOpt = "storage_opt", networks, ports, expose, links, dns, dnsSearch = "dns_search"
+    case dnsOpt = "dns_opt", extraHosts = "extra_hosts", domainname, macAddress = "mac_address"
 }
 
 enum ServiceKey: String, CaseIterable {
@@ -20,14 +21,13 @@ enum ComposeKeys {
     private static let later = "not supported yet"
 
     static let topLevel: [String: String] = [
-        "networks": later, "secrets": later, "configs": later, "include": later, "models": later,
+        "secrets": later, "configs": later, "include": later, "models": later,
     ]
 
     static let container: [String: String] = {
         var reasons: [String: String] = [
             "container_name": "not supported: a container is named by its project and its name",
-            "links": "obsolete: containers of one network will find each other by name",
-            "external_links": "obsolete: containers of one network will find each other by name",
+            "external_links": "obsolete: containers of one network find each other by name; put both on one by 'networks'",
             "memswap_limit": "not supported: the memory limit covers swap as well",
             "mem_swappiness": "not supported: the memory limit covers swap as well",
             "scale": "not supported: a service is one container",
@@ -42,9 +42,9 @@ enum ComposeKeys {
         ]
         for key in [
             "annotations", "blkio_config", "build", "cgroup", "configs", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",
-            "cpu_rt_runtime", "cpu_shares", "cpuset", "depends_on", "develop", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search",
-            "domainname", "expose", "extends", "extra_hosts", "gpus", "group_add", "healthcheck", "ipc", "label_file", "labels", "logging",
-            "mac_address", "mem_reservation", "models", "networks", "oom_score_adj", "pid", "ports", "post_start", "pre_stop", "profiles",
+            "cpu_rt_runtime", "cpu_shares", "cpuset", "depends_on", "develop", "device_cgroup_rules", "devices", "extends", "gpus", "group_add", "healthcheck",
+            "ipc", "label_file", "labels", "logging",
+            "mem_reservation", "models", "oom_score_adj", "pid", "post_start", "pre_stop", "profiles",
             "provider", "pull_policy", "runtime", "secrets", "sysctls", "use_api_socket", "userns_mode", "uts",
             "volumes_from",
         ] { reasons[key] = later }

@@ -42,7 +42,7 @@ extension RecipeReader {
             spec.writableLayerBytes = bytes
         }
         if let node = node(.securityOpt) { readSecurityOptions(node, into: &spec) }
-        if let node = node(.networkMode) { spec.network = network(node) ?? .none }
+        readNetworking(keys, into: &spec)
         if let node = node(.shmSize), let size = bytes(node, "'shm_size'") { spec.sharedMemoryBytes = size }
         readLimits(keys, into: &spec.limits)
         if let node = node(.ulimits) { spec.resourceLimits = userLimits(node) }
@@ -91,14 +91,6 @@ extension RecipeReader {
         var image = ImageSource(transport: transport, path: hostPath(parts[1]), tag: tag)
         image.digest = source.images?[image.description]
         return image
-    }
-
-    private mutating func network(_ node: YAMLNode) -> NetworkMode? {
-        guard let text = text(node) else { return nil }
-        if let mode = NetworkMode(rawValue: text) { return mode }
-        let known = ["bridge"].contains(text) || text.hasPrefix("service:") || text.hasPrefix("container:")
-        error(known ? "network_mode '\(text)' is not supported yet: use none or host" : "'\(text)' is not a network_mode: use none or host", node.place)
-        return nil
     }
 
     // MARK: Environment

@@ -27,6 +27,13 @@ public struct RecipeReader {
     var projectText = ""
     var zone: Zone
     var volumes: Set<String> = []
+    var networks: [String: NetworkSpec] = [:]
+    /// Those that a container is on.
+    var usedNetworks: Set<String> = []
+    /// Where each `network_mode` names a service, `links` another one, and ports of the host are named.
+    var networkModes: [(mode: NetworkMode, place: Place)] = []
+    var linkPlaces: [(service: WorkloadName, place: Place)] = []
+    var portPlaces: [(ports: [PublishedPort], place: Place)] = []
     /// How many jobs of each pool may run at once.
     var pools: [WorkloadName: Int] = [:]
     /// Days by the name of their calendar.
@@ -59,7 +66,7 @@ public struct RecipeReader {
 
     /// The keys at the top of a recipe.
     enum TopKey: String, CaseIterable {
-        case name, timezone, services, jobs, volumes, version, pools, calendars
+        case name, timezone, services, jobs, volumes, networks, version, pools, calendars
     }
 
     private mutating func read() -> Recipe? {
@@ -81,6 +88,7 @@ public struct RecipeReader {
             warning("'version' is obsolete and has no meaning; Compose ignores it as well", entry.place)
         }
         readVolumes(known[.volumes])
+        readNetworks(known[.networks])
         readPools(known[.pools])
         readCalendars(known[.calendars])
         var workloads: [Workload] = []
@@ -110,8 +118,11 @@ public struct RecipeReader {
         }
         if isEmpty { error("the recipe has neither 'services:' nor 'jobs:'", place) }
         checkChains(workloads, known: places.keys)
+        checkNetworks(workloads, known: places.keys)
         guard let project else { return nil }
-        return Recipe(project: project, workloads: workloads.sorted { $0.id < $1.id }, volumes: volumes.sorted(), pools: pools, digest: digest)
+        return Recipe(
+            project: project, workloads: workloads.sorted { $0.id < $1.id }, volumes: volumes.sorted(), pools: pools,
+            networks: networks.values.filter { usedNetworks.contains($0.key) }.sorted { $0.key < $1.key }, digest: digest)
     }
 
     /// The values of the variables that were asked for.

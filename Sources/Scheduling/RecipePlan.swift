@@ -129,6 +129,12 @@ public struct RecipePlan: Hashable, Sendable {
         compare("limits", a.limits, b.limits)
         compare("ulimits", a.resourceLimits, b.resourceLimits)
         compare("network_mode", a.network, b.network)
+        compare("networks", a.attachments, b.attachments)
+        compare("ports", a.ports, b.ports)
+        compare("extra_hosts", a.extraHosts, b.extraHosts)
+        compare("links", a.links, b.links)
+        compare("dns", a.resolver, b.resolver)
+        compare("domainname", a.domainName, b.domainName)
         compare("privileged", a.privileged, b.privileged)
         if found.isEmpty, a != b { found.append("container") }
         switch (old.kind, new.kind) {

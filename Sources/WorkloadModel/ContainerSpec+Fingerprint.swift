@@ -32,7 +32,7 @@ extension ContainerSpec {
     private static let silent = keys(ContainerSpec(root: .host))
 
     /// How fingerprints are made. One of another form says nothing about a container.
-    private static let form = "2:"
+    private static let form = "3:"
 
     /// Whether a run with this fingerprint may be of this container: not, when it is known to be of another one.
     public func mayBe(_ fingerprint: String) -> Bool { !fingerprint.hasPrefix(ContainerSpec.form) || fingerprint == self.fingerprint }

@@ -37,6 +37,18 @@ public struct ContainerSpec: Hashable, Sendable, Codable {
     public var allowsSocketcall: Bool?
     /// Which network the container sees.
     public var network: NetworkMode = .none
+    /// The networks that it is on where ``network`` is `networks`, ascending by key.
+    public var attachments: [NetworkAttachment] = []
+    /// Ports that the host's lead to.
+    public var ports: [PublishedPort] = []
+    /// Lines of its /etc/hosts beside its own.
+    public var extraHosts: [HostEntry] = []
+    /// Names that it knows other services by.
+    public var links: [ServiceLink] = []
+    /// How it looks up what its networks do not know.
+    public var resolver = ResolverSettings()
+    /// The domain that its host name is in.
+    public var domainName: String?
     /// Limits of the container's cgroup.
     public var limits = ResourceLimits()
     /// Limits of setrlimit(2) for its processes. Without `nofile`, the daemon's inherited limit of descriptors applies.
@@ -127,14 +139,6 @@ public struct ImageSource: Hashable, Sendable, Codable, CustomStringConvertible 
 
     /// As containers-transports(5) writes it, without the digest: `oci:/images/web:v1`.
     public var description: String { "\(transport.rawValue):\(path)" + (tag.map { ":\($0)" } ?? "") }
-}
-
-/// The network that a container sees; the raw value is Compose's `network_mode`.
-public enum NetworkMode: String, Sendable, Codable, CaseIterable {
-    /// An own network with a loopback interface only.
-    case none
-    /// The host's.
-    case host
 }
 
 /// A directory or file of the host, or a named volume, seen inside a container.

@@ -123,15 +123,20 @@ public struct Recipe: Hashable, Sendable {
     public let volumes: [String]
     /// How many jobs of each pool may run at once.
     public let pools: [WorkloadName: Int]
+    /// The networks that its workloads are on, ascending by key.
+    public let networks: [NetworkSpec]
     /// SHA-256, in hexadecimal, of the text, the values of the variables it uses, and the files that it names.
     public let digest: String
 
-    /// `workloads` and `volumes` must be ascending by name; this is not checked.
-    public init(project: ProjectName, workloads: [Workload], volumes: [String], pools: [WorkloadName: Int] = [:], digest: String) {
+    /// `workloads`, `volumes` and `networks` must be ascending by name; this is not checked.
+    public init(
+        project: ProjectName, workloads: [Workload], volumes: [String], pools: [WorkloadName: Int] = [:], networks: [NetworkSpec] = [], digest: String
+    ) {
         self.project = project
         self.workloads = workloads
         self.volumes = volumes
         self.pools = pools
+        self.networks = networks
         self.digest = digest
     }
 
@@ -158,6 +163,6 @@ extension Recipe {
             container.root = .image(image)
             return Workload(id: workload.id, container: container, kind: workload.kind)
         }
-        return Recipe(project: project, workloads: workloads, volumes: volumes, pools: pools, digest: digest)
+        return Recipe(project: project, workloads: workloads, volumes: volumes, pools: pools, networks: networks, digest: digest)
     }
 }

@@ -50,8 +50,9 @@ int launch_clone(struct shim *shim, struct error *err)
     int ready[2], go[2], out[2], err_out[2], status[2];
     if (open_pipe(ready, err) < 0 || open_pipe(go, err) < 0 || open_pipe(out, err) < 0 || open_pipe(err_out, err) < 0 || open_pipe(status, err) < 0) return -1;
     if (stream_reopen(&out[1], err) < 0 || stream_reopen(&err_out[1], err) < 0) return -1;
+    bool joins = shim->spec.network_descriptor != NO_DESCRIPTOR;
     struct clone_args arguments = {
-        .flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD | (shim->spec.host_network ? 0 : CLONE_NEWNET),
+        .flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD | (shim->spec.host_network || joins ? 0 : CLONE_NEWNET),
         .pidfd = (uint64_t)(uintptr_t)&shim->pidfd,
         .exit_signal = SIGCHLD,
     };
@@ -66,7 +67,7 @@ int launch_clone(struct shim *shim, struct error *err)
     long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
     if (pid == 0) {
         struct sandbox_pipes pipes = { .ready = ready[1], .go = go[0], .out = out[1], .err_out = err_out[1], .status = status[1] };
-        sandbox_enter(&shim->spec, &pipes, shim->trees);
+        sandbox_enter(&shim->spec, &pipes, shim->trees, joins ? shim->descriptors[shim->spec.network_descriptor] : -1);
     }
     int saved = errno;
     if (chdir("/") < 0) fail(err, errno, "cannot leave the layers' directory");

@@ -214,11 +214,13 @@ static void start_command(void *context)
     report(&entry->pipes, &err);
 }
 
-static int set_up(const struct spec *spec, const int *trees, struct entry *entry, struct error *err)
+static int set_up(const struct spec *spec, const int *trees, int network, struct entry *entry, struct error *err)
 {
     struct user user;
     struct fresh fresh = { 0 };
     int null = -1;
+    /* Before /sys is mounted, which shows the interfaces of its mounter. */
+    if (network >= 0 && setns(network, CLONE_NEWNET) < 0) return fail(err, errno, "cannot join the container's network");
     if (let_go(spec, &entry->pipes, trees, err) < 0) return -1;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return fail(err, errno, "cannot tie the container's life to the shim's");
     /* The daemon is protected from the kernel's choice when the host's memory runs out; its containers are not. */
@@ -228,7 +230,7 @@ static int set_up(const struct spec *spec, const int *trees, struct entry *entry
         return fail(err, errno, "cannot reset oom_score_adj");
     if (cgroup_join_v1(spec, err) < 0) return -1;
     if (unshare(CLONE_NEWCGROUP) < 0) return fail(err, errno, "cannot make a cgroup namespace");
-    if (!spec->host_network && loopback_up(err) < 0) return -1;
+    if (!spec->host_network && network < 0 && loopback_up(err) < 0) return -1;
     if (root_enter(spec, trees, &null, &fresh, err) < 0) return -1;
     if (set_input(null, err) < 0) return -1;
     if (spec->hostname && sethostname(spec->hostname, strlen(spec->hostname)) < 0) return fail(err, errno, "cannot set the host name %s", spec->hostname);
@@ -253,12 +255,12 @@ static void default_signals(void)
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
 }
 
-void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees)
+void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees, int network)
 {
     struct entry entry = { .spec = spec, .pipes = *pipes };
     struct error err;
     default_signals();
-    if (set_up(spec, trees, &entry, &err) < 0) report(&entry.pipes, &err);
+    if (set_up(spec, trees, network, &entry, &err) < 0) report(&entry.pipes, &err);
     char byte;
     if (write_all(pipes->ready, "R", 1) < 0) _exit(125);
     ssize_t got;

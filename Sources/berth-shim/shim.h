@@ -55,6 +55,7 @@ enum field {
     FIELD_ROOT_DESCRIPTOR = 29,
     FIELD_DESCRIPTORS = 30,
     FIELD_CPU_MILLIS = 31,
+    FIELD_NETWORK_DESCRIPTOR = 32,
 };
 
 enum mount_kind { MOUNT_BIND = 1, MOUNT_TMPFS = 2 };
@@ -97,6 +98,7 @@ struct spec {
     const char *run_id, *run_dir, *log_base, *layers_dir, *scratch, *working_dir, *user, *hostname, *cgroup_v2, *boot_id;
     uint64_t log_cap, capabilities, grace_ms, timeout_ms, shm_bytes, descriptors, cpu_millis;
     uint64_t root_descriptor; /* the directory that is the only layer; NO_DESCRIPTOR = the layers are in `layers_dir` */
+    uint64_t network_descriptor; /* the network namespace to join; NO_DESCRIPTOR = a new one, or the host's */
     uint32_t stop_signal;
     bool read_only, host_network, init, privileged;
     struct strings lowers, arguments, environment, cgroups_v1;
@@ -149,7 +151,7 @@ struct sandbox_pipes {
 
 /* Never returns: sets the sandbox up, waits for `go`, and becomes the container's process. `trees` are the binds' detached
  * mounts, one a mount of the spec, -1 where it has none. The working directory is what relative layers start from. */
-void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees) __attribute__((noreturn));
+void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees, int network) __attribute__((noreturn));
 
 /* Makes the binds' sources detached mounts with their attributes, in the shim, before the container's mount namespace is
  * there: `trees` has one place a mount. On failure none stays open. */

@@ -181,6 +181,7 @@ static int take_field(struct spec *spec, const struct value *value, struct error
     case FIELD_ROOT_DESCRIPTOR: return take_u64(value, &spec->root_descriptor, err);
     case FIELD_DESCRIPTORS: return take_u64(value, &spec->descriptors, err);
     case FIELD_CPU_MILLIS: return take_u64(value, &spec->cpu_millis, err);
+    case FIELD_NETWORK_DESCRIPTOR: return take_u64(value, &spec->network_descriptor, err);
     }
     return fail(err, 0, "launch spec: field %u is unknown to this shim", value->tag);
 }
@@ -193,6 +194,8 @@ static int check_whole(const struct spec *spec, struct error *err)
     if (spec->descriptors > DESCRIPTORS_MAX) return fail(err, 0, "launch spec: more than %u descriptors", DESCRIPTORS_MAX);
     if (spec->root_descriptor == NO_DESCRIPTOR ? !spec->layers_dir || spec->lowers.count == 0 : spec->root_descriptor >= spec->descriptors)
         return fail(err, 0, "launch spec: there is no root file system");
+    if (spec->network_descriptor != NO_DESCRIPTOR && (spec->host_network || spec->network_descriptor >= spec->descriptors))
+        return fail(err, 0, "launch spec: there is no network, or there are two");
     for (size_t i = 0; i < spec->mount_count; i++)
         if (spec->mounts[i].kind == MOUNT_BIND && spec->mounts[i].descriptor >= spec->descriptors)
             return fail(err, 0, "launch spec: the mount of %.100s has no descriptor", spec->mounts[i].source);
@@ -209,7 +212,7 @@ static int check_whole(const struct spec *spec, struct error *err)
 
 int spec_parse(struct spec *spec, const uint8_t *bytes, size_t size, struct error *err)
 {
-    *spec = (struct spec){ .stop_signal = 15, .grace_ms = 10000, .log_cap = 16u << 20, .shm_bytes = 64u << 20, .root_descriptor = NO_DESCRIPTOR };
+    *spec = (struct spec){ .stop_signal = 15, .grace_ms = 10000, .log_cap = 16u << 20, .shm_bytes = 64u << 20, .root_descriptor = NO_DESCRIPTOR, .network_descriptor = NO_DESCRIPTOR };
     if (size < SPEC_HEADER || u32(bytes) != SPEC_MAGIC) return fail(err, 0, "launch spec: this is not a launch spec");
     if (u32(bytes + 4) != SPEC_VERSION)
         return fail(err, 0, "launch spec: version %u, and this shim knows %u; daemon and shim must be of one release", u32(bytes + 4), SPEC_VERSION);

@@ -10,6 +10,7 @@ import Glibc
 import HistoryStore
 import Hummingbird
 import Logging
+import Networks
 import Scheduling
 import RecipeFile
 import Schedules
@@ -41,6 +42,11 @@ struct Daemon: AsyncParsableCommand {
     @Option(help: "The berth-shim program; by default the one beside berthd.") var shim: String?
     @Option(help: "The most bytes that a recipe may have.") var maxRecipeBytes = 1 << 20
     @Option(help: "How much of the state disk containers leave free, as 512M; by default a twentieth, from 128 MiB to 1 GiB.") var diskFloor: String?
+    @Option(
+        help: ArgumentHelp(
+            "A range of addresses that networks are taken from, as 10.89.0.0/16; may be given more than once. What the host routes already is left out.",
+            valueName: "range"))
+    var networkPool: [String] = []
     @Option(help: "trace, debug, info, notice, warning or error.") var logLevel = "info"
     @Flag(help: "On SIGTERM, stop every container and wait until all have ended.") var stopAll = false
 
@@ -135,11 +141,23 @@ struct Daemon: AsyncParsableCommand {
             }
             return bytes
         }
+        let pools = try networkPool.map { text in
+            guard let range = AddressRange(text), range.prefix <= range.first.width - 8 else {
+                throw StartError(description: "--network-pool '\(text)' is not a range of addresses: write it as 10.89.0.0/16", code: 64)
+            }
+            return range
+        }
         let engine: NativeEngine
+        let networks: NetworkHost
         do {
             let program = shim.map(absolute) ?? BerthPaths.beside("berth-shim")
-            let name = state == "/var/lib/berth" ? "berth" : "berth-" + String(StableHash(state).value, radix: 36)
-            engine = try NativeEngine(paths: EnginePaths(state: state, runtime: runtime, shim: program), cgroupName: name, diskFloor: floor, log: log)
+            let own = String(StableHash(state).value, radix: 36)
+            let isUsual = state == "/var/lib/berth"
+            networks = try NetworkHost(
+                state: state, runtime: runtime, name: isUsual ? "berth" : "b" + own.suffix(6), pools: pools.isEmpty ? NetworkHost.usualPools : pools, log: log)
+            engine = try NativeEngine(
+                paths: EnginePaths(state: state, runtime: runtime, shim: program), cgroupName: isUsual ? "berth" : "berth-" + own, diskFloor: floor,
+                networks: networks, log: log)
         } catch { throw StartError(description: error.description, code: 69) }
         let clock = SystemClock()
         let scheduler = Scheduler(bootID: engine.bootID, seed: .random(in: .min ... .max))
@@ -151,6 +169,7 @@ struct Daemon: AsyncParsableCommand {
             supervisor: supervisor, engine: engine, zones: zones, limits: limits, reading: readingGuard,
             variables: own.filter { passVariable.contains($0.key) })
         try await supervisor.start(readBack(loaded, recipes, state: state, log))
+        await networks.watch()
         // From here on there is something to be ended in order; before, a start that hangs is to be ended at all.
         signals.catch(SIGTERM)
         signals.catch(SIGINT)
@@ -208,6 +227,10 @@ struct Daemon: AsyncParsableCommand {
         if takeAlong { await supervisor.waitUntilIdle() }
         engine.thawAll()
         engine.removeGroups()
+        // A host that shuts down needs nobody to take its bridges down.
+        let isIdle = await supervisor.runs.isEmpty
+        let isEmpty = await supervisor.projects.isEmpty
+        if isIdle, stopAll || isEmpty { await networks.takeDown() }
         try? store.close()
         let left = await supervisor.runs.count
         log.notice("ended", metadata: ["left running": "\(left)"])

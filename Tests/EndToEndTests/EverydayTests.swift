@@ -206,7 +206,7 @@ struct EverydayTests {
         for name in ["a", "b"] { it.scratch.write("recipes/\(name).yaml", "jobs: { \(name): { rootfs: host, command: ['true'] } }\n") }
         it.scratch.write("recipes/c.yaml", "name: other\njobs: { c: { rootfs: host, command: ['true'] } }\n")
         try it.start()
-        #expect(it.sql("select group_concat(project) from recipe_rows") == "other")
+        try it.wait("select group_concat(project) from recipe_rows", is: "other")
         #expect(it.log_.contains("a.yaml and ") && it.log_.contains("b.yaml are recipes of one project, 'recipes'"), "\(it.log_)")
     }
 

@@ -181,10 +181,18 @@ final class Instance {
         }
     }
 
+    /// What names of its interfaces begin with, as it says itself when it makes one.
+    var networks: Set<String> {
+        Set(log_.matches(of: /interface=([a-z0-9]+)-[0-9]+/).map { String($0.output.1) })
+    }
+
+    static func names(_ directory: String) -> [String] { (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? [] }
+
     /// Ends everything that was started here.
     func finish() {
         if daemon == nil { try? start() }
-        for project in ["t", "u"] { berth("down", project) }
+        // All of them: what the last container leaves, its network is removed with.
+        for project in Set(["t", "u"] + sql("select project from recipe_rows").split(separator: "\n").map(String.init)) { berth("down", project) }
         _ = terminate()
     }
 }

@@ -91,6 +91,8 @@ struct SecurityEndToEndTests {
             chmod(folder, 0o755)
             one.prepare(folder, "\(folder)/r.yaml")
             try it.start(["--recipe", "\(folder)/r.yaml"])
+            let isRead = one.words ?? "recipe applied"
+            it.wait(upTo: 20) { it.log_.contains(isRead) }
             let applied = it.sql("select count(*) from recipe_rows") == "1"
             if let words = one.words {
                 #expect(!applied && it.log_.contains(words), "\(one.name): \(it.log_)")
@@ -132,6 +134,7 @@ struct SecurityEndToEndTests {
         defer { it.finish() }
         it.scratch.write("recipes/t.yaml", "name: t\njobs: { j: { rootfs: host, command: [echo, '${BERTH_CANARY:-none}', '${BERTH_GIVEN:-none}'] } }\n")
         try it.start(["--pass-variable", "BERTH_GIVEN"])
+        try it.wait("select count(*) from recipe_rows", is: "1")
         #expect(it.berth("run", "j", "--wait").output == "none given\n")
     }
 
@@ -206,7 +209,7 @@ struct SecurityEndToEndTests {
         it.scratch.write("state/being-read/1", #"{"key":"\#(file)","stamp":"\#(stamp)","most":1,"deaths":0}"#)
         chmod("\(it.scratch.path)/state", 0o700)
         try it.start()
-        #expect(it.sql("select group_concat(project) from recipe_rows") == "u")
+        try it.wait("select group_concat(project) from recipe_rows", is: "u")
         #expect(it.log_.contains("the daemon died while it read a recipe") && it.log_.contains("is set aside"))
         // Changed, it is read.
         it.scratch.write("recipes/t.yaml", Self.recipe("t") + "# changed\n")

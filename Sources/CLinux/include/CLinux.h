@@ -64,6 +64,22 @@ int clinux_device_filter(void);
 /* Puts it on a group, whose path is given; it is gone with the group. */
 int clinux_device_filter_attach(int filter, const char *cgroup);
 
+/* Makes a network namespace with a loopback interface, and keeps it at a path where there is nothing: a file is made, and the
+ * namespace mounted on it. */
+int clinux_make_network(const char *path);
+/* Whether there is one. */
+int clinux_is_network(const char *path);
+/* Lets go of it; it ends with its last process. What is not there is no failure. */
+int clinux_remove_network(const char *path);
+/* Ends the TCP sockets of a network namespace in which no process is any more, those too that wait for late packets (TIME-WAIT).
+ * How many could not be ended. */
+int clinux_end_sockets(const char *path);
+/* A descriptor that is readable when interfaces or their addresses, or rules of nftables, have changed. */
+int clinux_link_changes(void);
+int clinux_firewall_changes(void);
+/* Reads what made it readable. How many changes these were. */
+int clinux_passed_over(int fd);
+
 /* What SO_PEERCRED gives: struct ucred, which Swift does not see. */
 struct clinux_credentials {
     int32_t pid;

@@ -1,0 +1,183 @@
+internal import CLinux
+internal import DequeModule
+@preconcurrency internal import Dispatch
+internal import EngineAPI
+internal import Glibc
+internal import HostOS
+internal import Logging
+internal import Synchronization
+internal import WorkloadModel
+
+/// Makes what is written down, and mends it.
+extension NetworkHost {
+    func inTurn(_ body: () async throws(EngineError) -> Void) async throws(EngineError) {
+        if isChanging { await withCheckedContinuation { waiting.append($0) } } else { isChanging = true }
+        defer { if let next = waiting.popFirst() { next.resume() } else { isChanging = false } }
+        try await body()
+    }
+
+    /// Compares what is written down with what is there, and mends what differs.
+    ///
+    /// Once begun it is not called off: a program that is ended half way leaves what it was at.
+    func settle() async throws(EngineError) {
+        let task = Task { () -> Result<Void, EngineError> in
+            do throws(EngineError) { return .success(try await mend()) } catch { return .failure(error) }
+        }
+        try await task.value.get()
+    }
+
+    func mend() async throws(EngineError) {
+        do throws(EngineError) {
+            do { try HostFile.replace(file, json: records) } catch { throw .host("networks cannot be written down: \(error)") }
+            try await removeStray()
+            try await makeNetworks()
+            try await makePlaces()
+            try await writeFirewall()
+            try await names.serve(records.networks, records.places)
+            problem = nil
+        } catch {
+            problem = "\(error)"
+            throw error
+        }
+    }
+
+    /// Interfaces and namespaces that are Berth's by their names, and written down nowhere.
+    func removeStray() async throws(EngineError) {
+        for id in used {
+            guard !runs.values.contains(id) else { continue }
+            links.removeNamespace("\(links.directory)/\(id)")
+            used.remove(id)
+            whole.remove(id)
+        }
+        let places = Set(records.places.map(\.id))
+        for name in HostFile.names(in: links.directory) where !places.contains(name) { links.removeNamespace("\(links.directory)/\(name)") }
+        let known = Set(records.networks.map(links.bridge) + records.places.flatMap { $0.connections.map(links.hostEnd) })
+        try await links.remove(Array(links.present().subtracting(known)))
+    }
+
+    func makeNetworks() async throws(EngineError) {
+        for network in records.networks {
+            if !links.has(network) {
+                log.info(
+                    "making a network",
+                    metadata: [
+                        "network": "\(network.name)", "interface": "\(links.bridge(network))",
+                        "subnets": "\(network.subnets.map(\.range.description).joined(separator: " "))",
+                    ])
+                try await links.run(links.make(network))
+            }
+            try links.setKernel(network)
+        }
+    }
+
+    func makePlaces() async throws(EngineError) {
+        let networks = Dictionary(uniqueKeysWithValues: records.networks.map { ($0.name, $0) })
+        for place in records.places {
+            let isNew = !links.isMade(place)
+            if isNew {
+                whole.remove(place.id)
+                try links.makeNamespace(place)
+            }
+            for port in place.ports { _ = try ports.hold(port) }
+            let present = links.present()
+            // Of one that was not looked at yet, nobody knows how far it was made.
+            var missing = whole.contains(place.id) ? [] : Set(place.connections.map(\.number))
+            var commands: [String] = []
+            for connection in place.connections {
+                guard let network = networks[connection.network] else { continue }
+                let end = links.hostEnd(connection)
+                if isNew || !present.contains(end) {
+                    whole.remove(place.id)
+                    // Its other end may be in a namespace that is going.
+                    if present.contains(end) { try await links.remove([end]) }
+                    commands += links.connect(place, connection, network)
+                    missing.insert(connection.number)
+                } else if links.master(of: end) != links.bridge(network) {
+                    commands.append("link set dev \(end) master \(links.bridge(network)) up")
+                }
+            }
+            try await links.run(commands)
+            try await links.run(links.address(place, networks) { missing.contains($0.number) }, in: place)
+            whole.insert(place.id)
+        }
+    }
+
+    func writeFirewall() async throws(EngineError) {
+        let text = firewall.text(records.networks, records.places, bridge: links.bridge)
+        let listing = await firewall.listing()
+        guard written.map({ $0.text != text || $0.listing != listing }) ?? true else { return }
+        // Nothing was there, and nothing is to be.
+        if records.networks.isEmpty, listing == nil {
+            written = (text, nil)
+            return
+        }
+        if let written, written.text == text { log.warning("the firewall's rules of published ports and networks were gone; they are back") }
+        try await firewall.apply(text)
+        written = (text, await firewall.listing())
+        await others.settle(isWanted: !records.networks.isEmpty)
+    }
+
+    /// Looks after networks from now on: what somebody removes comes back. To be called once recipes in force were prepared.
+    public func watch() async {
+        isComplete = true
+        try? await inTurn { () throws(EngineError) in
+            dropUnwanted()
+            try await settle()
+        }
+        for descriptor in [clinux_link_changes(), clinux_firewall_changes()] where descriptor >= 0 {
+            let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: .global())
+            source.setEventHandler { [weak self] in
+                guard clinux_passed_over(descriptor) > 0 else { return }
+                Task { await self?.lookSoon() }
+            }
+            source.setCancelHandler { close(descriptor) }
+            source.activate()
+            sources.append(source)
+        }
+        Task { [weak self] in
+            while let self, !Task.isCancelled {
+                do { try await Task.sleep(for: .seconds(2)) } catch { return }
+                await self.lookAtServer()
+            }
+        }
+    }
+
+    /// A server for names that has ended is started again.
+    func lookAtServer() async {
+        guard !records.places.isEmpty, names.process == nil || problem != nil else { return }
+        if names.process == nil, problem == nil { log.warning("the server of names has ended; it is started again") }
+        await look()
+    }
+
+    /// Changes come in swarms, most of them our own: they are looked at together.
+    func lookSoon() async {
+        guard !isLooking else { return }
+        isLooking = true
+        try? await Task.sleep(for: .milliseconds(300))
+        isLooking = false
+        await look()
+    }
+
+    func look() async {
+        try? await inTurn { () throws(EngineError) in
+            guard !records.networks.isEmpty else { return }
+            do throws(EngineError) { try await settle() } catch { log.error("networks cannot be mended", metadata: ["error": "\(error)"]) }
+        }
+    }
+
+    /// Removes all that was made, once every container has ended. It is written down still: the next start makes it again, with its addresses.
+    public func takeDown() async {
+        for source in sources { source.cancel() }
+        sources = []
+        await others.settle(isWanted: false)
+        for place in records.places { links.removeNamespace(links.namespace(place)) }
+        try? await links.remove(Array(links.present().union(records.networks.map(links.bridge))))
+        try? await firewall.apply(firewall.text([], [], bridge: links.bridge))
+        try? await names.serve([], [])
+        rmdir(links.directory)
+        HostFile.removeFlat(names.directory)
+    }
+
+    /// Why networks are not as they should be; empty when they are.
+    public nonisolated var notices: [String] { shown.withLock { $0 }.map { ["networks: \($0)"] } ?? [] }
+}

@@ -1,0 +1,56 @@
+public import EngineAPI
+public import WorkloadModel
+
+/// What people ask for.
+extension NetworkHost {
+    /// All networks and who is on them, ascending by name.
+    public func list() -> [NetworkStatus] {
+        records.networks.sorted { $0.name < $1.name }.map { network in
+            NetworkStatus(
+                name: network.name, project: network.project, spec: network.spec, interface: links.bridge(network), subnets: network.subnets,
+                members: records.places.flatMap { place in
+                    place.connections.filter { $0.network == network.name }.map {
+                        NetworkStatus.Member(owner: place.owner.description, addresses: $0.addresses, aliases: $0.names, ports: place.ports)
+                    }
+                })
+        }
+    }
+
+    /// Makes a network that is no project's.
+    ///
+    /// - Throws: ``EngineAPI/EngineError/host(_:)``; then there is none of this name, or the one that was there
+    public func create(_ spec: NetworkSpec) async throws(EngineError) {
+        try await inTurn { () throws(EngineError) in
+            let name = spec.name ?? spec.key
+            guard !records.networks.contains(where: { $0.name == name }) else { throw .host("there is a network '\(name)' already") }
+            records.networks.append(try record(of: spec, name: name, project: nil))
+            do throws(EngineError) { try await settle() } catch {
+                records.networks.removeAll { $0.name == name }
+                try? await settle()
+                throw error
+            }
+        }
+    }
+
+    /// Removes a network that is no project's, or all of those that nobody uses.
+    ///
+    /// - Throws: ``EngineAPI/EngineError/host(_:)``
+    public func remove(_ name: String?) async throws(EngineError) -> [String] {
+        let before = Set(records.networks.map(\.name))
+        try await inTurn { () throws(EngineError) in
+            let named = Set(wanted.values.flatMap { recipe in recipe.networks.map { $0.realName(in: recipe.project) } })
+            let inUse = named.union(records.places.flatMap { $0.connections.map(\.network) })
+            func isUsed(_ network: NetworkRecord) -> Bool { inUse.contains(network.name) }
+            if let name {
+                guard let network = records.networks.first(where: { $0.name == name }) else { throw .host("there is no network '\(name)'") }
+                if let project = network.project { throw .host("the network '\(name)' belongs to the project '\(project)': it goes with it") }
+                if isUsed(network) { throw .host("the network '\(name)' is used: take down who uses it first") }
+                records.networks.removeAll { $0.name == name }
+            } else {
+                records.networks.removeAll { $0.project == nil && !isUsed($0) }
+            }
+            try await settle()
+        }
+        return before.subtracting(records.networks.map(\.name)).sorted()
+    }
+}

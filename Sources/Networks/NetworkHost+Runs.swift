@@ -1,0 +1,108 @@
+internal import CLinux
+public import EngineAPI
+public import WorkloadModel
+
+/// What runs ask for.
+extension NetworkHost {
+    /// The place of a service is its own; a job has one of those that jobs share, unless it publishes ports or has an address of its own.
+    ///
+    /// - Throws: ``EngineAPI/EngineError/host(_:)``
+    public func take(_ run: RunRequest) async throws(EngineError) -> NetworkPlace {
+        let project = run.workload.project
+        let container: ContainerSpec
+        let owner: InstanceID
+        if case .service(let name) = run.container.network {
+            guard let service = wanted[project]?[WorkloadID(project: project, name: name)] else {
+                throw .host("the service '\(name)', whose network it uses, is not in the recipe")
+            }
+            (container, owner) = (service.container, InstanceID(service.id))
+        } else {
+            (container, owner) = (run.container, run.instance)
+        }
+        switch container.network {
+        case .none, .service: return .none
+        case .host: return .host
+        case .networks: break
+        }
+        let needs = PlaceNeeds(container)
+        if let place = ready(owner, run.kind, needs, project), isWhole(place) { return join(run, place, container) }
+        // Something is missing, or is to be mended first.
+        var joined: NetworkPlace?
+        try await inTurn { () throws(EngineError) in
+            guard let recipe = wanted[project] else { throw .host("the project '\(project)' has no networks") }
+            if ready(owner, run.kind, needs, project) == nil {
+                for spec in recipe.networks { try makeRecord(of: spec, in: project) }
+                if run.kind == .service || !needs.canBeShared {
+                    try makePlace(.instance(owner), needs, recipe, names: [owner.workload.name.description], isLaunch: true)
+                } else {
+                    try makePlace(.shared(project), needs, recipe, names: [], isLaunch: true)
+                }
+            }
+            try await settle()
+            // Before the next one's turn: it would find this place free.
+            joined = ready(owner, run.kind, needs, project).map { join(run, $0, container) }
+        }
+        guard let joined else { throw .host("its network is used by another run") }
+        return joined
+    }
+
+    /// A place that the run may have now.
+    func ready(_ owner: InstanceID, _ kind: WorkloadKind, _ needs: PlaceNeeds, _ project: ProjectName) -> PlaceRecord? {
+        if kind == .service || !needs.canBeShared {
+            let place = records.places.first { $0.owner == .instance(owner) && $0.needs == needs }
+            // Two copies of a job cannot have one port; who shares a service's place finds it in use.
+            return kind == .job && owner.workload == place?.jobOwner && runs.values.contains(place?.id ?? "") ? nil : place
+        }
+        let taken = Set(runs.values)
+        return sharedPlaces(project, needs).first { !taken.contains($0.id) && !used.contains($0.id) }
+    }
+
+    func sharedPlaces(_ project: ProjectName, _ needs: PlaceNeeds) -> [PlaceRecord] {
+        records.places.filter { $0.owner == .shared(project) && $0.needs == needs }
+    }
+
+    func isWhole(_ place: PlaceRecord) -> Bool {
+        problem == nil && !used.contains(place.id) && whole.contains(place.id) && links.isMade(place)
+            && place.connections.allSatisfy { links.master(of: links.hostEnd($0)) != nil }
+    }
+
+    func join(_ run: RunRequest, _ place: PlaceRecord, _ container: ContainerSpec) -> NetworkPlace {
+        runs[run.id] = place.id
+        let wayOut = place.connections.first(where: \.isWayOut) ?? place.connections.first
+        let network = wayOut.flatMap { connection in records.networks.first { $0.name == connection.network } }
+        let gateway = network?.gateways.first { !$0.isIPv6 }
+        let name =
+            run.container.hostname ?? (run.container.network == .networks ? run.workload.name.description : container.hostname ?? place.owner.description)
+        let others = run.container.links.compactMap { link -> (name: String, address: Address)? in
+            let id = InstanceID(WorkloadID(project: run.workload.project, name: link.service))
+            let mine = Set(place.connections.map(\.network))
+            let theirs = records.places.last { $0.owner == .instance(id) }?.connections.first { mine.contains($0.network) }
+            return theirs?.addresses.first.map { (link.alias, $0) }
+        }
+        return .place(
+            NetworkPlace.Joined(
+                id: place.id, namespace: links.namespace(place),
+                hosts: PlaceFiles.hosts(
+                    run.container, name: name, own: place.connections.flatMap(\.addresses), gateway: gateway, links: others),
+                resolver: PlaceFiles.resolver(run.container.resolver, server: gateway, host: HostResolver.read())))
+    }
+
+    /// From now on the run is in the place, until it leaves.
+    public func adopt(_ run: RunID, place: String) { runs[run] = place }
+
+    /// Ends the sockets that the run left in its place. What else is to be done there is done after this returns.
+    public func leave(_ run: RunID) async {
+        guard let id = runs.removeValue(forKey: run), !runs.values.contains(id), let place = records.places.first(where: { $0.id == id }) else { return }
+        // What it left behind must not keep the next one from its ports. One that could change interfaces and routes may have done so.
+        if place.needs.isAdministered || clinux_end_sockets(links.namespace(place)) != 0 { used.insert(id) }
+        let isSurplus = place.owner == .shared(place.project) && sharedPlaces(place.project, place.needs).count > NetworkHost.ready
+        guard used.contains(id) || !isWanted(place) || isSurplus else { return }
+        // The next run need not wait for this, unless it needs this very place.
+        Task {
+            try? await inTurn { () throws(EngineError) in
+                dropUnwanted()
+                try await settle()
+            }
+        }
+    }
+}

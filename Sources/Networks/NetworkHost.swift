@@ -1,0 +1,164 @@
+internal import CLinux
+internal import DequeModule
+@preconcurrency internal import Dispatch
+public import EngineAPI
+internal import Glibc
+internal import HostOS
+public import Logging
+internal import Schedules
+internal import Synchronization
+public import WorkloadModel
+
+/// The networks of this host's containers: bridges, places, published ports, names.
+///
+/// What is to be there is written down (``NetworkRecords``), then made; ``settle()`` compares the two and mends what differs, whoever
+/// broke it. So it is the same work at a start, after a crash, and when somebody flushes the firewall.
+public actor NetworkHost: PlaceProvider {
+    let file: String
+    let links: Links
+    let firewall: Firewall
+    let others: OtherFirewalls
+    let names: NameServer
+    let pools: [AddressRange]
+    let log: Logger
+    var records: NetworkRecords
+    var ports = HostPorts()
+    /// The recipes whose places are wanted.
+    var wanted: [ProjectName: Recipe] = [:]
+    /// The place of each run that lives.
+    var runs: [RunID: String] = [:]
+    /// Places that a run left in a state that the next one must not find.
+    var used: Set<String> = []
+    /// Places that were found whole, or made so.
+    var whole: Set<String> = []
+    /// What the firewall listed when it was last written, and from what.
+    var written: (text: String, listing: String?)?
+    var lastAddress: [String: Address] = [:]
+    var sources: [any DispatchSourceProtocol] = []
+    var isLooking = false
+    var problem: String? { didSet { shown.withLock { $0 = problem } } }
+    let shown = Mutex<String?>(nil)
+    /// One change at a time: each asks programs of the host and waits for them.
+    var isChanging = false
+    /// Whether all recipes in force are known: before, what is not wanted may be wanted yet.
+    var isComplete = false
+    var waiting: Deque<CheckedContinuation<Void, Never>> = []
+
+    /// How many places that jobs share are kept ready for each kind of network that they are on.
+    static let ready = 2
+
+    /// Reads what an earlier daemon wrote down; nothing is made yet.
+    ///
+    /// - Parameters:
+    ///   - state: the directory of what outlives a boot
+    ///   - runtime: the directory of what does not
+    ///   - name: what names of interfaces begin with, 1 to 8 characters; another daemon on the host has another
+    ///   - pools: where subnets are taken from that no recipe names
+    public init(state: String, runtime: String, name: String, pools: [AddressRange] = NetworkHost.usualPools, log: Logger) throws(EngineError) {
+        file = "\(state)/networks.json"
+        links = Links(prefix: name, directory: "\(runtime)/networks")
+        firewall = Firewall(table: name)
+        others = OtherFirewalls(prefix: name)
+        names = NameServer(directory: "\(runtime)/names")
+        self.pools = pools
+        self.log = log
+        if let records: NetworkRecords = HostFile.json(file, limit: 64 << 20) {
+            self.records = records
+        } else {
+            records = NetworkRecords()
+            if HostFile.exists(file) {
+                // What it lists is still found by its name, and removed.
+                rename(file, "\(state)/quarantine-networks-\(Int(Date.now())).json")
+                log.error("what was written down of networks cannot be read; it was put aside, and they are made anew")
+            }
+        }
+        do { try HostFile.makeDirectories(links.directory) } catch { throw .host("\(error)") }
+    }
+
+    /// Podman's next to its own default, which Docker does not use.
+    public static let usualPools = [AddressRange("10.89.0.0/16"), AddressRange("10.90.0.0/15"), AddressRange("10.92.0.0/14")].compactMap { $0 }
+
+    private enum Date { static func now() -> Int { time(nil) } }
+
+    /// Looks whether external networks are there and ports are free; changes nothing.
+    ///
+    /// - Throws: ``EngineAPI/EngineError/host(_:)`` that names who has a port
+    public func check(_ recipe: Recipe) async throws(EngineError) {
+        for network in recipe.networks where network.isExternal {
+            let name = network.realName(in: recipe.project)
+            guard records.networks.contains(where: { $0.name == name }) else { throw .host(NetworkHost.missing(name)) }
+        }
+        let own = records.places.filter { $0.project == recipe.project }.flatMap(\.ports)
+        for workload in recipe.workloads {
+            for port in workload.container.ports where !own.contains(where: { NetworkHost.same($0, port) }) {
+                if let other = records.places.first(where: { $0.project != recipe.project && $0.ports.contains { NetworkHost.same($0, port) } }) {
+                    throw .host("\(workload.id): the host's port \(port.hostPort ?? 0)/\(port.transport.rawValue) is published by \(other.owner.description)")
+                }
+                do { try ports.check(port) } catch { throw .host("\(workload.id): \(error)") }
+            }
+        }
+    }
+
+    static func missing(_ name: String) -> String {
+        "there is no network '\(name)': 'berth network create \(name)' makes it, or a recipe that has it is applied first"
+    }
+
+    /// Whether two cannot be published side by side.
+    static func same(_ left: PublishedPort, _ right: PublishedPort) -> Bool {
+        left.hostPort != nil && left.hostPort == right.hostPort && left.transport == right.transport
+            && (left.hostAddress == nil || right.hostAddress == nil || left.hostAddress == right.hostAddress)
+    }
+
+    /// Makes the recipe's networks, and a place for each of its services and some for its jobs; names and ports are there when it returns.
+    ///
+    /// - Throws: ``EngineAPI/EngineError/host(_:)``; then what the project had before is there
+    public func prepare(_ recipe: Recipe) async throws(EngineError) {
+        try await inTurn { () throws(EngineError) in
+            try await check(recipe)
+            let before = wanted[recipe.project]
+            wanted[recipe.project] = recipe
+            do throws(EngineError) {
+                for spec in recipe.networks { try makeRecord(of: spec, in: recipe.project) }
+                for workload in recipe.workloads { try makeRecords(for: workload, of: recipe) }
+                try await settle()
+            } catch {
+                wanted[recipe.project] = before
+                dropUnwanted()
+                try? await settle()
+                throw error
+            }
+        }
+    }
+
+    /// The places that a service or job has before its first run.
+    func makeRecords(for workload: Workload, of recipe: Recipe) throws(EngineError) {
+        guard workload.container.network == .networks else { return }
+        let needs = PlaceNeeds(workload.container)
+        if workload.jobPolicy == nil || !needs.canBeShared {
+            // What runs now keeps its place until it ends; the next run has the new one.
+            try makePlace(.instance(InstanceID(workload.id)), needs, recipe, names: [workload.id.name.description])
+        } else {
+            let same = recipe.workloads.count { $0.jobPolicy != nil && $0.container.network == .networks && PlaceNeeds($0.container) == needs }
+            while sharedPlaces(recipe.project, needs).count < min(same, NetworkHost.ready) {
+                try makePlace(.shared(recipe.project), needs, recipe, names: [])
+            }
+        }
+    }
+
+    /// Removes what the project has as soon as no run is in it. A failure is mended later.
+    public func release(_ project: ProjectName) async {
+        try? await inTurn { () throws(EngineError) in
+            wanted[project] = nil
+            dropUnwanted()
+            try await settle()
+        }
+    }
+}
+
+enum WallTime {
+    static func now() -> Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+    }
+}
