@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . Packaging/setup.sh
-berth_need busybox busybox-static umoci umoci mkfs.ext4 e2fsprogs ps procps losetup mount sqlite3 sqlite3 pip3 python3-pip systemd-analyze systemd crontab cron
+berth_need busybox busybox-static umoci umoci docker-registry docker-registry htpasswd apache2-utils openssl openssl mkfs.ext4 e2fsprogs ps procps losetup mount sqlite3 sqlite3 pip3 python3-pip systemd-analyze systemd crontab cron
 berth_check_swift
 berth_install
 

@@ -27,6 +27,10 @@ public enum ControlPaths {
     /// `GET`: a list of ``NetworkInfo``, ascending by name. `POST` of a ``NetworkUpload`` makes one. Below it, `DELETE` of `/NAME` removes one, and
     /// `POST` of `/prune` those that nobody uses: the answer is a ``RemovedInfo``.
     public static let networks = "/v1/networks"
+    /// `GET`: a list of ``ImageInfo``, ascending by name.
+    public static let images = "/v1/images"
+    /// `POST` of a ``SignInUpload`` signs in at a registry; the answer is an ``ActionInfo``.
+    public static let registries = "/v1/registries"
 
     /// Where the socket is when nobody says otherwise.
     public static let defaultSocket = "/run/berth/berth.sock"

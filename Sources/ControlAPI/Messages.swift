@@ -180,10 +180,13 @@ public struct MonthInfo: Codable, Sendable {
 public struct RecipeUpload: Codable, Sendable {
     /// The file's text with all that its reading depends on.
     public var source: RecipeSource
+    /// When images of registries are brought in, whatever the recipe says of them; `nil` is as it says.
+    public var pull: PullChoice?
 
     /// All of its fields.
-    public init(source: RecipeSource) {
+    public init(source: RecipeSource, pull: PullChoice? = nil) {
         self.source = source
+        self.pull = pull
     }
 }
 

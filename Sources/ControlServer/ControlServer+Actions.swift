@@ -14,12 +14,12 @@ extension ControlServer {
         router.post("v1/plan") { request, _ in
             let upload = try await body(RecipeUpload.self, request)
             let recipe = try await recipes.read(upload.source)
-            return try json(PlanInfo(try await recipes.plan(recipe), project: recipe.project))
+            return try json(PlanInfo(try await recipes.plan(recipe, pull: upload.pull?.policy), project: recipe.project))
         }
         router.post("v1/recipes") { request, context in
             let upload = try await body(RecipeUpload.self, request)
             let recipe = try await recipes.read(upload.source)
-            return apply(upload.source, recipe, context)
+            return apply(upload, recipe, context)
         }
         router.delete("v1/projects/:project") { request, context in
             let project: ProjectName
@@ -38,7 +38,7 @@ extension ControlServer {
     }
 
     /// Answers line by line while images are brought in and the recipe is applied. A client that goes away calls it off, unless it is decided.
-    private func apply(_ source: RecipeSource, _ recipe: Recipe, _ context: ControlContext) -> Response {
+    private func apply(_ upload: RecipeUpload, _ recipe: Recipe, _ context: ControlContext) -> Response {
         let (lines, sink) = AsyncStream.makeStream(of: ByteBuffer.self)
         let actor = actor(context)
         let task = Task {
@@ -47,7 +47,7 @@ extension ControlServer {
                 sink.yield(ByteBuffer(bytes: data + [0x0A]))
             }
             do {
-                let plan = try await recipes.apply(source, recipe, explicit: true, actor: actor) { say(ProgressLine(progress: $0)) }
+                let plan = try await recipes.apply(upload.source, recipe, explicit: true, actor: actor, pull: upload.pull?.policy) { say(ProgressLine(progress: $0)) }
                 say(ProgressLine(plan: PlanInfo(plan, project: recipe.project)))
             } catch {
                 say(ProgressLine(error: error as? ErrorInfo ?? ErrorInfo(error: "\(error)")))

@@ -108,11 +108,14 @@ public struct RecipeService: Sendable {
     /// What the recipe would change, with its images as they are now.
     ///
     /// - Throws: ``ControlAPI/ErrorInfo``
-    public func plan(_ recipe: Recipe) async throws(ErrorInfo) -> RecipePlan {
+    ///
+    /// - Parameter pull: when images of registries are brought in, in place of what the recipe says; `nil` is as it says
+    public func plan(_ recipe: Recipe, pull: PullPolicy? = nil) async throws(ErrorInfo) -> RecipePlan {
         var digests: [String: String] = [:]
         for workload in recipe.workloads {
             guard let image = workload.container.image, digests[image.description] == nil else { continue }
-            do { digests[image.description] = try await engine.imageDigest(of: workload.container) } catch {
+            do { digests[image.description] = try await engine.imageDigest(
+                    of: workload.container, pull: pull ?? recipe.pullPolicies[image.description] ?? .missing) } catch {
                 throw ErrorInfo(error: "\(workload.id): \(error)")
             }
         }
@@ -126,7 +129,7 @@ public struct RecipeService: Sendable {
     /// - Returns: what it changed
     @discardableResult
     public func apply(
-        _ source: RecipeSource, _ recipe: Recipe, explicit: Bool, actor: String, progress: @escaping @Sendable (String) -> Void
+        _ source: RecipeSource, _ recipe: Recipe, explicit: Bool, actor: String, pull: PullPolicy? = nil, progress: @escaping @Sendable (String) -> Void
     ) async throws(ErrorInfo) -> RecipePlan {
         let project = recipe.project
         let removals = self.progress.removals(of: project)
@@ -136,12 +139,16 @@ public struct RecipeService: Sendable {
                 var images: [String] = []
                 defer { engine.release(images) }
                 var digests: [String: String] = [:]
-                for workload in recipe.workloads {
-                    do {
-                        guard let digest = try await engine.prepare(workload.container, progress: progress) else { continue }
+                let prepared = await prepare(recipe, pull: pull, progress: progress)
+                for (workload, result) in prepared {
+                    // Those that came are let go of again, too, when another one cannot be had.
+                    if case .success(let digest?) = result {
                         images.append(digest)
                         if let image = workload.container.image { digests[image.description] = digest }
-                    } catch { throw ErrorInfo(error: "\(workload.id): \(error); nothing was changed") }
+                    }
+                }
+                for (workload, result) in prepared {
+                    if case .failure(let error) = result { throw ErrorInfo(error: "\(workload.id): \(error); nothing was changed") }
                 }
                 // Which images they are belongs to what is wanted: a changed image is a changed recipe, and the next daemon knows it.
                 var source = source
@@ -178,6 +185,34 @@ public struct RecipeService: Sendable {
         } catch let error as ErrorInfo { throw error } catch is CancellationError {
             throw ErrorInfo(error: "it was called off; nothing was changed")
         } catch { throw ErrorInfo(error: "\(error)") }
+    }
+
+    /// How many images are brought in at once: more would only share the line.
+    private static let mostPulls = 3
+
+    /// Makes all containers of a recipe ready, each image once.
+    private func prepare(
+        _ recipe: Recipe, pull: PullPolicy?, progress: @escaping @Sendable (String) -> Void
+    ) async -> [(Workload, Result<String?, EngineError>)] {
+        @Sendable func prepare(_ workload: Workload) async -> (Workload, Result<String?, EngineError>) {
+            let policy = pull ?? workload.container.image.flatMap { recipe.pullPolicies[$0.description] } ?? .missing
+            do throws(EngineError) { return (workload, .success(try await engine.prepare(workload.container, pull: policy, progress: progress))) } catch {
+                return (workload, .failure(error))
+            }
+        }
+        var results: [(Workload, Result<String?, EngineError>)] = []
+        // Those without an image have nothing to wait for.
+        for workload in recipe.workloads where workload.container.image == nil { results.append(await prepare(workload)) }
+        var left = recipe.workloads.filter { $0.container.image != nil }[...]
+        await withTaskGroup(of: (Workload, Result<String?, EngineError>).self) { group in
+            for workload in left.prefix(RecipeService.mostPulls) { group.addTask { await prepare(workload) } }
+            left = left.dropFirst(RecipeService.mostPulls)
+            for await result in group {
+                results.append(result)
+                if let next = left.popFirst() { group.addTask { await prepare(next) } }
+            }
+        }
+        return results.sorted { $0.0.id < $1.0.id }
     }
 
     /// Refuses what would wait for the history, and nobody be told.

@@ -9,19 +9,32 @@ public protocol ContainerEngine: Sendable {
 
     /// Makes everything ready that a container needs from outside, such as its image. Called before a recipe is applied.
     ///
-    /// - Parameter progress: is told in words how far it is
+    /// - Parameters:
+    ///   - pull: when an image of a registry is brought in; it counts for no other
+    ///   - progress: is told in words how far it is
     /// - Returns: the digest of its image, which stays until it is released; `nil` when it has none
     /// - Throws: ``EngineError``
     @discardableResult
-    func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) -> String?
+    func prepare(_ container: ContainerSpec, pull: PullPolicy, progress: @escaping @Sendable (String) -> Void) async throws(EngineError) -> String?
 
     /// Lets go of images that were made ready: they stay for as long as a recipe in force names them, or a run needs them.
     func release(_ images: [String])
 
     /// The digest that a container's image would have if it were made ready now; `nil` when it has none.
     ///
+    /// - Parameter pull: as of ``prepare(_:pull:progress:)``
     /// - Throws: ``EngineError``
-    func imageDigest(of container: ContainerSpec) async throws(EngineError) -> String?
+    func imageDigest(of container: ContainerSpec, pull: PullPolicy) async throws(EngineError) -> String?
+
+    /// Signs in at a registry, for all images that are brought in from it; an empty name signs out.
+    ///
+    /// - Throws: ``EngineError`` when the registry does not take it
+    func signIn(_ registry: String, user: String, password: String) async throws(EngineError)
+
+    /// The images that are there, ascending by name.
+    ///
+    /// - Throws: ``EngineError``
+    func imageList() async throws(EngineError) -> [StoredImageStatus]
 
     /// The digest of the image that was made ready for a container at last; `nil` when there is none.
     func readyImage(of container: ContainerSpec) -> String?
@@ -119,7 +132,38 @@ public struct RunLog: Hashable, Sendable {
     }
 }
 
+/// An image that is there.
+public struct StoredImageStatus: Hashable, Sendable {
+    /// What it was brought in as, ascending; empty when another one has its name now.
+    public let names: [String]
+    /// SHA-256 of its configuration, in hexadecimal.
+    public let digest: String
+    /// When it was brought in; `nil` when nobody wrote it down.
+    public let broughtIn: Timestamp?
+    /// Bytes of all of its layers, unpacked.
+    public let bytes: Int64
+    /// Those of layers that no other image has.
+    public let ownBytes: Int64
+
+    /// Memberwise.
+    public init(names: [String], digest: String, broughtIn: Timestamp?, bytes: Int64, ownBytes: Int64) {
+        self.names = names
+        self.digest = digest
+        self.broughtIn = broughtIn
+        self.bytes = bytes
+        self.ownBytes = ownBytes
+    }
+}
+
 extension ContainerEngine {
     /// None.
     public var networks: (any PlaceProvider)? { nil }
+
+    /// Fails.
+    public func signIn(_ registry: String, user: String, password: String) async throws(EngineError) {
+        throw .image("this engine has no registries")
+    }
+
+    /// None.
+    public func imageList() async throws(EngineError) -> [StoredImageStatus] { [] }
 }

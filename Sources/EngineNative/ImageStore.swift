@@ -35,6 +35,8 @@ final class ImageStore: Sendable {
     let holds = Mutex(ImageHolds())
     /// One removal of images at a time, of whatever images.
     private let removals = Turns<String>()
+    /// One image at a time of each name.
+    private let pulls = Turns<String>()
     private static let line = "removals"
     /// Below it, each copy has a folder for what skopeo has not unpacked yet.
     private var unpacking: String { "\(directory)/unpacking" }
@@ -66,7 +68,18 @@ final class ImageStore: Sendable {
     /// Brings an image in, when it is not there or its source has changed.
     ///
     /// - Returns: its digest; it stays until it is released
-    func bring(_ source: ImageSource, progress: @Sendable (String) -> Void) async throws(EngineError) -> String {
+    func bring(_ source: ImageSource, _ pull: PullPolicy, progress: @escaping @Sendable (String) -> Void) async throws(EngineError) -> String {
+        let result: Result<String, EngineError>
+        do {
+            // Two recipes, or two services, that name one image have it brought in once.
+            result = try await pulls.run(source.description) { [self] in
+                do throws(EngineError) { return .success(try await bringInTurn(source, pull, progress)) } catch { return .failure(error) }
+            }
+        } catch { throw .image("the image \(source) was not brought in: it was called off") }
+        return try result.get()
+    }
+
+    private func bringInTurn(_ source: ImageSource, _ pull: PullPolicy, _ progress: @Sendable (String) -> Void) async throws(EngineError) -> String {
         guard let stamp = ImageStore.stamp(source) else {
             throw .image("the image \(source) cannot be read: there is no \(source.path)")
         }
@@ -78,16 +91,36 @@ final class ImageStore: Sendable {
         var latest = source
         latest.digest = nil
         let isHere = try find(latest) != nil
-        let isNew = !isHere || (try? HostFile.text(stampPath(source))) != stamp
+        let isNew = try isDue(source, pull, isHere: isHere, stamp)
         if isNew { try await bringAnew(latest, stamp, progress) }
         guard let image = try find(latest) else { throw .image("the image \(source) was brought in, and is not in the store") }
         known.withLock { $0[latest] = image }
         if isNew {
             for oddity in image.configuration.oddities { progress("the image \(source): \(PlainText.shown(oddity))") }
-            progress("brought in \(source), \(image.layers.count) layers")
+            progress("brought in \(source), \(image.layers.count) layer\(image.layers.count == 1 ? "" : "s")")
         }
         arrived = image.id
         return image.id
+    }
+
+    /// Whether an image is to be brought in now.
+    private func isDue(_ source: ImageSource, _ pull: PullPolicy, isHere: Bool, _ stamp: String) throws(EngineError) -> Bool {
+        guard source.transport == .registry else { return !isHere || (try? HostFile.text(stampPath(source))) != stamp }
+        switch pull {
+        case .always: return true
+        case .missing: return !isHere
+        case .never:
+            guard isHere else { throw .image("the image \(source) is not there, and 'pull_policy: never' keeps it from being brought in") }
+            return false
+        case .every(let time):
+            guard isHere, let last = broughtIn(source) else { return true }
+            return WallClock.now() - last >= time
+        }
+    }
+
+    /// When an image of a registry was brought in last.
+    private func broughtIn(_ source: ImageSource) -> Timestamp? {
+        (try? HostFile.text(stampPath(source))).flatMap { Int64($0.filter(\.isNumber)) }.map { Timestamp(seconds: $0) }
     }
 
     private func bringAnew(_ source: ImageSource, _ stamp: String, _ progress: @Sendable (String) -> Void) async throws(EngineError) {
@@ -98,21 +131,25 @@ final class ImageStore: Sendable {
         } catch { throw .image("\(error)") }
         try await inspect(source)
         try await copy(source)
-        do { try HostFile.replace(stampPath(source), with: stamp) } catch { throw .image("\(error)") }
+        do {
+            try HostFile.replace("\(stampPath(source)).name", with: source.description)
+            try HostFile.replace(stampPath(source), with: stamp)
+        } catch { throw .image("\(error)") }
     }
 
     private func stampPath(_ source: ImageSource) -> String { "\(directory)/sources/\(ImageStore.key(source))" }
 
-    /// The digest that the image of a source has now, whether it was brought in or not.
-    func digest(_ source: ImageSource) async throws(EngineError) -> String {
+    /// The digest that the image of a source would have if it were brought in now.
+    func digest(_ source: ImageSource, _ pull: PullPolicy) async throws(EngineError) -> String {
         var latest = source
         latest.digest = nil
         guard let stamp = ImageStore.stamp(source) else {
             throw .image("the image \(source) cannot be read: there is no \(source.path)")
         }
-        if (try? HostFile.text(stampPath(source))) == stamp, let image = try find(latest) { return image.id }
+        if let image = try find(latest), try !isDue(source, pull, isHere: true, stamp) { return image.id }
+        if pull == .never { _ = try isDue(source, pull, isHere: false, stamp) }
         // The store names an image by its configuration, which a copy leaves as it is.
-        let configuration = try await skopeo(["inspect", "--config", "--raw", source.description], source)
+        let configuration = try await skopeo(["inspect", "--config", "--raw", ImageStore.place(source)], source)
         return SHA256.hash(data: configuration).map { byte in String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }.joined()
     }
 
@@ -158,7 +195,8 @@ final class ImageStore: Sendable {
     /// Refuses an image that could not be run, before it is unpacked.
     private func inspect(_ source: ImageSource) async throws(EngineError) {
         do {
-            let output = try await skopeo(["inspect", source.description], source)
+            // A repository may have thousands of tags.
+            let output = try await skopeo(["inspect"] + (source.transport == .registry ? ["--no-tags"] : []) + [ImageStore.place(source)], source)
             let layers = try JSONDecoder().decode(Inspection.self, from: Data(output)).Layers ?? []
             guard layers.count <= Image.mostLayers else {
                 throw EngineError.image("the image \(source) has \(layers.count) layers, and the kernel mounts at most \(Image.mostLayers)")
@@ -175,7 +213,7 @@ final class ImageStore: Sendable {
         do { try HostFile.makeDirectories(folder) } catch { throw .image("\(error)") }
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let arguments = [
-            "--tmpdir", folder, "copy", "--insecure-policy", "--quiet", source.description,
+            "--tmpdir", folder, "copy", "--quiet", ImageStore.place(source),
             "\(storage)\(ImageStore.name(source))",
         ]
         do {
@@ -201,27 +239,63 @@ final class ImageStore: Sendable {
     private var storage: String { "containers-storage:[overlay@\(directory)+\(runDirectory)]" }
 
     private func skopeo(_ arguments: [String], _ source: ImageSource) async throws(EngineError) -> [UInt8] {
-        try await skopeo(arguments, "the image \(source) cannot be brought in")
+        var arguments = arguments
+        let parts = (source.platform ?? "").split(separator: "/").map(String.init)
+        if parts.count >= 2 { arguments = ["--override-os", parts[0], "--override-arch", parts[1]] + (parts.count > 2 ? ["--override-variant", parts[2]] : []) + arguments }
+        if let registry = source.registry, let verb = arguments.firstIndex(where: { $0 == "copy" || $0 == "inspect" }), isSignedIn(registry) {
+            arguments.insert(contentsOf: [verb < arguments.count && arguments[verb] == "copy" ? "--src-authfile" : "--authfile", authorizations], at: verb + 1)
+        }
+        return try await skopeo(arguments, "the image \(source) cannot be brought in", registry: source.registry)
+    }
+
+    // MARK: Registries
+
+    private var authorizations: String { "\(directory)/auth.json" }
+
+    private struct Authorizations: Decodable { let auths: [String: [String: String]]? }
+
+    /// Whether somebody signed in here; otherwise the files count that all tools for containers read (containers-auth.json(5)).
+    private func isSignedIn(_ registry: String) -> Bool {
+        let known: Authorizations? = HostFile.json(authorizations)
+        return known?.auths?.keys.contains { $0 == registry || $0.hasPrefix(registry + "/") } ?? false
+    }
+
+    func signIn(_ registry: String, user: String, password: String) async throws(EngineError) {
+        do { try HostFile.makeDirectories(directory) } catch { throw .image("\(error)") }
+        let failure = user.isEmpty ? "signing out of \(registry) failed" : "signing in at \(registry) failed"
+        if user.isEmpty {
+            _ = try await skopeo(["logout", "--authfile", authorizations, registry], failure, registry: registry)
+        } else {
+            _ = try await skopeo(
+                ["login", "--authfile", authorizations, "--username", user, "--password-stdin", registry], failure, registry: registry, input: password)
+        }
+    }
+
+    /// What skopeo calls it (containers-transports(5)). It takes a tag or a digest, not both.
+    private static func place(_ source: ImageSource) -> String {
+        guard source.transport == .registry else { return source.description }
+        return "docker://\(source.path)" + (source.manifest.map { "@\($0)" } ?? ":\(source.tag ?? "latest")")
     }
 
     /// skopeo, in a mount namespace of its own so that nothing it mounts stays behind. An archive may claim anything, so what
     /// it takes of the processor and the disk is bounded.
     ///
     /// - Parameter failure: what a failure means
-    private func skopeo(_ arguments: [String], _ failure: String) async throws(EngineError) -> [UInt8] {
+    private func skopeo(_ arguments: [String], _ failure: String, registry: String? = nil, input: String = "") async throws(EngineError) -> [UInt8] {
         let blocks = max(1, (DiskSpace(of: directory)?.free.bytes ?? 1 << 40) / 512)
         // Directories that a layer only implies are made under the mask; they are for the image's users, not for ours.
         let script = "umask 022; ulimit -t \(processorSeconds) && ulimit -f \(blocks) && exec skopeo \"$@\""
         do {
             let result = try await run(
                 .name("unshare"), arguments: Arguments(["--mount", "--propagation", "private", "sh", "-c", script, "skopeo"] + arguments),
-                output: .bytes(limit: 8 << 20), error: .string(limit: 65536))
+                input: .string(input), output: .bytes(limit: 8 << 20), error: .string(limit: 65536))
             if result.terminationStatus.isSuccess { return result.standardOutput }
             guard case .exited = result.terminationStatus else {
                 throw EngineError.image(
                     "\(failure): it takes more than \(processorSeconds) seconds of the processor, or more disk than is free")
             }
-            throw EngineError.image("\(failure): \(ImageStore.sentence(result.standardError))")
+            let words = ImageStore.sentence(result.standardError)
+            throw EngineError.image("\(failure): \(registry.map { RegistryFailure.sentence(words, registry: $0) } ?? words)")
         } catch let error as EngineError { throw error } catch is CancellationError {
             throw .image("\(failure): it was called off")
         } catch {
@@ -243,7 +317,9 @@ final class ImageStore: Sendable {
 
     /// What changes when a source does: size and time of its archive or index.
     private static func stamp(_ source: ImageSource) -> String? {
-        HostFile.stamp(source.transport == .oci ? "\(source.path)/index.json" : source.path)
+        // When it was, and not what: a registry is asked by policy.
+        if source.transport == .registry { return String(WallClock.now().milliseconds / 1000) }
+        return HostFile.stamp(source.transport == .oci ? "\(source.path)/index.json" : source.path)
     }
 
     // MARK: The layout of containers/storage
@@ -257,6 +333,39 @@ final class ImageStore: Sendable {
     private struct StoredLayer: Decodable {
         let id: String
         let parent: String?
+        let size: Int64?
+
+        private enum CodingKeys: String, CodingKey { case id, parent, size = "diff-size" }
+    }
+
+    /// What is there, with how much of the disk it takes: shared layers count for each image that has them.
+    func list() throws(EngineError) -> [StoredImageStatus] {
+        do {
+            let images = try storedImages() ?? []
+            let bytes = try? HostFile.bytes("\(directory)/overlay-layers/layers.json", limit: 64 << 20)
+            let all = try bytes.map { try JSONDecoder().decode([StoredLayer].self, from: Data($0)) } ?? []
+            let layers = Dictionary(all.map { ($0.id, $0) }) { first, _ in first }
+            func chain(_ image: StoredImage) -> [StoredLayer] {
+                var chain: [StoredLayer] = []
+                var next = image.layer
+                while let id = next, let layer = layers[id], chain.count < Image.mostLayers {
+                    chain.append(layer)
+                    next = layer.parent.flatMap { $0.isEmpty ? nil : $0 }
+                }
+                return chain
+            }
+            var users: [String: Int] = [:]
+            for image in images { for layer in chain(image) { users[layer.id, default: 0] += 1 } }
+            return images.map { image in
+                let own = chain(image)
+                let keys = (image.names ?? []).compactMap { $0.split(separator: "/").last?.split(separator: ":").first.map(String.init) }
+                let names = keys.map { (try? HostFile.text("\(directory)/sources/\($0).name")) ?? "?" }.sorted()
+                let times = keys.compactMap { (try? HostFile.text("\(directory)/sources/\($0)")).flatMap { Int64($0) } }
+                return StoredImageStatus(
+                    names: names, digest: image.id, broughtIn: times.max().map { Timestamp(seconds: $0) }, bytes: own.compactMap(\.size).reduce(0, +),
+                    ownBytes: own.filter { users[$0.id] == 1 }.compactMap(\.size).reduce(0, +))
+            }.sorted { ($0.names.first ?? "~", $0.digest) < ($1.names.first ?? "~", $1.digest) }
+        } catch { throw .image("the image store at \(directory) cannot be read: \(error)") }
     }
 
     /// `nil` when there is no store yet.

@@ -37,8 +37,8 @@ extension NativeEngine {
             try spec.addNetwork(try HostPlace(descriptor: descriptor, path: place.namespace))
             (hosts, resolver) = ("\(paths.run(run.id))/hosts", "\(paths.run(run.id))/resolv.conf")
             do {
-                try HostFile.create(hosts, with: Array(place.hosts.utf8))
-                try HostFile.create(resolver, with: Array(place.resolver.utf8))
+                try HostFile.replace(hosts, with: place.hosts, mode: 0o644, durable: false)
+                try HostFile.replace(resolver, with: place.resolver, mode: 0o644, durable: false)
             } catch { throw .sandbox("\(error)") }
         case .host:
             // The host's own files are right where they are.

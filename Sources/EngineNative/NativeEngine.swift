@@ -114,12 +114,14 @@ public final class NativeEngine: ContainerEngine {
     /// - Throws: ``EngineError/image(_:)`` when the image or the root directory cannot be had, ``EngineError/host(_:)`` for limits and capabilities that
     ///   the host cannot give, ``EngineError/sandbox(_:)`` for a mount's source
     @discardableResult
-    public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) -> String? {
+    public func prepare(
+        _ container: ContainerSpec, pull: PullPolicy = .missing, progress: @escaping @Sendable (String) -> Void
+    ) async throws(EngineError) -> String? {
         if case .directory(let path) = container.root, !HostFile.isDirectory(path) {
             throw .image("the root file system \(path) is not a directory")
         }
         try check(container)
-        return if let image = container.image { try await images.bring(image, progress: progress) } else { nil }
+        return if let image = container.image { try await images.bring(image, pull, progress: progress) } else { nil }
     }
 
     /// Refuses limits that would not hold: a container that takes all memory takes it from the others.
@@ -133,9 +135,21 @@ public final class NativeEngine: ContainerEngine {
     /// The digest that the container's image has at its source now, SHA-256 in hexadecimal; `nil` when it has none.
     ///
     /// - Throws: ``EngineError/image(_:)`` when the source cannot be read, ``EngineError/host(_:)`` when skopeo cannot be run
-    public func imageDigest(of container: ContainerSpec) async throws(EngineError) -> String? {
-        if let image = container.image { try await images.digest(image) } else { nil }
+    public func imageDigest(of container: ContainerSpec, pull: PullPolicy = .missing) async throws(EngineError) -> String? {
+        if let image = container.image { try await images.digest(image, pull) } else { nil }
     }
+
+    /// Keeps what the registry takes in a file of the state directory, which only root can read.
+    ///
+    /// - Throws: ``EngineError/image(_:)`` with the registry's own words
+    public func signIn(_ registry: String, user: String, password: String) async throws(EngineError) {
+        try await images.signIn(registry, user: user, password: password)
+    }
+
+    /// The images of the store, ascending by name.
+    ///
+    /// - Throws: ``EngineError/image(_:)`` when the store cannot be read
+    public func imageList() async throws(EngineError) -> [StoredImageStatus] { try images.list() }
 
     /// The digest of the container's image in the store, SHA-256 in hexadecimal; `nil` when the container has no image or the store does not have it.
     public func readyImage(of container: ContainerSpec) -> String? { container.image.flatMap { try? images.image($0).id } }

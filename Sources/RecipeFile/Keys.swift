@@ -4,7 +4,8 @@ enum ContainerKey: String, CaseIterable {
     case readOnly = "read_only", initProcess = "init", stopSignal = "stop_signal", stopGracePeriod = "stop_grace_period", capAdd = "cap_add"
     case capDrop = "cap_drop", privileged, networkMode = "network_mode", deploy, memLimit = "mem_limit", cpus, pidsLimit = "pids_limit", ulimits
     case shmSize = "shm_size", securityOpt = "security_opt", storageOpt = "storage_opt", networks, ports, expose, links, dns, dnsSearch = "dns_search"
-    case dnsOpt = "dns_opt", extraHosts = "extra_hosts", domainname, macAddress = "mac_address"
+    case dnsOpt = "dns_opt", extraHosts = "extra_hosts", domainname, macAddress = "mac_address", pullPolicy = "pull_policy"
+    case platform
 }
 
 enum ServiceKey: String, CaseIterable {
@@ -32,7 +33,6 @@ enum ComposeKeys {
             "mem_swappiness": "not supported: the memory limit covers swap as well",
             "scale": "not supported: a service is one container",
             "oom_kill_disable": "not supported: a container that may not be killed for memory takes the host with it",
-            "platform": "not supported: images are for this machine",
             "isolation": "not supported: it is a setting of Windows",
             "credential_spec": "not supported: it is a setting of Windows",
             "cgroup_parent": "not supported: Berth keeps its own cgroups",
@@ -45,7 +45,7 @@ enum ComposeKeys {
             "cpu_rt_runtime", "cpu_shares", "cpuset", "depends_on", "develop", "device_cgroup_rules", "devices", "extends", "gpus", "group_add", "healthcheck",
             "ipc", "label_file", "labels", "logging",
             "mem_reservation", "models", "oom_score_adj", "pid", "post_start", "pre_stop", "profiles",
-            "provider", "pull_policy", "runtime", "secrets", "sysctls", "use_api_socket", "userns_mode", "uts",
+            "provider", "runtime", "secrets", "sysctls", "use_api_socket", "userns_mode", "uts",
             "volumes_from",
         ] { reasons[key] = later }
         return reasons

@@ -53,8 +53,11 @@ extension RecipeReader {
         let image = keys[ContainerKey.image.rawValue]
         let rootfs = keys[ContainerKey.rootfs.rawValue]
         switch (image, rootfs) {
-        case (let image?, nil): return self.image(image.value).map { .image($0) }
+        case (let image?, nil): return self.image(image.value, keys).map { .image($0) }
         case (nil, let rootfs?):
+            for key in [ContainerKey.pullPolicy, .platform] {
+                if let entry = keys[key.rawValue] { error("'\(key.rawValue)' goes with 'image'", entry.keyPlace) }
+            }
             guard let text = text(rootfs.value) else { return nil }
             if text == "host" { return .host }
             let path = hostPath(text)
@@ -70,27 +73,6 @@ extension RecipeReader {
             error("\(what) has no files: give it 'image:', or 'rootfs: host' for the host's own", place)
             return nil
         }
-    }
-
-    private mutating func image(_ node: YAMLNode) -> ImageSource? {
-        guard let text = text(node) else { return nil }
-        let parts = text.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false).map(String.init)
-        guard parts.count >= 2, let transport = ImageSource.Transport(rawValue: parts[0]) else {
-            if parts.count >= 2, Suggestion.nearest(to: parts[0], among: ImageSource.Transport.allCases.map(\.rawValue)) != nil, parts[0].count > 2 {
-                error("'\(parts[0])' is not a kind of image: use oci:DIR, oci-archive:FILE or docker-archive:FILE", node.place)
-            } else {
-                error("'\(text)' names an image of a registry: that is not supported yet; use oci:DIR, oci-archive:FILE or docker-archive:FILE", node.place)
-            }
-            return nil
-        }
-        guard !parts[1].isEmpty else {
-            error("after '\(parts[0]):' must stand a path", node.place)
-            return nil
-        }
-        let tag = parts.count == 3 && !parts[2].isEmpty ? parts[2] : nil
-        var image = ImageSource(transport: transport, path: hostPath(parts[1]), tag: tag)
-        image.digest = source.images?[image.description]
-        return image
     }
 
     // MARK: Environment

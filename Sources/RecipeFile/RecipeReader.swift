@@ -28,6 +28,7 @@ public struct RecipeReader {
     var zone: Zone
     var volumes: Set<String> = []
     var networks: [String: NetworkSpec] = [:]
+    var pullPolicies: [String: PullPolicy] = [:]
     /// Those that a container is on.
     var usedNetworks: Set<String> = []
     /// Where each `network_mode` names a service, `links` another one, and ports of the host are named.
@@ -122,7 +123,7 @@ public struct RecipeReader {
         guard let project else { return nil }
         return Recipe(
             project: project, workloads: workloads.sorted { $0.id < $1.id }, volumes: volumes.sorted(), pools: pools,
-            networks: networks.values.filter { usedNetworks.contains($0.key) }.sorted { $0.key < $1.key }, digest: digest)
+            networks: networks.values.filter { usedNetworks.contains($0.key) }.sorted { $0.key < $1.key }, pullPolicies: pullPolicies, digest: digest)
     }
 
     /// The values of the variables that were asked for.

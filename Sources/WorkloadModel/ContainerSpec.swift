@@ -108,39 +108,6 @@ public enum RootFileSystem: Hashable, Sendable, Codable {
     case directory(String)
 }
 
-/// An image that lies on this host as a file or directory.
-public struct ImageSource: Hashable, Sendable, Codable, CustomStringConvertible {
-    /// The form in which an image lies on disk; the raw value is the prefix of containers-transports(5).
-    public enum Transport: String, Sendable, Codable, CaseIterable {
-        /// A directory in the OCI image layout.
-        case oci
-        /// A tar archive of an OCI image layout.
-        case ociArchive = "oci-archive"
-        /// A tar archive as `docker save` writes it.
-        case dockerArchive = "docker-archive"
-    }
-
-    /// The form of the file or directory at ``path``.
-    public let transport: Transport
-    /// Absolute.
-    public let path: String
-    /// Which image of several, `nil` when there is one.
-    public let tag: String?
-    /// SHA-256 of the image's configuration, in hexadecimal: which image it was when the recipe was applied. `nil` before that.
-    public var digest: String?
-
-    /// Memberwise; nothing is checked.
-    public init(transport: Transport, path: String, tag: String?, digest: String? = nil) {
-        self.transport = transport
-        self.path = path
-        self.tag = tag
-        self.digest = digest
-    }
-
-    /// As containers-transports(5) writes it, without the digest: `oci:/images/web:v1`.
-    public var description: String { "\(transport.rawValue):\(path)" + (tag.map { ":\($0)" } ?? "") }
-}
-
 /// A directory or file of the host, or a named volume, seen inside a container.
 public struct VolumeMount: Hashable, Sendable, Codable {
     /// What is mounted.

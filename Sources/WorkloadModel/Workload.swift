@@ -125,18 +125,22 @@ public struct Recipe: Hashable, Sendable {
     public let pools: [WorkloadName: Int]
     /// The networks that its workloads are on, ascending by key.
     public let networks: [NetworkSpec]
+    /// When images of registries are brought in, by the image's description; `missing` for those that are not named.
+    public let pullPolicies: [String: PullPolicy]
     /// SHA-256, in hexadecimal, of the text, the values of the variables it uses, and the files that it names.
     public let digest: String
 
     /// `workloads`, `volumes` and `networks` must be ascending by name; this is not checked.
     public init(
-        project: ProjectName, workloads: [Workload], volumes: [String], pools: [WorkloadName: Int] = [:], networks: [NetworkSpec] = [], digest: String
+        project: ProjectName, workloads: [Workload], volumes: [String], pools: [WorkloadName: Int] = [:], networks: [NetworkSpec] = [],
+        pullPolicies: [String: PullPolicy] = [:], digest: String
     ) {
         self.project = project
         self.workloads = workloads
         self.volumes = volumes
         self.pools = pools
         self.networks = networks
+        self.pullPolicies = pullPolicies
         self.digest = digest
     }
 
@@ -163,6 +167,6 @@ extension Recipe {
             container.root = .image(image)
             return Workload(id: workload.id, container: container, kind: workload.kind)
         }
-        return Recipe(project: project, workloads: workloads, volumes: volumes, pools: pools, networks: networks, digest: digest)
+        return Recipe(project: project, workloads: workloads, volumes: volumes, pools: pools, networks: networks, pullPolicies: pullPolicies, digest: digest)
     }
 }

@@ -8,7 +8,7 @@ import Testing
 @Suite(.enabled(if: Requirement.root && Requirement.program("nft") && Requirement.program("sqlite3"), "needs root, nft and sqlite3"), .serialized)
 struct NetworkEndToEndTests {
     /// A port of the host that nobody has.
-    private static func freePort() -> UInt16 {
+    static func freePort() -> UInt16 {
         let fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(fd) }
         var name = sockaddr_in()

@@ -72,11 +72,11 @@ public final class ScriptedEngine: ContainerEngine {
 
     /// Does nothing; no container has an image.
     @discardableResult
-    public func prepare(_ container: ContainerSpec, progress: @Sendable (String) -> Void) async throws(EngineError) -> String? { nil }
+    public func prepare(_ container: ContainerSpec, pull: PullPolicy, progress: @escaping @Sendable (String) -> Void) async throws(EngineError) -> String? { nil }
     /// Does nothing.
     public func release(_ images: [String]) {}
     /// Always `nil`.
-    public func imageDigest(of container: ContainerSpec) async throws(EngineError) -> String? { nil }
+    public func imageDigest(of container: ContainerSpec, pull: PullPolicy) async throws(EngineError) -> String? { nil }
     /// Always `nil`.
     public func readyImage(of container: ContainerSpec) -> String? { nil }
     /// Does nothing.

@@ -8,6 +8,7 @@ struct Plan: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "plan", abstract: "Show what a recipe would change, and when its jobs run next, before and after.")
     @OptionGroup var recipe: RecipeArguments
+    @OptionGroup var pulls: PullOptions
     @OptionGroup var connection: ConnectionOptions
     @Flag(help: "Ask no daemon: compare with nothing.") var offline = false
 
@@ -18,7 +19,7 @@ struct Plan: AsyncParsableCommand {
             if offline {
                 plan = PlanInfo(Scheduler(bootID: "", seed: 0).plan(read, at: Moment(wall: Clock.now(), steady: .zero)), project: read.project)
             } else {
-                plan = try await ControlClient.use(connection) { try await $0.post(ControlPaths.plan, RecipeUpload(source: source)) }
+                plan = try await ControlClient.use(connection) { try await $0.post(ControlPaths.plan, RecipeUpload(source: source, pull: pulls.pull)) }
             }
             if connection.json { try Terminal.print(json: plan) } else { PlanView.print(plan, done: false) }
         }

@@ -6,6 +6,7 @@ import FoundationEssentials
 struct Up: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "up", abstract: "Make a recipe true: start its services, schedule its jobs.")
     @OptionGroup var recipe: RecipeArguments
+    @OptionGroup var pulls: PullOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
@@ -14,7 +15,7 @@ struct Up: AsyncParsableCommand {
             try await ControlClient.use(connection) { client in
                 var lines = LineSplitter()
                 var plan: PlanInfo?
-                try await client.stream(.POST, ControlPaths.recipes, body: RecipeUpload(source: source)) { bytes in
+                try await client.stream(.POST, ControlPaths.recipes, body: RecipeUpload(source: source, pull: pulls.pull)) { bytes in
                     for line in lines.take(bytes) {
                         let answer = try JSONDecoder().decode(ProgressLine.self, from: Data(line))
                         if let error = answer.error { throw CommandFailure(description: error.error, diagnostics: error.diagnostics, problems: error.problems) }
@@ -26,6 +27,19 @@ struct Up: AsyncParsableCommand {
                 if connection.json { try Terminal.print(json: plan) } else { PlanView.print(plan, done: true) }
             }
         }
+    }
+}
+
+/// When images are brought in, whatever the recipe says.
+struct PullOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("When images of registries are brought in: always, missing or never; by default as the recipe says.", valueName: "when"),
+        completion: .list(PullChoice.allCases.map(\.rawValue)), transform: PullOptions.choice)
+    var pull: PullChoice?
+
+    private static func choice(_ text: String) throws -> PullChoice {
+        guard let choice = PullChoice(rawValue: text) else { throw ValidationError("use always, missing or never") }
+        return choice
     }
 }
 
