@@ -47,7 +47,9 @@ extension ControlServer {
                 sink.yield(ByteBuffer(bytes: data + [0x0A]))
             }
             do {
-                let plan = try await recipes.apply(upload.source, recipe, explicit: true, actor: actor, pull: upload.pull?.policy) { say(ProgressLine(progress: $0)) }
+                let plan = try await recipes.apply(upload.source, recipe, explicit: true, actor: actor, pull: upload.pull?.policy) {
+                    say(ProgressLine(progress: $0))
+                }
                 say(ProgressLine(plan: PlanInfo(plan, project: recipe.project)))
             } catch {
                 say(ProgressLine(error: error as? ErrorInfo ?? ErrorInfo(error: "\(error)")))

@@ -14,7 +14,9 @@ extension ControlServer {
         router.post("v1/registries") { request, _ in
             let upload = try await body(SignInUpload.self, request)
             // It becomes an argument of a program: an option is none.
-            guard !upload.registry.isEmpty, !upload.registry.hasPrefix("-"), !upload.user.hasPrefix("-"), !upload.registry.utf8.contains(0), !upload.user.utf8.contains(0) else {
+            guard !upload.registry.isEmpty, !upload.registry.hasPrefix("-"), !upload.user.hasPrefix("-"), !upload.registry.utf8.contains(0),
+                !upload.user.utf8.contains(0)
+            else {
                 throw HTTPError(.badRequest, message: "the registry's or the user's name is none")
             }
             do { try await engine.signIn(upload.registry, user: upload.user, password: upload.password) } catch let error as EngineError {

@@ -196,8 +196,9 @@ enum Description {
                     switch mount.source {
                     case .bind(let path): path
                     case .volume(let name): name
+                    case .anonymous: ""
                     }
-                return "\(source):\(mount.target)" + (mount.readOnly ? ":ro" : "")
+                return (source.isEmpty ? "" : "\(source):") + mount.target + (mount.readOnly ? ":ro" : "")
             }.joined(separator: " ")
         }
         words["mem_limit"] = container.limits.memoryBytes.map { "\($0)" }

@@ -114,8 +114,10 @@ public struct RecipeService: Sendable {
         var digests: [String: String] = [:]
         for workload in recipe.workloads {
             guard let image = workload.container.image, digests[image.description] == nil else { continue }
-            do { digests[image.description] = try await engine.imageDigest(
-                    of: workload.container, pull: pull ?? recipe.pullPolicies[image.description] ?? .missing) } catch {
+            do {
+                digests[image.description] = try await engine.imageDigest(
+                    of: workload.container, pull: pull ?? recipe.pullPolicies[image.description] ?? .missing)
+            } catch {
                 throw ErrorInfo(error: "\(workload.id): \(error)")
             }
         }

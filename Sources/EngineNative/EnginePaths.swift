@@ -1,3 +1,4 @@
+internal import Schedules
 internal import WorkloadModel
 
 /// Where the native engine keeps things.
@@ -29,4 +30,9 @@ public struct EnginePaths: Sendable {
     func logs(_ workload: WorkloadID) -> String { "\(logs)/\(workload.project)/\(workload.name)" }
     func log(_ run: RunID, _ workload: WorkloadID) -> String { "\(logs(workload))/\(run)" }
     func volume(_ name: String, of project: ProjectName) -> String { "\(volumes)/\(project)/\(name)" }
+    /// A volume without a name is its container's at that place; no named one begins with `~`.
+    func anonymousVolume(_ instance: InstanceID, at target: String) -> String {
+        let name = instance.slot == 0 ? "\(instance.workload.name)" : "\(instance.workload.name).\(instance.slot)"
+        return "\(volumes)/\(instance.workload.project)/~\(name)~\(String(StableHash(target).value, radix: 36))"
+    }
 }

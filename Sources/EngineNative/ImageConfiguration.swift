@@ -13,6 +13,8 @@ struct ImageConfiguration: Hashable, Sendable {
     let workingDirectory: String?
     let user: String?
     let stopSignal: Int32?
+    /// Absolute paths, ascending, whose content is to outlive a container.
+    let volumes: [String]
     /// What is odd about it and does not keep it from being run, in words, for whoever brings it in.
     let oddities: [String]
 
@@ -24,8 +26,12 @@ struct ImageConfiguration: Hashable, Sendable {
             var WorkingDir: String?
             var User: String?
             var StopSignal: String?
+            var Volumes: [String: Empty]?
         }
         let config: Config?
+
+        /// Some write an empty object, some nothing.
+        struct Empty: Decodable { init(from decoder: any Decoder) {} }
     }
 
     /// - Throws: ``EngineError/image(_:)``
@@ -58,6 +64,16 @@ struct ImageConfiguration: Hashable, Sendable {
         stopSignal = signal.isEmpty ? nil : SignalName.number(signal)
         // As Docker takes it.
         if !signal.isEmpty, stopSignal == nil { oddities.append("its StopSignal '\(signal.prefix(60))' is not a signal: SIGTERM is taken") }
+        var volumes: Set<String> = []
+        for text in try ImageConfiguration.words(config?.Volumes.map { Array($0.keys) }, "Volumes") {
+            let parts = text.split(separator: "/")
+            guard text.hasPrefix("/"), !parts.isEmpty, !parts.contains("."), !parts.contains("..") else {
+                oddities.append("its Volumes has '\(text.prefix(60))', which is no place for one: left out")
+                continue
+            }
+            volumes.insert("/" + parts.joined(separator: "/"))
+        }
+        self.volumes = volumes.sorted()
         self.oddities = oddities
     }
 

@@ -241,7 +241,9 @@ final class ImageStore: Sendable {
     private func skopeo(_ arguments: [String], _ source: ImageSource) async throws(EngineError) -> [UInt8] {
         var arguments = arguments
         let parts = (source.platform ?? "").split(separator: "/").map(String.init)
-        if parts.count >= 2 { arguments = ["--override-os", parts[0], "--override-arch", parts[1]] + (parts.count > 2 ? ["--override-variant", parts[2]] : []) + arguments }
+        if parts.count >= 2 {
+            arguments = ["--override-os", parts[0], "--override-arch", parts[1]] + (parts.count > 2 ? ["--override-variant", parts[2]] : []) + arguments
+        }
         if let registry = source.registry, let verb = arguments.firstIndex(where: { $0 == "copy" || $0 == "inspect" }), isSignedIn(registry) {
             arguments.insert(contentsOf: [verb < arguments.count && arguments[verb] == "copy" ? "--src-authfile" : "--authfile", authorizations], at: verb + 1)
         }

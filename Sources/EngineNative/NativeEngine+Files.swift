@@ -11,7 +11,8 @@ extension NativeEngine {
     func addFiles(_ run: RunRequest, _ image: Image?, _ network: NetworkPlace, _ spec: inout LaunchSpec) throws(EngineError) -> RunNote {
         let container = run.container
         // Before any of them is opened: each takes a descriptor.
-        guard container.mounts.count < LaunchSpec.mostPlaces else { throw .sandbox("a container can have \(LaunchSpec.mostPlaces) mounts, and no more") }
+        let mounted = self.mounts(of: run, image)
+        guard mounted.count < LaunchSpec.mostPlaces else { throw .sandbox("a container can have \(LaunchSpec.mostPlaces) mounts, and no more") }
         shared.note(container.writableDirectories)
         // Most containers name nothing of the host, and need no look at what is mounted.
         let mounts = container.namesHostFiles ? MountTable.read() : []
@@ -22,7 +23,7 @@ extension NativeEngine {
         try addNetwork(run, network, &spec, &note)
         note.paths = ["\(paths.scratch)/\(run.id)/upper", paths.logs(run.workload)]
         note.empty = [note.paths[0]]
-        try addMounts(run, &spec, &note, mounts, writable)
+        try addMounts(mounted, run, &spec, &note, mounts, writable)
         return note
     }
 
@@ -88,7 +89,7 @@ extension NativeEngine {
     }
 
     private func addMounts(
-        _ run: RunRequest, _ spec: inout LaunchSpec, _ note: inout RunNote, _ mounts: [MountTable], _ writable: WritableDirectories
+        _ mounted: [VolumeMount], _ run: RunRequest, _ spec: inout LaunchSpec, _ note: inout RunNote, _ mounts: [MountTable], _ writable: WritableDirectories
     ) throws(EngineError) {
         let disk = FileIdentity(path: paths.state)?.device
         let container = run.container
@@ -100,13 +101,13 @@ extension NativeEngine {
                 temporaries.removeFirst()
             }
         }
-        for mount in container.mounts.sorted(by: { $0.target.count < $1.target.count }) {
+        for mount in mounted.sorted(by: { $0.target.count < $1.target.count }) {
             try addTemporaries(&spec, shorterThan: mount.target.count)
             var flags = NativeEngine.named(mount.target)
             if mount.readOnly { flags.insert(.readOnly) }
             switch mount.source {
-            case .volume(let name):
-                let path = paths.volume(name, of: run.workload.project)
+            case .volume, .anonymous:
+                guard let path = path(of: mount, run) else { continue }
                 do {
                     try HostFile.makeDirectories("\(paths.volumes)/\(run.workload.project)")
                     try HostFile.makeDirectory(path, mode: 0o755)
@@ -120,6 +121,7 @@ extension NativeEngine {
                 }
                 try spec.addBind(try .own(path), mount.target, flags)
             case .bind(let path):
+                try makeSource(mount, path, writable)
                 let place = try HostPlace.open(path, writable: writable)
                 if place.isDirectory { flags.insert(.recursive) }
                 if !mount.readOnly || container.canRemount {

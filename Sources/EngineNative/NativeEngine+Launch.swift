@@ -32,6 +32,7 @@ extension NativeEngine {
         try checkLimits(container)
         let capabilities = try capabilities(of: container)
         let filter = try await filter(of: container, capabilities)
+        try await seedVolumes(run, image)
         let network = try await networks?.take(run) ?? (container.network == .host ? .host : .none)
         do throws(EngineError) { return try await launch(run, image, Sandbox(filter: filter, capabilities: capabilities, network: network)) } catch {
             await networks?.leave(run.id)

@@ -44,6 +44,8 @@ public final class NativeEngine: ContainerEngine {
     let launches: OperationQueue
     let cleanups: OperationQueue
     let queue = DispatchQueue(label: "berth.exits")
+    /// One copy into a volume at a time.
+    let seeds = Turns<String>()
 
     /// Runs whose shims are gone, or are told to stop and may go.
     let shimless = Mutex<[RunID: ShimlessRun]>([:])
@@ -172,6 +174,7 @@ public final class NativeEngine: ContainerEngine {
         let writable = shared.current(mounts)
         for mount in binds {
             guard case .bind(let path) = mount.source else { continue }
+            try makeSource(mount, path, writable)
             _ = try check(try HostPlace.open(path, writable: writable), container, mounts)
         }
     }

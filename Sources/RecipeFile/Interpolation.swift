@@ -40,7 +40,11 @@ struct Interpolation {
                 result.append(character)
                 continue
             }
-            guard let next = rest.first else { throw Problem(message: "a '$' stands alone: write '$$' for a dollar sign") }
+            // One that begins no variable is itself, as `$(date)` and `50$`.
+            guard let next = rest.first else {
+                result.append("$")
+                break
+            }
             if next == "$" {
                 rest.removeFirst()
                 result.append("$")
@@ -52,7 +56,7 @@ struct Interpolation {
                 rest.removeFirst(name.count)
                 result += value(name)
             } else {
-                throw Problem(message: "'$\(next)' is not a variable: write '$$' for a dollar sign")
+                result.append("$")
             }
         }
         guard end == nil else { throw Problem(message: "a '${' has no '}'") }

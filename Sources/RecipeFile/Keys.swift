@@ -5,7 +5,7 @@ enum ContainerKey: String, CaseIterable {
     case capDrop = "cap_drop", privileged, networkMode = "network_mode", deploy, memLimit = "mem_limit", cpus, pidsLimit = "pids_limit", ulimits
     case shmSize = "shm_size", securityOpt = "security_opt", storageOpt = "storage_opt", networks, ports, expose, links, dns, dnsSearch = "dns_search"
     case dnsOpt = "dns_opt", extraHosts = "extra_hosts", domainname, macAddress = "mac_address", pullPolicy = "pull_policy"
-    case platform
+    case platform, containerName = "container_name", labels, logging, profiles
 }
 
 enum ServiceKey: String, CaseIterable {
@@ -27,7 +27,6 @@ enum ComposeKeys {
 
     static let container: [String: String] = {
         var reasons: [String: String] = [
-            "container_name": "not supported: a container is named by its project and its name",
             "external_links": "obsolete: containers of one network find each other by name; put both on one by 'networks'",
             "memswap_limit": "not supported: the memory limit covers swap as well",
             "mem_swappiness": "not supported: the memory limit covers swap as well",
@@ -43,8 +42,8 @@ enum ComposeKeys {
         for key in [
             "annotations", "blkio_config", "build", "cgroup", "configs", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",
             "cpu_rt_runtime", "cpu_shares", "cpuset", "depends_on", "develop", "device_cgroup_rules", "devices", "extends", "gpus", "group_add", "healthcheck",
-            "ipc", "label_file", "labels", "logging",
-            "mem_reservation", "models", "oom_score_adj", "pid", "post_start", "pre_stop", "profiles",
+            "ipc", "label_file",
+            "mem_reservation", "models", "oom_score_adj", "pid", "post_start", "pre_stop",
             "provider", "runtime", "secrets", "sysctls", "use_api_socket", "userns_mode", "uts",
             "volumes_from",
         ] { reasons[key] = later }

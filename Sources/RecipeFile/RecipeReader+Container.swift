@@ -15,16 +15,19 @@ extension RecipeReader {
             error("\(what) has no 'command': without an image there is nothing to run", place)
         }
         spec.environment = environment(node(.environment), node(.envFile))
-        if let node = node(.workingDir), let text = text(node) { spec.workingDirectory = containerPath(text, "'working_dir'", node.place) }
-        if let node = node(.user), let text = text(node) {
+        if let node = node(.workingDir), !node.isNull, let text = text(node), !text.isEmpty {
+            // Relative to the root, as Docker takes it.
+            let path = text.hasPrefix("/") ? text : "/" + text.split(separator: "/").filter { $0 != "." }.joined(separator: "/")
+            spec.workingDirectory = containerPath(path, "'working_dir'", node.place)
+        }
+        if let node = node(.user), !node.isNull, let text = text(node), !text.isEmpty {
             if text.isEmpty || text.count > 100 || text.filter({ $0 == ":" }).count > 1 || text.contains(where: \.isWhitespace) {
                 error("'\(text)' is not a user: write name, uid, name:group or uid:gid", node.place)
             }
             spec.user = text
         }
-        if let node = node(.hostname), let text = text(node) {
-            let valid = !text.isEmpty && text.count <= 63 && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == ".") }
-            if !valid { error("'\(text)' is not a host name: use 1 to 63 letters, digits, '-' and '.'", node.place) }
+        if let node = node(.hostname), !node.isNull, let text = text(node), !text.isEmpty {
+            if !isHostName(text, most: 63) { error("'\(text)' is not a host name: use 1 to 63 letters, digits, '-', '_' and '.'", node.place) }
             spec.hostname = text
         }
         if let node = node(.volumes) { readMounts(node, into: &spec) }
@@ -44,6 +47,7 @@ extension RecipeReader {
         if let node = node(.securityOpt) { readSecurityOptions(node, into: &spec) }
         readNetworking(keys, into: &spec)
         if let node = node(.shmSize), let size = bytes(node, "'shm_size'") { spec.sharedMemoryBytes = size }
+        readNotes(keys, into: &spec)
         readLimits(keys, into: &spec.limits)
         if let node = node(.ulimits) { spec.resourceLimits = userLimits(node) }
         return spec

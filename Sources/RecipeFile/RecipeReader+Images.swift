@@ -23,7 +23,8 @@ extension RecipeReader {
         let parts = text.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false).map(String.init)
         // `oci` may be an image of a registry as well: one with a path is meant here.
         let isPath = parts.count >= 2 && (parts[1].hasPrefix("/") || parts[1].hasPrefix(".") || parts[1].contains("/") || parts[0].contains("-archive"))
-        if parts.count >= 2, let transport = ImageSource.Transport(rawValue: parts[0]), transport != .registry, isPath || parts[1].isEmpty || transport == .oci {
+        if parts.count >= 2, let transport = ImageSource.Transport(rawValue: parts[0]), transport != .registry, isPath || parts[1].isEmpty || transport == .oci
+        {
             guard !parts[1].isEmpty else {
                 error("after '\(parts[0]):' must stand a path", node.place)
                 return nil
@@ -45,7 +46,10 @@ extension RecipeReader {
     /// `linux/arm64`, `linux/arm/v7`, or the machine alone (containerd's platforms, "Specifiers").
     private mutating func platform(_ text: String, _ node: YAMLNode) -> String? {
         let parts = text.lowercased().split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-        let known = ["amd64": "amd64", "x86_64": "amd64", "arm64": "arm64", "aarch64": "arm64", "386": "386", "arm": "arm", "riscv64": "riscv64", "ppc64le": "ppc64le", "s390x": "s390x"]
+        let known = [
+            "amd64": "amd64", "x86_64": "amd64", "arm64": "arm64", "aarch64": "arm64", "386": "386", "arm": "arm", "riscv64": "riscv64", "ppc64le": "ppc64le",
+            "s390x": "s390x",
+        ]
         let words = parts.first == "linux" ? Array(parts.dropFirst()) : parts
         guard words.count <= 2, let first = words.first ?? (parts == ["linux"] ? RecipeReader.machine : nil), let machine = known[first] else {
             error("'\(text)' is not a platform that can run here: write it as linux/amd64", node.place)

@@ -11,7 +11,8 @@ extension RecipeReader {
     mutating func servicePolicy(_ keys: [String: YAMLNode.Entry]) -> ServicePolicy {
         guard let node = keys[ServiceKey.restart.rawValue]?.value else { return ServicePolicy() }
         // YAML readers of old take `no` for false; the text is what was written.
-        guard let text = text(node) else { return ServicePolicy() }
+        if node.isNull { return ServicePolicy() }
+        guard let text = text(node), !text.isEmpty else { return ServicePolicy() }
         if let policy = RestartPolicy(text) { return ServicePolicy(restart: policy) }
         let names = ["no", "always", "on-failure", "unless-stopped"]
         let hint = Suggestion.nearest(to: text, among: names).map { "did you mean '\($0)'?" } ?? "use no, on-failure, on-failure:5, always or unless-stopped"

@@ -142,7 +142,8 @@ public enum ByteSize {
         let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
         guard let number = Double(digits), number >= 0 else { return nil }
         let factor: Double
-        switch text.dropFirst(digits.count).lowercased() {
+        // `2 gb` is written as well.
+        switch text.dropFirst(digits.count).drop(while: { $0 == " " }).lowercased() {
         case "", "b": factor = 1
         case "k", "kb", "kib": factor = 1024
         case "m", "mb", "mib": factor = 1_048_576

@@ -3,7 +3,7 @@ internal import WorkloadModel
 /// `volumes:` and `tmpfs:` of a container.
 extension RecipeReader {
     enum MountKey: String, CaseIterable {
-        case type, source, target, readOnly = "read_only", tmpfs
+        case type, source, target, readOnly = "read_only", tmpfs, bind, volume, consistency
     }
 
     enum MountTmpfsKey: String, CaseIterable {
@@ -35,26 +35,44 @@ extension RecipeReader {
     private mutating func readShortMount(_ node: YAMLNode, into spec: inout ContainerSpec) {
         guard let text = text(node) else { return }
         let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-        guard (2...3).contains(parts.count), !parts[0].isEmpty else {
-            error("'\(text)' is not source:target or source:target:ro; anonymous volumes are not supported: name it", node.place)
+        guard (1...3).contains(parts.count), !parts[0].isEmpty else {
+            error("'\(text)' is not a volume: write source:target, source:target:ro, or a target alone", node.place)
             return
         }
-        var readOnly = false
+        if parts.count == 1 {
+            guard let target = mountTarget(parts[0], node.place) else { return }
+            spec.mounts.append(VolumeMount(source: .anonymous, target: target, readOnly: false))
+            return
+        }
+        var options = MountOptions()
         for option in parts.count == 3 ? parts[2].split(separator: ",").map(String.init) : [] {
             switch option {
-            case "ro": readOnly = true
-            case "rw": readOnly = false
-            default: error("the mount option '\(option)' is not supported: use ro or rw", node.place)
+            case "ro": options.readOnly = true
+            case "rw": options.readOnly = false
+            case "nocopy": options.copiesImage = false
+            // Labels of SELinux, which Berth sets none of, and how fresh a copy of macOS has to be.
+            case "z", "Z", "cached", "delegated", "consistent": break
+            case "private", "rprivate": break
+            case "shared", "rshared", "slave", "rslave":
+                error("the mount option '\(option)' is not supported: what is mounted later on one side is not seen on the other", node.place)
+            default: error("'\(option)' is not an option of a volume: use ro, rw or nocopy", node.place)
             }
         }
         let isPath = parts[0].hasPrefix("/") || parts[0].hasPrefix(".") || parts[0].hasPrefix("~")
-        addMount(isPath ? .bind : .volume, parts[0], parts[1], readOnly, node.place, &spec)
+        addMount(isPath ? .bind : .volume, parts[0], parts[1], options, node.place, &spec)
     }
 
+    struct MountOptions {
+        var readOnly = false
+        var makesSource = true
+        var copiesImage = true
+    }
+
+    enum BindKey: String, CaseIterable { case propagation, createHostPath = "create_host_path", selinux, recursive }
+    enum VolumeOptionKey: String, CaseIterable { case nocopy, subpath, labels }
+
     private mutating func readLongMount(_ node: YAMLNode, into spec: inout ContainerSpec) {
-        let later = "not supported yet"
-        let keys = mapping(
-            node, "a volume", keys: MountKey.self, refused: ["bind": later, "volume": later, "consistency": "a setting of macOS", "image": later])
+        let keys = mapping(node, "a volume", keys: MountKey.self, refused: ["image": "not supported yet"])
         guard let typeNode = keys[.type], let type = choice(typeNode, "'type'", MountType.self) else {
             if keys[.type] == nil { error("a volume in long form needs a 'type': bind, volume or tmpfs", node.place) }
             return
@@ -83,21 +101,45 @@ extension RecipeReader {
             return
         }
         if let options = keys[.tmpfs] { error("'tmpfs' belongs to a volume of type tmpfs", options.place) }
-        guard let sourceNode = keys[.source], let source = text(sourceNode) else {
-            error("a \(type.rawValue) needs a 'source'", node.place)
+        var options = MountOptions()
+        options.readOnly = keys[.readOnly].flatMap { bool($0) } ?? false
+        if let node = keys[.bind], !node.isNull {
+            if type != .bind { error("'bind' belongs to a volume of type bind", node.place) }
+            let values = mapping(node, "'bind'", keys: BindKey.self)
+            if let node = values[.createHostPath] { options.makesSource = bool(node) ?? true }
+            if let node = values[.propagation], let text = text(node), text != "private", text != "rprivate" {
+                error("the propagation '\(text)' is not supported: what is mounted later on one side is not seen on the other", node.place)
+            }
+            if let node = values[.selinux] { _ = text(node) }
+            if let node = values[.recursive], let text = text(node), text != "enabled" { error("'recursive: \(text)' is not supported", node.place) }
+        }
+        if let node = keys[.volume], !node.isNull {
+            if type != .volume { error("'volume' belongs to a volume of type volume", node.place) }
+            let values = mapping(node, "'volume'", keys: VolumeOptionKey.self)
+            if let node = values[.nocopy] { options.copiesImage = !(bool(node) ?? false) }
+            if let node = values[.subpath], !node.isNull { error("'subpath' is not supported yet", node.place) }
+            if let node = values[.labels] { _ = pairs(node, "'labels'") }
+        }
+        guard let sourceNode = keys[.source], !sourceNode.isNull, let source = text(sourceNode) else {
+            guard type == .volume, keys[.source]?.isNull ?? true else {
+                error("a \(type.rawValue) needs a 'source'", node.place)
+                return
+            }
+            guard let path = mountTarget(target, targetNode.place) else { return }
+            spec.mounts.append(VolumeMount(source: .anonymous, target: path, readOnly: options.readOnly, copiesImage: options.copiesImage))
             return
         }
-        addMount(type, source, target, keys[.readOnly].flatMap { bool($0) } ?? false, node.place, &spec)
+        addMount(type, source, target, options, node.place, &spec)
     }
 
     private mutating func addMount(
-        _ type: MountType, _ source: String, _ target: String, _ readOnly: Bool, _ place: Place, _ spec: inout ContainerSpec
+        _ type: MountType, _ source: String, _ target: String, _ options: MountOptions, _ place: Place, _ spec: inout ContainerSpec
     ) {
         guard let target = mountTarget(target, place) else { return }
         if type == .bind {
-            spec.mounts.append(VolumeMount(source: .bind(hostPath(source)), target: target, readOnly: readOnly))
+            spec.mounts.append(VolumeMount(source: .bind(hostPath(source)), target: target, readOnly: options.readOnly, makesSource: options.makesSource))
         } else if volumes.contains(source) {
-            spec.mounts.append(VolumeMount(source: .volume(source), target: target, readOnly: readOnly))
+            spec.mounts.append(VolumeMount(source: .volume(source), target: target, readOnly: options.readOnly, copiesImage: options.copiesImage))
         } else {
             let hint =
                 Suggestion.nearest(to: source, among: volumes).map { "did you mean '\($0)'?" }

@@ -34,6 +34,7 @@ public struct RecipeReader {
     /// Where each `network_mode` names a service, `links` another one, and ports of the host are named.
     var networkModes: [(mode: NetworkMode, place: Place)] = []
     var linkPlaces: [(service: WorkloadName, place: Place)] = []
+    var containerNames: [(name: String, place: Place)] = []
     var portPlaces: [(ports: [PublishedPort], place: Place)] = []
     /// How many jobs of each pool may run at once.
     var pools: [WorkloadName: Int] = [:]
@@ -119,7 +120,8 @@ public struct RecipeReader {
         }
         if isEmpty { error("the recipe has neither 'services:' nor 'jobs:'", place) }
         checkChains(workloads, known: places.keys)
-        checkNetworks(workloads, known: places.keys)
+        checkNetworks(workloads, known: workloads.map(\.id.name))
+        checkContainerNames()
         guard let project else { return nil }
         return Recipe(
             project: project, workloads: workloads.sorted { $0.id < $1.id }, volumes: volumes.sorted(), pools: pools,
@@ -133,7 +135,8 @@ public struct RecipeReader {
     private var digest: String {
         var hash = SHA256()
         hash.update(data: Array(source.text.utf8))
-        for (tag, list) in [("variable", usedVariables), ("file", files)] {
+        let profiles = (source.profiles ?? []).reduce(into: [:]) { $0[$1] = "" }
+        for (tag, list) in [("variable", usedVariables), ("file", files), ("profile", profiles)] {
             for (name, value) in list.sorted(by: { $0.key < $1.key }) {
                 // Nothing can stand for something else: each has its length before it.
                 for text in [tag, name, value] {
@@ -203,12 +206,14 @@ public struct RecipeReader {
             error("\(what) must be a mapping; this is \(entry.value.kindName)", entry.value.isNull ? entry.keyPlace : entry.value.place)
             return nil
         }
+        // Left out as it is, like in Compose: what is wrong in it is told when it is asked for.
+        if isLeftOut(keys) { return nil }
         guard var container = container(keys, entry.keyPlace, what) else { return nil }
         guard let project else { return nil }
         let kind: Workload.Kind
         if isJob {
             let policy = jobPolicy(keys, name)
-            container.logBytes = policy.keep.logBytes
+            container.logBytes = policy.keep.logBytes ?? container.logBytes
             kind = .job(policy)
         } else {
             kind = .service(servicePolicy(keys))

@@ -129,6 +129,8 @@ public struct RecipePlan: Hashable, Sendable {
         compare("limits", a.limits, b.limits)
         compare("ulimits", a.resourceLimits, b.resourceLimits)
         compare("network_mode", a.network, b.network)
+        compare("container_name", a.containerName, b.containerName)
+        compare("labels", a.labels, b.labels)
         compare("networks", a.attachments, b.attachments)
         compare("ports", a.ports, b.ports)
         compare("extra_hosts", a.extraHosts, b.extraHosts)

@@ -41,6 +41,10 @@ public struct ContainerSpec: Hashable, Sendable, Codable {
     public var attachments: [NetworkAttachment] = []
     /// Ports that the host's lead to.
     public var ports: [PublishedPort] = []
+    /// What the recipe calls it on the host, beside its service's name; a name on its networks too.
+    public var containerName: String?
+    /// For people, and for programs that ask.
+    public var labels: [String: String] = [:]
     /// Lines of its /etc/hosts beside its own.
     public var extraHosts: [HostEntry] = []
     /// Names that it knows other services by.
@@ -108,7 +112,7 @@ public enum RootFileSystem: Hashable, Sendable, Codable {
     case directory(String)
 }
 
-/// A directory or file of the host, or a named volume, seen inside a container.
+/// A directory or file of the host, or a volume, seen inside a container.
 public struct VolumeMount: Hashable, Sendable, Codable {
     /// What is mounted.
     public enum Source: Hashable, Sendable, Codable {
@@ -116,6 +120,8 @@ public struct VolumeMount: Hashable, Sendable, Codable {
         case bind(String)
         /// A named volume of the recipe.
         case volume(String)
+        /// A volume that is the container's own; a service keeps it from run to run.
+        case anonymous
     }
 
     /// The host's path or the volume that is mounted.
@@ -124,12 +130,18 @@ public struct VolumeMount: Hashable, Sendable, Codable {
     public let target: String
     /// Whether the container may only read it.
     public let readOnly: Bool
+    /// Whether a path of the host that is not there is made, as a directory of root's.
+    public var makesSource: Bool
+    /// Whether a volume that is empty gets what the image has at its place.
+    public var copiesImage: Bool
 
     /// Paths are not checked here.
-    public init(source: Source, target: String, readOnly: Bool) {
+    public init(source: Source, target: String, readOnly: Bool, makesSource: Bool = false, copiesImage: Bool = true) {
         self.source = source
         self.target = target
         self.readOnly = readOnly
+        self.makesSource = makesSource
+        self.copiesImage = copiesImage
     }
 }
 

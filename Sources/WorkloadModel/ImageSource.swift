@@ -97,7 +97,9 @@ extension ImageSource {
 
     private static func isDomain(_ text: String) -> Bool {
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        guard let host = parts.first, !host.isEmpty, host.utf8.allSatisfy({ isWord($0) && $0 != UInt8(ascii: "_") || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") }) else {
+        guard let host = parts.first, !host.isEmpty,
+            host.utf8.allSatisfy({ isWord($0) && $0 != UInt8(ascii: "_") || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") })
+        else {
             return false
         }
         return parts.count == 1 || UInt16(parts[1]).map { $0 > 0 } ?? false
@@ -111,7 +113,9 @@ extension ImageSource {
                 separator = ""
             } else {
                 separator.append(character)
-                guard separator == "." || separator == "_" || separator == "__" || separator.allSatisfy({ $0 == "-" }), separator.count < text.count else { return false }
+                guard separator == "." || separator == "_" || separator == "__" || separator.allSatisfy({ $0 == "-" }), separator.count < text.count else {
+                    return false
+                }
             }
         }
         return !text.isEmpty && separator.isEmpty && (text.first.map { $0.isNumber || $0.isLowercase } ?? false)

@@ -4,15 +4,16 @@ public struct NameError: Error, Equatable, Sendable, CustomStringConvertible {
     public let description: String
 }
 
-private func checkedName(_ text: String, kind: String) throws(NameError) -> String {
+private func checkedName(_ text: String, kind: String, allowsCapitals: Bool) throws(NameError) -> String {
     guard let first = text.utf8.first, text.utf8.count <= 63 else {
         throw NameError(description: text.isEmpty ? "the \(kind) is empty" : "the \(kind) '\(text)' is longer than 63 characters")
     }
-    let startsWell = (97...122).contains(first) || (48...57).contains(first)
-    let allowed = text.utf8.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == 45 || $0 == 95 || $0 == 46 }
+    func isLetter(_ byte: UInt8) -> Bool { (97...122).contains(byte) || allowsCapitals && (65...90).contains(byte) }
+    let startsWell = isLetter(first) || (48...57).contains(first)
+    let allowed = text.utf8.allSatisfy { isLetter($0) || (48...57).contains($0) || $0 == 45 || $0 == 95 || $0 == 46 }
     guard startsWell, allowed, !text.contains("..") else {
-        throw NameError(
-            description: "the \(kind) '\(text)' must be lower-case letters, digits, '-', '_' or single '.', and begin with a letter or digit")
+        let letters = allowsCapitals ? "letters" : "lower-case letters"
+        throw NameError(description: "the \(kind) '\(text)' must be \(letters), digits, '-', '_' or single '.', and begin with a letter or digit")
     }
     return text
 }
@@ -24,7 +25,7 @@ public struct ProjectName: Hashable, Comparable, Sendable, Codable, CustomString
 
     /// - Throws: ``NameError`` unless it is 1 to 63 lower-case letters, digits, `-`, `_` and single `.`
     public init(_ text: String) throws(NameError) {
-        description = try checkedName(text, kind: "project name")
+        description = try checkedName(text, kind: "project name", allowsCapitals: false)
     }
 
     /// Decodes a single string.
@@ -44,14 +45,14 @@ public struct ProjectName: Hashable, Comparable, Sendable, Codable, CustomString
     public static func < (left: ProjectName, right: ProjectName) -> Bool { left.description < right.description }
 }
 
-/// The name of a service or job inside its project.
+/// The name of a service or job inside its project. Capitals count: `Web` is not `web`, but on networks, where names have none.
 public struct WorkloadName: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
     /// The checked text as it was given, without the project.
     public let description: String
 
-    /// - Throws: ``NameError`` unless it is 1 to 63 lower-case letters, digits, `-`, `_` and single `.`
+    /// - Throws: ``NameError`` unless it is 1 to 63 letters, digits, `-`, `_` and single `.`
     public init(_ text: String) throws(NameError) {
-        description = try checkedName(text, kind: "name")
+        description = try checkedName(text, kind: "name", allowsCapitals: true)
     }
 
     /// Decodes a single string.

@@ -10,6 +10,8 @@ public struct RecipeSource: Codable, Hashable, Sendable {
     public var variables: [String: String]
     /// The other files that were read (`env_file`), by absolute path.
     public var files: [String: String]
+    /// The profiles that were asked for: services that have some, and none of these, are left out; `nil` is none.
+    public var profiles: [String]?
     /// The digests of its images when it was applied, by their description; `nil` before that.
     public var images: [String: String]?
 

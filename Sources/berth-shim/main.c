@@ -69,7 +69,9 @@ int main(int count, char **arguments)
     if (count >= 3 && strcmp(arguments[1], "seccomp") == 0) return write_filter(arguments[2], arguments + 3);
     if (count >= 9 && strcmp(arguments[1], "log") == 0) return keep_log(arguments + 2);
     if (count == 3 && strcmp(arguments[1], "remove-tree") == 0) return remove_tree(arguments[2], 0);
+    if (count >= 6 && strcmp(arguments[1], "seed") == 0) return seed_volume(arguments[2], arguments[3], arguments[4], arguments + 5, (size_t)count - 5);
     fprintf(stderr, "usage: berth-shim forkserver | check-spec | seccomp CAPABILITIES [socketcall] [fixed-projects] | remove-tree DIRECTORY |\n"
+                    "       berth-shim seed VOLUME TARGET LAYERS-DIRECTORY LAYER...\n"
                     "       berth-shim log LOCK-FILE LOG-BASE LOG-CAP CPU-MILLIS OUT-NUMBER ERR-NUMBER PID...\n"
                     "berthd starts it as a fork server; each run gets a process forked from it. It is not for use by hand.\n");
     return 2;

@@ -287,6 +287,12 @@ int write_all(int fd, const void *bytes, size_t size);
 ssize_t read_small(const char *directory, const char *name, char *buffer, size_t size);
 /* Removes a directory tree that was the run's; at most `budget` entries, 0 = all. 0 when it is gone, 1 when not. */
 int remove_tree(const char *path, unsigned budget);
+
+/* ---- a volume's first content (seed.c) ---- */
+
+/* Copies what the image's layers, top first, have at `target` into a volume that is empty or not there. Nothing at all where they have
+ * no directory there. 0, or 1 with a sentence on the standard error. */
+int seed_volume(const char *volume, const char *target, const char *layers_dir, char *const *layers, size_t count);
 int write_small(const char *directory, const char *name, const char *text);
 /* The start time of a process in clock ticks since boot (field 22 of its stat), 0 when it cannot be read. */
 unsigned long long process_start_time(pid_t pid);

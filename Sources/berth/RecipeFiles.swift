@@ -30,6 +30,7 @@ struct RecipeOptions: ParsableArguments {
         name: [.short, .long], help: "The recipe, - for the standard input; by default berth.yaml, compose.yaml or docker-compose.yml here.",
         completion: .file(extensions: ["yaml", "yml"]))
     var file: String?
+    @Option(help: "A profile whose services are wanted too; may be given more than once. By default those of COMPOSE_PROFILES.") var profile: [String] = []
     @Option(help: "The most bytes that a recipe may have.") var maxRecipeBytes = 1 << 20
 
     /// The recipe's path.
@@ -58,7 +59,7 @@ struct RecipeOptions: ParsableArguments {
         // A recipe from a pipe has no folder: it stands for one here, as 'docker compose -f -' has it.
         let base =
             isPipe(path) ? FileManager.default.currentDirectoryPath : URL(fileURLWithPath: path).standardizedFileURL.deletingLastPathComponent().path
-        let source = RecipeSource(file: path, baseDirectory: base, text: String(decoding: data, as: UTF8.self))
+        var source = RecipeSource(file: path, baseDirectory: base, text: String(decoding: data, as: UTF8.self))
         var variables: [String: String] = [:]
         do {
             let (found, wrongLines) = EnvironmentFile.parse(try HostFile.contentText(base + "/.env", limit: 1 << 20))
@@ -68,6 +69,8 @@ struct RecipeOptions: ParsableArguments {
             guard error.isMissing else { throw CommandFailure(description: "the variables beside the recipe cannot be read: \(error)") }
         }
         variables.merge(ProcessInfo.processInfo.environment) { _, own in own }
+        let profiles = profile.isEmpty ? (variables["COMPOSE_PROFILES"] ?? "").split(separator: ",").map(String.init) : profile
+        if !profiles.isEmpty { source.profiles = profiles }
         let zones = SystemZones()
         var limits = RecipeLimits(bytes: maxRecipeBytes)
         limits.nodes = max(limits.nodes, maxRecipeBytes / 10)

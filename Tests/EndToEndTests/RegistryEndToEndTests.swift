@@ -35,7 +35,9 @@ struct RegistryEndToEndTests {
     }
 
     /// A registry on a port of its own, and a daemon that trusts it and asks it in place of docker.io.
-    private static func with(_ body: (Instance, _ registry: String, _ push: (_ tag: String, _ word: String) throws -> Void, _ end: () -> Void) throws -> Void) throws {
+    private static func with(_ body: (Instance, _ registry: String, _ push: (_ tag: String, _ word: String) throws -> Void, _ end: () -> Void) throws -> Void)
+        throws
+    {
         let it = Instance()
         defer { it.finish() }
         let home = it.scratch.path
@@ -83,7 +85,8 @@ struct RegistryEndToEndTests {
 
     private static func signIn(_ it: Instance, _ registry: String, _ password: String) -> (code: Int32, output: String, errors: String) {
         it.scratch.write("password", password + "\n")
-        return shell("\(Requirement.programs)/berth login \(registry) --username me --password-stdin < \(it.scratch.path)/password", ["BERTH_SOCKET": it.socket])
+        return shell(
+            "\(Requirement.programs)/berth login \(registry) --username me --password-stdin < \(it.scratch.path)/password", ["BERTH_SOCKET": it.socket])
     }
 
     @Test func imagesComeFromARegistry() throws {
@@ -91,7 +94,8 @@ struct RegistryEndToEndTests {
             try push("team/app:1", "one")
             it.scratch.write("berth.yaml", "name: t\njobs: { j: { image: '\(registry)/team/app:1' } }\n")
             func berth(_ words: String...) -> (code: Int32, output: String, errors: String) {
-                Instance.run("\(Requirement.programs)/berth", words + ["-f", "\(it.scratch.path)/berth.yaml"], environment: ["BERTH_SOCKET": it.socket, "TZ": "UTC"])
+                Instance.run(
+                    "\(Requirement.programs)/berth", words + ["-f", "\(it.scratch.path)/berth.yaml"], environment: ["BERTH_SOCKET": it.socket, "TZ": "UTC"])
             }
             let stranger = berth("up")
             #expect(stranger.code == 1 && stranger.errors.contains("sign in with 'berth login \(registry)'"), "\(stranger)")
@@ -126,7 +130,8 @@ struct RegistryEndToEndTests {
             try push("library/app:latest", "short")
             #expect(Self.signIn(it, registry, "secret").code == 0)
             // The mirror's own account: root's files are those that all tools for containers read.
-            _ = Self.shell("mkdir -p \(it.scratch.path)/home/.docker && cp \(it.scratch.path)/state/images/auth.json \(it.scratch.path)/home/.docker/config.json")
+            _ = Self.shell(
+                "mkdir -p \(it.scratch.path)/home/.docker && cp \(it.scratch.path)/state/images/auth.json \(it.scratch.path)/home/.docker/config.json")
             it.kill()
             try it.start(environment: ["HOME": "\(it.scratch.path)/home", "SSL_CERT_FILE": "\(it.scratch.path)/cert.pem"])
             try it.apply("name: t\njobs: { j: { image: app }, k: { image: docker.io/app:latest } }\n")

@@ -71,7 +71,7 @@ import WorkloadModel
         #expect(
             db.container.mounts == [
                 VolumeMount(source: .volume("data"), target: "/var/lib/db", readOnly: false),
-                VolumeMount(source: .bind("/srv/shop/conf"), target: "/etc/db", readOnly: true),
+                VolumeMount(source: .bind("/srv/shop/conf"), target: "/etc/db", readOnly: true, makesSource: true),
             ])
         let web = recipe.workloads[3].container
         #expect(web.root == .image(ImageSource(transport: .oci, path: "/srv/shop/images/web", tag: "v1")))
@@ -124,20 +124,20 @@ import WorkloadModel
         ("restart: always", "jobs", "'restart' belongs to a service"),
         ("schedule: '@daily'", "services", "'schedule' belongs to a job"),
         ("healthcheck: { test: [CMD, y] }", "services", "'healthcheck' of service 'x' is not supported yet"),
-        ("container_name: y", "services", "not supported: a container is named by"),
+        ("container_name: -y", "services", "is not a name for a container"),
         ("network_mode: brigde", "services", "is not a network_mode: use none, host, bridge or service:NAME"),
         ("cap_add: [NET_AMIN]", "services", "did you mean 'NET_ADMIN'?"),
         ("mem_limit: 1", "services", "less than 4M"),
         ("mem_limit: lots", "services", "is not a size"),
         ("cpus: -1", "services", "must be a number above 0"),
-        ("pids_limit: 0", "services", "from 1 to"),
+        ("pids_limit: -2", "services", "from -1 to"),
         ("stop_signal: SIGTRM", "services", "did you mean 'SIGTERM'?"),
         ("user: 'a:b:c'", "services", "is not a user"),
-        ("working_dir: tmp", "services", "must be an absolute path"),
+        ("working_dir: ../tmp", "services", "must not hold '.' or '..'"),
         ("volumes: ['/a:/proc/x']", "services", "it belongs to the sandbox"),
         ("volumes: ['/a:/b', '/c:/b']", "services", "two mounts have the target '/b'"),
         ("volumes: ['/a:/b/../etc']", "services", "must not hold '.' or '..'"),
-        ("volumes: ['/a:/b:z']", "services", "mount option 'z'"),
+        ("volumes: ['/a:/b:shared']", "services", "mount option 'shared'"),
         ("tmpfs: ['/t:sise=1M']", "services", "tmpfs option 'sise=1M'"),
         ("tmpfs: [/t, /t]", "services", "two mounts have the target '/t'"),
         ("volumes: [{ type: tmpfs, target: /t, tmpfs: { mode: rwx } }]", "services", "is not a mode"),
@@ -167,7 +167,7 @@ import WorkloadModel
         ("hostname: 'a b'", "jobs", "is not a host name"),
         ("privileged: maybe", "jobs", "neither true nor false"),
         ("command: 'a \"b'", "jobs", "quotation mark"),
-        ("deploy: { replicas: 3 }", "services", "'replicas' is not supported yet"),
+        ("deploy: { replicas: 3 }", "services", "'replicas: 3' is not supported yet"),
         ("schedule: '0 0 1 1 * ${X:?set it}'", "jobs", "the variable X is not set: set it"),
     ])
     func refusesWithAReason(_ line: String, _ section: String, _ words: String) {

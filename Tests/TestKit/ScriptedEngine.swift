@@ -72,7 +72,9 @@ public final class ScriptedEngine: ContainerEngine {
 
     /// Does nothing; no container has an image.
     @discardableResult
-    public func prepare(_ container: ContainerSpec, pull: PullPolicy, progress: @escaping @Sendable (String) -> Void) async throws(EngineError) -> String? { nil }
+    public func prepare(_ container: ContainerSpec, pull: PullPolicy, progress: @escaping @Sendable (String) -> Void) async throws(EngineError) -> String? {
+        nil
+    }
     /// Does nothing.
     public func release(_ images: [String]) {}
     /// Always `nil`.

@@ -1,0 +1,106 @@
+import Foundation
+import Glibc
+import TestKit
+import Testing
+
+/// Volumes begin with what the image has at their places, and keep it.
+@Suite(.enabled(if: Requirement.root && Requirement.program("umoci") && Requirement.program("sqlite3"), "needs root, umoci and sqlite3"), .serialized)
+struct VolumeEndToEndTests {
+    /// An image of busybox with files of several kinds in /data, which it says is a volume.
+    private static func image(_ it: Instance) throws -> String {
+        let build = Instance.run(
+            "/bin/sh",
+            [
+                "-c",
+                """
+                cd \(it.scratch.path) && mkdir -p root/bin root/data/deep/er root/etc && cp $(command -v busybox) root/bin/busybox && ln -s busybox root/bin/sh \
+                && echo hello > root/data/file && chown 7:8 root/data/file && chmod 4711 root/data/file && ln -s /etc/shadow root/data/link \
+                && ln -s ../../../../etc/shadow root/data/deep/up && echo x > root/data/deep/er/x && chown 70:80 root/data && chmod 0750 root/data \
+                && mknod root/data/disk b 8 0 && mkfifo root/data/pipe && dd if=/dev/zero of=root/data/large bs=1M count=3 2>/dev/null \
+                && umoci init --layout img && umoci new --image img:v && umoci insert --image img:v root / && mkdir more && echo more > more/m \
+                && umoci insert --image img:v more /etc/more && umoci config --image img:v --config.volume /data --config.cmd /bin/sh
+                """,
+            ], environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"])
+        try #require(build.code == 0, "\(build)")
+        return "oci:\(it.scratch.path)/img:v"
+    }
+
+    @Test func aVolumeBeginsWithWhatTheImageHas() throws {
+        try EndToEndTests.with { it in
+            let image = try Self.image(it)
+            let look =
+                "busybox stat -c '%n %u:%g %a %F' . file link deep/er/x pipe large; busybox ls -A | busybox wc -l; busybox cat file; busybox readlink link; busybox readlink deep/up"
+            try it.apply(
+                """
+                name: t
+                volumes: { named: {}, bare: {} }
+                jobs:
+                  named: { image: '\(image)', volumes: ["named:/data"], working_dir: /data, command: [/bin/sh, -c, "\(look)"] }
+                  bare: { image: '\(image)', volumes: ["bare:/data:nocopy"], command: [/bin/busybox, ls, -A, /data] }
+                  change: { image: '\(image)', volumes: ["named:/data"], command: [/bin/sh, -c, "echo changed > /data/file; busybox rm /data/large"] }
+                  again: { image: '\(image)', volumes: ["named:/data:ro"], command: [/bin/sh, -c, "busybox cat /data/file; busybox ls /data/large 2>&1"] }
+                """)
+            #expect(
+                it.berth("run", "named", "--wait").output == """
+                    . 70:80 750 directory
+                    file 7:8 4711 regular file
+                    link 0:0 777 symbolic link
+                    deep/er/x 0:0 644 regular file
+                    pipe 0:0 644 fifo
+                    large 0:0 644 regular file
+                    5
+                    hello
+                    /etc/shadow
+                    ../../../../etc/shadow
+
+                    """)
+            #expect(it.berth("run", "bare", "--wait").output == "")
+            #expect(it.berth("run", "change", "--wait").code == 0)
+            // What was changed stays so: it is copied into a volume that is empty, and into no other.
+            #expect(it.berth("run", "again", "--wait").output == "changed\nls: /data/large: No such file or directory\n")
+            let left = EndToEndTests.names("\(it.scratch.path)/state/volumes/t").sorted()
+            #expect(left == ["bare", "named"], "\(left)")
+        }
+    }
+
+    /// What an image says is a volume is a service's from run to run, and a job's not.
+    @Test func aServiceKeepsItsImagesVolumes() throws {
+        try EndToEndTests.with { it in
+            let image = try Self.image(it)
+            try it.apply(
+                """
+                name: t
+                services:
+                  db: { image: '\(image)', command: [/bin/sh, -c, "echo run >> /data/runs; busybox cat /data/file; busybox wc -l < /data/runs; busybox sleep 1000"], init: true, restart: always,
+                    volumes: [/other] }
+                jobs:
+                  job: { image: '\(image)', command: [/bin/sh, -c, "echo run >> /data/runs; busybox wc -l < /data/runs"] }
+                """)
+            it.wait(upTo: 10) { it.berth("logs", "db").output == "hello\n1\n" }
+            it.berth("restart", "db")
+            it.wait(upTo: 10) { it.berth("logs", "db").output == "hello\n2\n" }
+            #expect(it.berth("logs", "db").output == "hello\n2\n")
+            for _ in 1...2 { #expect(it.berth("run", "job", "--wait").output == "1\n") }
+            #expect(EndToEndTests.names("\(it.scratch.path)/state/volumes/t").count == 2)
+        }
+    }
+
+    /// A folder that is not there is made, unless the recipe says otherwise.
+    @Test func theSourceOfABindIsMade() throws {
+        try EndToEndTests.with { it in
+            let made = "\(it.scratch.path)/made/for/it"
+            try it.apply("name: t\njobs: { j: { rootfs: host, command: [touch, /m/file], volumes: ['\(made):/m'] } }\n")
+            #expect(it.berth("run", "j", "--wait").code == 0)
+            var info = stat()
+            #expect(stat(made, &info) == 0 && info.st_mode & 0o7777 == 0o755 && info.st_uid == 0)
+            #expect(EndToEndTests.names(made) == ["file"])
+            it.scratch.write(
+                "no.yaml",
+                "name: u\njobs: { j: { rootfs: host, command: ['true'], volumes: [{ type: bind, source: '\(it.scratch.path)/not', target: /m, bind: { create_host_path: false } }] } }\n"
+            )
+            let refused = it.berth("up", "-f", "\(it.scratch.path)/no.yaml")
+            #expect(refused.code == 1 && refused.errors.contains("\(it.scratch.path)/not"), "\(refused)")
+            #expect(access("\(it.scratch.path)/not", F_OK) != 0)
+        }
+    }
+}
