@@ -118,8 +118,7 @@ public actor NetworkHost: PlaceProvider {
             let before = wanted[recipe.project]
             wanted[recipe.project] = recipe
             do throws(EngineError) {
-                for spec in recipe.networks { try makeRecord(of: spec, in: recipe.project) }
-                for workload in recipe.workloads { try makeRecords(for: workload, of: recipe) }
+                try makeRecords(of: recipe)
                 try await settle()
             } catch {
                 wanted[recipe.project] = before
@@ -130,18 +129,21 @@ public actor NetworkHost: PlaceProvider {
         }
     }
 
-    /// The places that a service or job has before its first run.
-    func makeRecords(for workload: Workload, of recipe: Recipe) throws(EngineError) {
-        guard workload.container.network == .networks else { return }
-        let needs = PlaceNeeds(workload.container)
-        if workload.jobPolicy == nil || !needs.canBeShared {
-            // What runs now keeps its place until it ends; the next run has the new one.
-            try makePlace(.instance(InstanceID(workload.id)), needs, recipe, names: [workload.id.name.description])
-        } else {
-            let same = recipe.workloads.count { $0.jobPolicy != nil && $0.container.network == .networks && PlaceNeeds($0.container) == needs }
-            while sharedPlaces(recipe.project, needs).count < min(same, NetworkHost.ready) {
-                try makePlace(.shared(recipe.project), needs, recipe, names: [])
+    /// The places that services and jobs have before their first runs.
+    func makeRecords(of recipe: Recipe) throws(EngineError) {
+        for spec in recipe.networks { try makeRecord(of: spec, in: recipe.project) }
+        var shared: [PlaceNeeds: Int] = [:]
+        for workload in recipe.workloads where workload.container.network == .networks {
+            let needs = PlaceNeeds(workload.container)
+            if workload.jobPolicy != nil, needs.canBeShared {
+                shared[needs, default: 0] += 1
+            } else {
+                // What runs now keeps its place until it ends; the next run has the new one.
+                try makePlace(.instance(InstanceID(workload.id)), needs, recipe, names: [workload.id.name.description])
             }
+        }
+        for (needs, count) in shared {
+            while sharedPlaces(recipe.project, needs).count < min(count, NetworkHost.ready) { try makePlace(.shared(recipe.project), needs, recipe, names: []) }
         }
     }
 

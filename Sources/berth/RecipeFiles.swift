@@ -41,14 +41,23 @@ struct RecipeOptions: ParsableArguments {
         throw CommandFailure(description: "there is no berth.yaml here: name a recipe with -f")
     }
 
-    private func isPipe(_ path: String) -> Bool {
+    /// Reads it; what is doubtful is told, what is wrong ends the command.
+    func read(quiet: Bool = false) throws -> (RecipeSource, Recipe) {
+        try RecipeFiles.read(path(), maxRecipeBytes: maxRecipeBytes, profiles: profile, quiet: quiet)
+    }
+}
+
+/// Recipes of files, read with the variables of this process.
+enum RecipeFiles {
+    private static func isPipe(_ path: String) -> Bool {
         var info = stat()
         return path == "-" || path.hasPrefix("/dev/") || path.hasPrefix("/proc/") || stat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFIFO
     }
 
     /// Reads it; what is doubtful is told, what is wrong ends the command.
-    func read(quiet: Bool = false) throws -> (RecipeSource, Recipe) {
-        let path = try path()
+    ///
+    /// - Parameter profiles: those that were asked for; none are those of COMPOSE_PROFILES
+    static func read(_ path: String, maxRecipeBytes: Int, profiles: [String] = [], quiet: Bool = false) throws -> (RecipeSource, Recipe) {
         let data: [UInt8]
         do {
             data = path == "-" ? try HostFile.read(STDIN_FILENO, "standard input", limit: maxRecipeBytes) : try HostFile.content(path, limit: maxRecipeBytes)
@@ -69,8 +78,8 @@ struct RecipeOptions: ParsableArguments {
             guard error.isMissing else { throw CommandFailure(description: "the variables beside the recipe cannot be read: \(error)") }
         }
         variables.merge(ProcessInfo.processInfo.environment) { _, own in own }
-        let profiles = profile.isEmpty ? (variables["COMPOSE_PROFILES"] ?? "").split(separator: ",").map(String.init) : profile
-        if !profiles.isEmpty { source.profiles = profiles }
+        let active = profiles.isEmpty ? (variables["COMPOSE_PROFILES"] ?? "").split(separator: ",").map(String.init) : profiles
+        if !active.isEmpty { source.profiles = active }
         let zones = SystemZones()
         var limits = RecipeLimits(bytes: maxRecipeBytes)
         limits.nodes = max(limits.nodes, maxRecipeBytes / 10)

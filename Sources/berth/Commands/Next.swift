@@ -56,10 +56,7 @@ struct Next: AsyncParsableCommand {
     }
 
     private func read(_ file: String) throws -> Recipe {
-        var options = RecipeOptions()
-        options.file = file
-        options.maxRecipeBytes = maxRecipeBytes
-        let (_, recipe) = try options.read()
+        let (_, recipe) = try RecipeFiles.read(file, maxRecipeBytes: maxRecipeBytes)
         if let job {
             let name = job.split(separator: "/").last.map(String.init) ?? job
             if !recipe.workloads.contains(where: { $0.jobPolicy != nil && $0.id.name.description == name }) {
