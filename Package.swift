@@ -120,6 +120,7 @@ let package = Package(
         tests(
             "SupervisionTests",
             ["Supervision", "HistoryStore", "Ledger", "Scheduling", "EngineAPI", "WorkloadModel", "Schedules", "TestKit", logging, grdb]),
+        tests("NetworksTests", ["Networks", "EngineAPI", "WorkloadModel", "Schedules", "TestKit"]),
         tests("EngineNativeTests", ["EngineNative", "EngineAPI", "WorkloadModel", "Schedules", "HostOS", "TestKit", logging]),
         tests("EndToEndTests", ["TestKit", "ControlAPI", "Schedules", "HostOS"]),
     ]

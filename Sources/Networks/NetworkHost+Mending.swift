@@ -105,15 +105,17 @@ extension NetworkHost {
     func writeFirewall() async throws(EngineError) {
         let text = firewall.text(records.networks, records.places, bridge: links.bridge)
         let listing = await firewall.listing()
-        guard written.map({ $0.text != text || $0.listing != listing }) ?? true else { return }
         // Nothing was there, and nothing is to be.
         if records.networks.isEmpty, listing == nil {
             written = (text, nil)
-            return
+        } else if written.map({ $0.text != text || $0.listing != listing }) ?? true {
+            if let written, written.text == text { log.warning("the firewall's rules of published ports and networks were gone; they are back") }
+            try await firewall.apply(text)
+            written = (text, await firewall.listing())
+            haveOthersChanged = true
         }
-        if let written, written.text == text { log.warning("the firewall's rules of published ports and networks were gone; they are back") }
-        try await firewall.apply(text)
-        written = (text, await firewall.listing())
+        guard haveOthersChanged else { return }
+        haveOthersChanged = false
         await others.settle(isWanted: !records.networks.isEmpty)
     }
 
@@ -124,11 +126,11 @@ extension NetworkHost {
             dropUnwanted()
             try await settle()
         }
-        for descriptor in [clinux_link_changes(), clinux_firewall_changes()] where descriptor >= 0 {
+        for (descriptor, isFirewall) in [(clinux_link_changes(), false), (clinux_firewall_changes(), true)] where descriptor >= 0 {
             let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: .global())
             source.setEventHandler { [weak self] in
                 guard clinux_passed_over(descriptor) > 0 else { return }
-                Task { await self?.lookSoon() }
+                Task { await self?.lookSoon(isFirewall) }
             }
             source.setCancelHandler { close(descriptor) }
             source.activate()
@@ -150,7 +152,10 @@ extension NetworkHost {
     }
 
     /// Changes come in swarms, most of them our own: they are looked at together.
-    func lookSoon() async {
+    ///
+    /// - Parameter isFirewall: whether rules have changed: Docker's and ufw's are such as well
+    func lookSoon(_ isFirewall: Bool) async {
+        if isFirewall { haveOthersChanged = true }
         guard !isLooking else { return }
         isLooking = true
         try? await Task.sleep(for: .milliseconds(300))

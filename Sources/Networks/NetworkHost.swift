@@ -33,6 +33,8 @@ public actor NetworkHost: PlaceProvider {
     var whole: Set<String> = []
     /// What the firewall listed when it was last written, and from what.
     var written: (text: String, listing: String?)?
+    /// Whether rules of other programs may have changed since they were looked at.
+    var haveOthersChanged = true
     var lastAddress: [String: Address] = [:]
     var sources: [any DispatchSourceProtocol] = []
     var isLooking = false
