@@ -7,6 +7,9 @@ public protocol PlaceProvider: Sendable {
     /// - Throws: ``EngineError``
     func check(_ recipe: Recipe) async throws(EngineError)
 
+    /// A recipe is in force since before this daemon: what it needs is made when a run needs it, or soon.
+    func know(_ recipe: Recipe) async
+
     /// Makes the networks of a recipe, and the places of its services. Places of the project that the recipe no longer needs go once no
     /// run is in them.
     ///

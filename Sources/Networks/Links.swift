@@ -11,7 +11,7 @@ struct Links {
     /// Where the namespaces of places are.
     let directory: String
 
-    func bridge(_ network: NetworkRecord) -> String { network.spec.options["com.docker.network.bridge.name"] ?? "\(prefix)-\(network.number)" }
+    func bridge(_ network: NetworkRecord) -> String { "\(prefix)-\(network.number)" }
     func hostEnd(_ connection: PlaceRecord.Connection) -> String { "\(prefix).\(connection.number)" }
     func namespace(_ place: PlaceRecord) -> String { "\(directory)/\(place.id)" }
 

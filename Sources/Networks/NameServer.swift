@@ -33,7 +33,8 @@ struct NameServer {
                     lines.append("\(place.id) \(fourth) \(sixth) \(names.joined(separator: ","))\(servers)")
                 }
             }
-            if lines.count > 1 { files[network.name] = lines.joined(separator: "\n") + "\n" }
+            // Not by its name: one may be called as the server's own file is.
+            if lines.count > 1 { files["network-\(network.number)"] = lines.joined(separator: "\n") + "\n" }
         }
         return files
     }

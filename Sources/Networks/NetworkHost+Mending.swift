@@ -122,10 +122,18 @@ extension NetworkHost {
     /// Looks after networks from now on: what somebody removes comes back. To be called once recipes in force were prepared.
     public func watch() async {
         isComplete = true
-        try? await inTurn { () throws(EngineError) in
-            dropUnwanted()
-            try await settle()
-        }
+        do throws(EngineError) {
+            try await inTurn { () throws(EngineError) in
+                dropUnwanted()
+                for recipe in wanted.values {
+                    // One project's trouble, such as a port that is taken by now, is not the others'.
+                    do throws(EngineError) { try makeRecords(of: recipe) } catch {
+                        log.error("the networks of a project are not ready", metadata: ["project": "\(recipe.project)", "error": "\(error)"])
+                    }
+                }
+                try await settle()
+            }
+        } catch { log.error("networks are not ready", metadata: ["error": "\(error)"]) }
         for (descriptor, isFirewall) in [(clinux_link_changes(), false), (clinux_firewall_changes(), true)] where descriptor >= 0 {
             let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: .global())
             source.setEventHandler { [weak self] in

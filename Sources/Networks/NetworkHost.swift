@@ -111,20 +111,28 @@ public actor NetworkHost: PlaceProvider {
             && (left.hostAddress == nil || right.hostAddress == nil || left.hostAddress == right.hostAddress)
     }
 
+    /// What cannot be made is tried again with each run that needs it.
+    public func know(_ recipe: Recipe) { wanted[recipe.project] = recipe }
+
     /// Makes the recipe's networks, and a place for each of its services and some for its jobs; names and ports are there when it returns.
     ///
     /// - Throws: ``EngineAPI/EngineError/host(_:)``; then what the project had before is there
     public func prepare(_ recipe: Recipe) async throws(EngineError) {
         try await inTurn { () throws(EngineError) in
             try await check(recipe)
-            let before = wanted[recipe.project]
+            let (before, saved) = (wanted[recipe.project], records)
             wanted[recipe.project] = recipe
             do throws(EngineError) {
                 try makeRecords(of: recipe)
                 try await settle()
             } catch {
                 wanted[recipe.project] = before
-                dropUnwanted()
+                // What was there is there again, with its addresses; nothing else changes records meanwhile.
+                let kept = Set(saved.places.map(\.id))
+                for place in records.places where !kept.contains(place.id) { for port in place.ports { ports.release(port) } }
+                let number = records.lastNumber
+                records = saved
+                records.lastNumber = number
                 try? await settle()
                 throw error
             }

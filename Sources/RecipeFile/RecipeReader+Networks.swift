@@ -32,9 +32,9 @@ extension RecipeReader {
 
     /// Names of networks and volumes, which may be in upper case (compose-spec.json, `^[a-zA-Z0-9._-]+$`).
     mutating func isNameOfResource(_ text: String, _ what: String, _ place: Place) -> Bool {
-        let isName =
-            (1...63).contains(text.utf8.count) && text.utf8.allSatisfy(RecipeReader.mayStandInName) && text.first?.isLetter ?? false
-            || text.first?.isNumber ?? false && text.utf8.count <= 63 && text.utf8.allSatisfy(RecipeReader.mayStandInName)
+        let begins =
+            text.utf8.first.map { RecipeReader.mayStandInName($0) && ![UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: ".")].contains($0) } ?? false
+        let isName = begins && text.utf8.count <= 63 && text.utf8.allSatisfy(RecipeReader.mayStandInName)
         if !isName { error("'\(text)' is no name for \(what): use 1 to 63 letters, digits, '-', '_' and '.', and begin with a letter or digit", place) }
         return isName
     }
@@ -50,11 +50,14 @@ extension RecipeReader {
         var spec = NetworkSpec(key: entry.key)
         guard !entry.value.isNull else { return spec }
         let keys = mapping(entry.value, "a network", keys: NetworkKey.self)
-        if let node = keys[.name] { spec.name = text(node) }
+        if let node = keys[.name], let name = text(node), isNameOfResource(name, "a network", node.place) { spec.name = name }
         if let node = keys[.external] {
             if case .mapping = node.content {
                 spec.isExternal = true
-                if let name = mapping(node, "'external'", keys: ExternalKey.self)[.name] { spec.name = text(name) }
+                if let node = mapping(node, "'external'", keys: ExternalKey.self)[.name], let name = text(node), isNameOfResource(name, "a network", node.place)
+                {
+                    spec.name = name
+                }
             } else {
                 spec.isExternal = bool(node) ?? false
             }
@@ -88,7 +91,7 @@ extension RecipeReader {
     /// Options of the bridge driver that mean something here; others are told.
     private mutating func networkOptions(_ node: YAMLNode) -> [String: String] {
         let known = [
-            "com.docker.network.bridge.name", "com.docker.network.driver.mtu", "com.docker.network.bridge.enable_icc",
+            "com.docker.network.driver.mtu", "com.docker.network.bridge.enable_icc",
             "com.docker.network.bridge.enable_ip_masquerade", "mtu",
         ]
         var options: [String: String] = [:]
@@ -101,11 +104,6 @@ extension RecipeReader {
         }
         if let text = options["com.docker.network.driver.mtu"] ?? options["mtu"], !(Int(text).map { (576...65535).contains($0) } ?? false) {
             error("'\(text)' is not an MTU: use 576 to 65535", node.place)
-        }
-        if let name = options["com.docker.network.bridge.name"],
-            name.isEmpty || name.utf8.count > 15 || name.contains("/") || name.contains(where: \.isWhitespace)
-        {
-            error("'\(name)' is not a name for an interface: it has 1 to 15 characters, no '/' and no blanks", node.place)
         }
         return options
     }
@@ -296,8 +294,8 @@ extension RecipeReader {
         if let node = keys[.priority] { attachment.priority = integer(node, -1_000_000...1_000_000, "'priority'").map { Int($0) } ?? 0 }
         if let node = keys[.gatewayPriority] { attachment.gatewayPriority = integer(node, -1_000_000...1_000_000, "'gw_priority'").map { Int($0) } ?? 0 }
         if let node = keys[.interfaceName], let name = text(node) {
-            if name.isEmpty || name.utf8.count > 15 || name.contains("/") || name.contains(where: \.isWhitespace) || name == "lo" {
-                error("'\(name)' is not a name for an interface: it has 1 to 15 characters, no '/' and no blanks", node.place)
+            if !isHostName(name, most: 15) || name == "lo" || name == "." || name.hasPrefix("-") {
+                error("'\(name)' is not a name for an interface: it has 1 to 15 letters, digits, '-', '_' and '.'", node.place)
             } else {
                 attachment.interfaceName = name
             }

@@ -78,15 +78,11 @@ public actor Supervisor {
     public func start(_ stored: StoredState) async throws(EngineError) {
         feed.know(stored.openRuns)
         await engine.share(stored.recipes.flatMap { $0.workloads.map(\.container) })
-        for recipe in stored.recipes {
-            // What cannot be made now is made for the run that needs it, or its start says why not.
-            do { try await engine.networks?.prepare(recipe) } catch {
-                log.error("the networks of a project are not ready", metadata: ["project": "\(recipe.project)", "error": "\(error)"])
-            }
-        }
         // A host that was off for a month, or one whose clock is wrong since it started: a day tells.
         if let last = stored.lastRunAt, clock.moment().wall - last > .seconds(30 * 86400) { trustsClockAfter = .seconds(86400) }
         let observed = try await engine.observe()
+        // Which places live runs are in is known by now: what they have is theirs.
+        for recipe in stored.recipes { await engine.networks?.know(recipe) }
         let decision = scheduler.restore(stored, observed: observed, at: clock.moment())
         await carryOut(decision)
         listeners = [

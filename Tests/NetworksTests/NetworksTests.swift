@@ -135,7 +135,7 @@ private struct Dice: RandomNumberGenerator {
     @Test func namesAreWrittenAsTheServerReadsThem() throws {
         let networks = [Self.network("a", 1, ["10.5.0.0/24", "fd05::/64"]), Self.network("empty", 2, ["10.6.0.0/24"])]
         let files = NameServer(directory: "/nowhere").files(networks, [try Self.place("a", ["10.5.0.2", "fd05::2"], [])])
-        #expect(files == ["a": "10.5.0.1,fd05::1\np1 10.5.0.2 fd05::2 web,www\n"])
+        #expect(files == ["network-1": "10.5.0.1,fd05::1\np1 10.5.0.2 fd05::2 web,www\n"])
     }
 
     @Test func aContainersFilesAreDockers() throws {

@@ -108,6 +108,7 @@ import WorkloadModel
     @Test(arguments: [
         ("driver: overlay", "spans hosts"), ("driver: host", "is not a network of its own"), ("ipam: { config: [{ subnet: 10.5.0.0 }] }", "is not a subnet"),
         ("ipam: { config: [{ subnet: 10.5.0.0/16, gateway: 10.6.0.1 }] }", "is not an address of the subnet"), ("enable_ipv4: false", "is not supported"),
+        ("name: '../x'", "is no name for a network"), ("name: a b", "is no name for a network"), ("external: { name: '-x' }", "is no name for a network"),
         ("driver_opts: { foo: bar }", "the network option 'foo'"), ("internl: true", "did you mean 'internal'?"),
         ("ipam: { driver: dhcp }", "is not supported"),
         ("ipam: { config: [{ subnet: 10.5.0.0/16 }, { subnet: 10.6.0.0/16 }] }", "a second subnet of IP version 4"),
