@@ -135,12 +135,13 @@ static int end_kind(int family, int protocol)
 {
     int list = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     int act = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-    static const struct timeval patience = { .tv_sec = 2 };
+    static const struct timeval patience = { .tv_usec = 200000 };
     int left = list < 0 || act < 0 || ask(list, family, protocol) < 0 ? -1 : 0;
     if (left == 0) {
         setsockopt(list, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         setsockopt(act, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     }
+    bool complete = false;
     for (bool done = false; left >= 0 && !done;) {
         _Alignas(struct nlmsghdr) char buffer[32768];
         ssize_t got = recv(list, buffer, sizeof buffer, 0);
@@ -149,6 +150,7 @@ static int end_kind(int family, int protocol)
         for (struct nlmsghdr *head = (struct nlmsghdr *)(void *)buffer; NLMSG_OK(head, rest); head = NLMSG_NEXT(head, rest)) {
             if (head->nlmsg_type == NLMSG_DONE || head->nlmsg_type == NLMSG_ERROR) {
                 done = true;
+                complete = head->nlmsg_type == NLMSG_DONE;
                 break;
             }
             if (end(act, NLMSG_DATA(head), protocol) < 0) left++;
@@ -158,7 +160,8 @@ static int end_kind(int family, int protocol)
     if (list >= 0) close(list);
     if (act >= 0) close(act);
     errno = code;
-    return left;
+    /* What was not listed is not known to have ended. */
+    return complete ? left : -1;
 }
 
 static int end_here(const char *path)

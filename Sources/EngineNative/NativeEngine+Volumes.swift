@@ -14,8 +14,10 @@ extension NativeEngine {
         let container = run.container
         guard run.kind == .service, let volumes = image?.configuration.volumes, !volumes.isEmpty else { return container.mounts }
         let taken = Set(container.mounts.map(\.target) + container.temporaryFileSystems.map(\.target))
-        return container.mounts
-            + volumes.filter { !taken.contains($0) && !DevicePlaces.contains($0) }.map { VolumeMount(source: .anonymous, target: $0, readOnly: false) }
+        // Images of whole systems name places of the sandbox, such as /sys/fs/cgroup.
+        func isSandboxes(_ path: String) -> Bool { ["/proc", "/sys", "/dev"].contains { path == $0 || path.hasPrefix($0 + "/") } }
+        let wanted = volumes.filter { !taken.contains($0) && !isSandboxes($0) }
+        return container.mounts + wanted.map { VolumeMount(source: .anonymous, target: $0, readOnly: false) }
     }
 
     /// Where a volume of a run is; `nil` for what is no volume.
@@ -33,17 +35,24 @@ extension NativeEngine {
     func seedVolumes(_ run: RunRequest, _ image: Image?) async throws(EngineError) {
         guard let image else { return }
         for mount in mounts(of: run, image) where mount.copiesImage {
-            guard let path = path(of: mount, run), !HostFile.exists(path) || HostFile.isEmptyDirectory(path) else { continue }
+            guard let path = path(of: mount, run), isToBeSeeded(path) else { continue }
             let result: Result<Void, EngineError>
             do {
                 // Two containers that begin to use it together: the second finds what the first has copied.
                 result = try await seeds.run(path) { [self] in
-                    guard !HostFile.exists(path) || HostFile.isEmptyDirectory(path) else { return .success(()) }
+                    guard isToBeSeeded(path) else { return .success(()) }
                     return await seed(path, mount.target, image)
                 }
             } catch { throw .sandbox("it was called off") }
             try result.get()
         }
+    }
+
+    /// One that is not there, or is empty, or that an earlier copy was not wholly moved into (`seed.c`).
+    private func isToBeSeeded(_ path: String) -> Bool {
+        let url = URL(fileURLWithPath: path)
+        return !HostFile.exists(path) || HostFile.isEmptyDirectory(path)
+            || HostFile.exists("\(url.deletingLastPathComponent().path)/~seed~\(url.lastPathComponent)")
     }
 
     private func seed(_ path: String, _ target: String, _ image: Image) async -> Result<Void, EngineError> {
@@ -53,7 +62,7 @@ extension NativeEngine {
         process.arguments = ["seed", path, target, image.directory] + image.layers
         process.standardError = pipe
         return await withCheckedContinuation { continuation in
-            cleanups.addOperation {
+            copies.addOperation {
                 do {
                     try HostFile.makeDirectories(URL(fileURLWithPath: path).deletingLastPathComponent().path)
                     try process.run()

@@ -43,6 +43,8 @@ public final class NativeEngine: ContainerEngine {
     /// Set-up is work for the kernel; more of it at once than this only waits there.
     let launches: OperationQueue
     let cleanups: OperationQueue
+    /// Copies into volumes, which may take long.
+    let copies: OperationQueue
     let queue = DispatchQueue(label: "berth.exits")
     /// One copy into a volume at a time.
     let seeds = Turns<String>()
@@ -102,6 +104,9 @@ public final class NativeEngine: ContainerEngine {
         cleanups = OperationQueue()
         cleanups.maxConcurrentOperationCount = 2
         cleanups.name = "berth.cleanups"
+        copies = OperationQueue()
+        copies.maxConcurrentOperationCount = 2
+        copies.name = "berth.copies"
         if !cgroups.missing.isEmpty {
             log.warning("cgroup controllers are missing", metadata: ["controllers": "\(cgroups.missing.joined(separator: " "))"])
         }

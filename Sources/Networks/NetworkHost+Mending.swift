@@ -30,11 +30,14 @@ extension NetworkHost {
         do throws(EngineError) {
             do { try HostFile.replace(file, json: records) } catch { throw .host("networks cannot be written down: \(error)") }
             try await removeStray()
-            try await makeNetworks()
-            try await makePlaces()
+            // One that cannot be made is no reason for the others to be without theirs.
+            let before = broken
+            broken = [:]
+            let without = await makeNetworks()
+            await makePlaces(without, before)
             try await writeFirewall()
             try await names.serve(records.networks, records.places)
-            problem = nil
+            problem = broken.min { $0.key < $1.key }.map { "\($0.value)" }
         } catch {
             problem = "\(error)"
             throw error
@@ -55,51 +58,76 @@ extension NetworkHost {
         try await links.remove(Array(links.present().subtracting(known)))
     }
 
-    func makeNetworks() async throws(EngineError) {
+    /// - Returns: the networks that cannot be made, and why
+    func makeNetworks() async -> [String: EngineError] {
+        var failures: [String: EngineError] = [:]
         for network in records.networks {
-            if !links.has(network) {
-                log.info(
-                    "making a network",
-                    metadata: [
-                        "network": "\(network.name)", "interface": "\(links.bridge(network))",
-                        "subnets": "\(network.subnets.map(\.range.description).joined(separator: " "))",
-                    ])
-                try await links.run(links.make(network))
+            do throws(EngineError) {
+                if !links.has(network) {
+                    log.info(
+                        "making a network",
+                        metadata: [
+                            "network": "\(network.name)", "interface": "\(links.bridge(network))",
+                            "subnets": "\(network.subnets.map(\.range.description).joined(separator: " "))",
+                        ])
+                    try await links.run(links.make(network))
+                }
+                try links.setKernel(network)
+            } catch { failures[network.name] = .host("the network '\(network.name)' cannot be made: \(error)") }
+        }
+        return failures
+    }
+
+    /// - Parameters:
+    ///   - failures: the networks that are not there
+    ///   - before: what was broken the last time, and is not told again
+    func makePlaces(_ failures: [String: EngineError], _ before: [String: EngineError]) async {
+        let networks = Dictionary(uniqueKeysWithValues: records.networks.map { ($0.name, $0) })
+        for place in records.places {
+            do throws(EngineError) {
+                if let failure = place.connections.compactMap({ failures[$0.network] }).first { throw failure }
+                try await make(place, networks)
+            } catch {
+                whole.remove(place.id)
+                broken[place.id] = error
+                guard before[place.id] != error else { continue }
+                log.error("a place cannot be made", metadata: ["of": "\(place.owner.description)", "error": "\(error)"])
             }
-            try links.setKernel(network)
         }
     }
 
-    func makePlaces() async throws(EngineError) {
-        let networks = Dictionary(uniqueKeysWithValues: records.networks.map { ($0.name, $0) })
-        for place in records.places {
-            let isNew = !links.isMade(place)
-            if isNew {
-                whole.remove(place.id)
-                try links.makeNamespace(place)
-            }
-            for port in place.ports { _ = try ports.hold(port) }
-            let present = links.present()
-            // Of one that was not looked at yet, nobody knows how far it was made.
-            var missing = whole.contains(place.id) ? [] : Set(place.connections.map(\.number))
-            var commands: [String] = []
-            for connection in place.connections {
-                guard let network = networks[connection.network] else { continue }
-                let end = links.hostEnd(connection)
-                if isNew || !present.contains(end) {
-                    whole.remove(place.id)
-                    // Its other end may be in a namespace that is going.
-                    if present.contains(end) { try await links.remove([end]) }
-                    commands += links.connect(place, connection, network)
-                    missing.insert(connection.number)
-                } else if links.master(of: end) != links.bridge(network) {
-                    commands.append("link set dev \(end) master \(links.bridge(network)) up")
-                }
-            }
-            try await links.run(commands)
-            try await links.run(links.address(place, networks) { missing.contains($0.number) }, in: place)
-            whole.insert(place.id)
+    private func make(_ place: PlaceRecord, _ networks: [String: NetworkRecord]) async throws(EngineError) {
+        let isNew = !links.isMade(place)
+        if isNew {
+            whole.remove(place.id)
+            try links.makeNamespace(place)
         }
+        for port in place.ports { _ = try ports.hold(port) }
+        // What a container did that may change its interfaces is its own until it ends.
+        if !isNew, place.needs.isAdministered, runs.values.contains(place.id) {
+            whole.insert(place.id)
+            return
+        }
+        let present = links.present()
+        // Of one that was not looked at yet, nobody knows how far it was made.
+        var missing = whole.contains(place.id) ? [] : Set(place.connections.map(\.number))
+        var commands: [String] = []
+        for connection in place.connections {
+            guard let network = networks[connection.network] else { continue }
+            let end = links.hostEnd(connection)
+            if isNew || !present.contains(end) {
+                whole.remove(place.id)
+                // Its other end may be in a namespace that is going.
+                if present.contains(end) { try await links.remove([end]) }
+                commands += links.connect(place, connection, network)
+                missing.insert(connection.number)
+            } else if links.master(of: end) != links.bridge(network) {
+                commands.append("link set dev \(end) master \(links.bridge(network)) up")
+            }
+        }
+        try await links.run(commands)
+        try await links.run(links.address(place, networks) { missing.contains($0.number) }, in: place)
+        whole.insert(place.id)
     }
 
     func writeFirewall() async throws(EngineError) {
@@ -154,7 +182,7 @@ extension NetworkHost {
 
     /// A server for names that has ended is started again.
     func lookAtServer() async {
-        guard !records.places.isEmpty, names.process == nil || problem != nil else { return }
+        guard !isClosed, !records.places.isEmpty, names.process == nil || problem != nil else { return }
         if names.process == nil, problem == nil { log.warning("the server of names has ended; it is started again") }
         await look()
     }
@@ -173,22 +201,25 @@ extension NetworkHost {
 
     func look() async {
         try? await inTurn { () throws(EngineError) in
-            guard !records.networks.isEmpty else { return }
+            guard !records.networks.isEmpty, !isClosed else { return }
             do throws(EngineError) { try await settle() } catch { log.error("networks cannot be mended", metadata: ["error": "\(error)"]) }
         }
     }
 
     /// Removes all that was made, once every container has ended. It is written down still: the next start makes it again, with its addresses.
     public func takeDown() async {
-        for source in sources { source.cancel() }
-        sources = []
-        await others.settle(isWanted: false)
-        for place in records.places { links.removeNamespace(links.namespace(place)) }
-        try? await links.remove(Array(links.present().union(records.networks.map(links.bridge))))
-        try? await firewall.apply(firewall.text([], [], bridge: links.bridge))
-        try? await names.serve([], [])
-        rmdir(links.directory)
-        HostFile.removeFlat(names.directory)
+        try? await inTurn { () throws(EngineError) in
+            isClosed = true
+            for source in sources { source.cancel() }
+            sources = []
+            await others.settle(isWanted: false)
+            for place in records.places { links.removeNamespace(links.namespace(place)) }
+            try? await links.remove(Array(links.present().union(records.networks.map(links.bridge))))
+            try? await firewall.apply(firewall.text([], [], bridge: links.bridge))
+            try? await names.serve([], [])
+            rmdir(links.directory)
+            HostFile.removeFlat(names.directory)
+        }
     }
 
     /// Why networks are not as they should be; empty when they are.

@@ -22,6 +22,12 @@ extension NetworkHost {
     public func create(_ spec: NetworkSpec) async throws(EngineError) {
         try await inTurn { () throws(EngineError) in
             let name = spec.name ?? spec.key
+            guard spec.driver == .bridge, !spec.isExternal,
+                spec.subnets.allSatisfy({ subnet in
+                    (8...subnet.range.first.width - 2).contains(subnet.range.prefix)
+                        && subnet.gateway.map { subnet.range.contains($0) && $0 != subnet.range.first } ?? true
+                })
+            else { throw .host("such a network cannot be made: it is a bridge, with subnets as 10.5.0.0/24 and gateways in them") }
             guard !records.networks.contains(where: { $0.name == name }) else { throw .host("there is a network '\(name)' already") }
             records.networks.append(try record(of: spec, name: name, project: nil))
             do throws(EngineError) { try await settle() } catch {

@@ -22,18 +22,20 @@ extension NetworkHost {
         guard isComplete else { return }
         let taken = Set(runs.values)
         var shared: [PlaceNeeds: Int] = [:]
+        let before = records.places
         records.places.removeAll { place in
             guard !taken.contains(place.id) else { return false }
-            var goes = !isWanted(place)
-            if !goes, case .shared = place.owner {
-                shared[place.needs, default: 0] += 1
-                goes = shared[place.needs]! > NetworkHost.ready
-            }
-            if goes {
-                for port in place.ports { ports.release(port) }
-                used.remove(place.id)
-            }
-            return goes
+            guard isWanted(place) else { return true }
+            guard case .shared = place.owner else { return false }
+            shared[place.needs, default: 0] += 1
+            return shared[place.needs]! > NetworkHost.ready
+        }
+        let kept = Set(records.places.map(\.id))
+        for place in before where !kept.contains(place.id) {
+            release(place.ports)
+            used.remove(place.id)
+            whole.remove(place.id)
+            broken[place.id] = nil
         }
         let inUse = Set(records.places.flatMap { $0.connections.map(\.network) })
         let named = Set(wanted.values.flatMap { recipe in recipe.networks.map { $0.realName(in: recipe.project) } })
@@ -49,7 +51,12 @@ extension NetworkHost {
                 throw .host(
                     "there is a network '\(name)' already, of \(present.project.map { "the project '\($0)'" } ?? "nobody's project"): say 'external: true'")
             }
-            if present.spec == spec { return }
+            var (old, new) = (present.spec, spec)
+            (old.labels, new.labels) = ([:], [:])
+            if old == new {
+                records.networks[index].spec = spec
+                return
+            }
             // Who is on it would lose his address.
             guard !records.places.contains(where: { $0.connections.contains { $0.network == name } && runs.values.contains($0.id) }) else {
                 throw .host("the network '\(name)' changes, and containers run on it: take the project down first")
@@ -119,7 +126,9 @@ extension NetworkHost {
         let wayOut = ordered.filter { networks[$0.network]?.spec.isInternal == false }.max {
             ($0.gatewayPriority, $1.network) < ($1.gatewayPriority, $0.network)
         }
-        for (index, attachment) in ordered.enumerated() {
+        let chosen = Set(ordered.compactMap(\.interfaceName))
+        var free = (0...).lazy.map { "eth\($0)" }.filter { !chosen.contains($0) }.makeIterator()
+        for attachment in ordered {
             guard let network = networks[attachment.network] else { continue }
             var addresses: [Address] = []
             for subnet in network.subnets {
@@ -128,7 +137,7 @@ extension NetworkHost {
             let fourth = addresses.first { !$0.isIPv6 } ?? addresses[0]
             connections.append(
                 PlaceRecord.Connection(
-                    number: records.nextNumber(), network: network.name, interface: attachment.interfaceName ?? "eth\(index)", addresses: addresses,
+                    number: records.nextNumber(), network: network.name, interface: attachment.interfaceName ?? free.next() ?? "eth", addresses: addresses,
                     hardwareAddress: attachment.hardwareAddress ?? AddressPools.hardwareAddress(for: fourth),
                     names: (names + attachment.aliases).map { $0.lowercased() }, isWayOut: attachment == wayOut))
         }

@@ -30,19 +30,29 @@ extension NetworkHost {
         var joined: NetworkPlace?
         try await inTurn { () throws(EngineError) in
             guard let recipe = wanted[project] else { throw .host("the project '\(project)' has no networks") }
-            if ready(owner, run.kind, needs, project) == nil {
+            var found = ready(owner, run.kind, needs, project)
+            if found == nil {
                 for spec in recipe.networks { try makeRecord(of: spec, in: project) }
                 if run.kind == .service || !needs.canBeShared {
                     try makePlace(.instance(owner), needs, recipe, names: [owner.workload.name.description], isLaunch: true)
                 } else {
                     try makePlace(.shared(project), needs, recipe, names: [], isLaunch: true)
                 }
+                found = ready(owner, run.kind, needs, project)
             }
-            try await settle()
-            // Before the next one's turn: it would find this place free.
-            joined = ready(owner, run.kind, needs, project).map { join(run, $0, container) }
+            guard let place = found else { throw .host("its network is used by another run") }
+            // From here on: another run would find this place free while it is made.
+            runs[run.id] = place.id
+            do throws(EngineError) {
+                try await settle()
+                if let error = broken[place.id] { throw error }
+            } catch {
+                runs[run.id] = nil
+                throw error
+            }
+            joined = join(run, place, container)
         }
-        guard let joined else { throw .host("its network is used by another run") }
+        guard let joined else { throw .host("its network is gone") }
         return joined
     }
 
@@ -62,7 +72,7 @@ extension NetworkHost {
     }
 
     func isWhole(_ place: PlaceRecord) -> Bool {
-        problem == nil && !used.contains(place.id) && whole.contains(place.id) && links.isMade(place)
+        !used.contains(place.id) && whole.contains(place.id) && links.isMade(place)
             && place.connections.allSatisfy { links.master(of: links.hostEnd($0)) != nil }
     }
 

@@ -42,6 +42,10 @@ public actor NetworkHost: PlaceProvider {
     let shown = Mutex<String?>(nil)
     /// One change at a time: each asks programs of the host and waits for them.
     var isChanging = false
+    /// Why a place could not be made, or mended.
+    var broken: [String: EngineError] = [:]
+    /// Whether all was taken down: nothing is made any more.
+    var isClosed = false
     /// Whether all recipes in force are known: before, what is not wanted may be wanted yet.
     var isComplete = false
     var waiting: Deque<CheckedContinuation<Void, Never>> = []
@@ -111,6 +115,12 @@ public actor NetworkHost: PlaceProvider {
             && (left.hostAddress == nil || right.hostAddress == nil || left.hostAddress == right.hostAddress)
     }
 
+    /// Lets go of ports that no other place has.
+    func release(_ released: [PublishedPort]) {
+        let left = records.places.flatMap(\.ports)
+        for port in released where !left.contains(where: { NetworkHost.same($0, port) && $0.hostAddress == port.hostAddress }) { ports.release(port) }
+    }
+
     /// What cannot be made is tried again with each run that needs it.
     public func know(_ recipe: Recipe) { wanted[recipe.project] = recipe }
 
@@ -123,15 +133,20 @@ public actor NetworkHost: PlaceProvider {
             let (before, saved) = (wanted[recipe.project], records)
             wanted[recipe.project] = recipe
             do throws(EngineError) {
+                // What the recipe no longer has, and nobody is in, makes room first.
+                dropUnwanted()
                 try makeRecords(of: recipe)
                 try await settle()
+                let own = records.places.filter { $0.project == recipe.project }
+                if let error = own.compactMap({ broken[$0.id] }).first { throw error }
             } catch {
                 wanted[recipe.project] = before
                 // What was there is there again, with its addresses; nothing else changes records meanwhile.
                 let kept = Set(saved.places.map(\.id))
-                for place in records.places where !kept.contains(place.id) { for port in place.ports { ports.release(port) } }
+                let made = records.places.filter { !kept.contains($0.id) }
                 let number = records.lastNumber
                 records = saved
+                for place in made { release(place.ports) }
                 records.lastNumber = number
                 try? await settle()
                 throw error

@@ -27,6 +27,7 @@ extension RecipeReader {
         for entry in entries where !entry.key.hasPrefix("x-") {
             guard isNameOfResource(entry.key, "a network", entry.keyPlace) else { continue }
             networks[entry.key] = network(entry)
+            networkPlaces[entry.key] = entry.keyPlace
         }
     }
 
@@ -265,6 +266,8 @@ extension RecipeReader {
             for entry in entries where isKnown(entry.key, entry.keyPlace) { found[entry.key] = attachment(entry) }
         case .scalar: error("'networks' of a container must be a list or a mapping; this is \(node.kindName)", node.place)
         }
+        let names = found.values.compactMap(\.interfaceName)
+        if Set(names).count < names.count { error("two interfaces of one container have one name", node.place) }
         return found.values.sorted { $0.network < $1.network }
     }
 
@@ -407,6 +410,13 @@ extension RecipeReader {
                 error("'\(name)' has no network of its own: name the service whose network it uses", place)
             } else if target.jobPolicy != nil {
                 error("'\(name)' is a job, which has a network only while it runs: name a service", place)
+            }
+        }
+        var names: [String: String] = [:]
+        for network in networks.values.sorted(by: { $0.key < $1.key }) where project != nil {
+            let real = network.realName(in: project!)
+            if let other = names.updateValue(network.key, forKey: real) {
+                error("the networks '\(other)' and '\(network.key)' have one name, '\(real)'", networkPlaces[network.key] ?? Place(line: 1, column: 1))
             }
         }
         for (name, place) in linkPlaces where !known.contains(name) { missing(name, place) }

@@ -29,6 +29,7 @@ public struct RecipeReader {
     var volumes: Set<String> = []
     var networks: [String: NetworkSpec] = [:]
     var pullPolicies: [String: PullPolicy] = [:]
+    var networkPlaces: [String: Place] = [:]
     /// Those that a container is on.
     var usedNetworks: Set<String> = []
     /// Where each `network_mode` names a service, `links` another one, and ports of the host are named.

@@ -142,7 +142,7 @@ struct Daemon: AsyncParsableCommand {
             return bytes
         }
         let pools = try networkPool.map { text in
-            guard let range = AddressRange(text), range.prefix <= range.first.width - 8 else {
+            guard let range = AddressRange(text), !range.first.isIPv6, range.prefix <= 24 else {
                 throw StartError(description: "--network-pool '\(text)' is not a range of addresses: write it as 10.89.0.0/16", code: 64)
             }
             return range

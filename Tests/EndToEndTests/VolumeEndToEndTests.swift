@@ -16,7 +16,7 @@ struct VolumeEndToEndTests {
                 cd \(it.scratch.path) && mkdir -p root/bin root/data/deep/er root/etc && cp $(command -v busybox) root/bin/busybox && ln -s busybox root/bin/sh \
                 && echo hello > root/data/file && chown 7:8 root/data/file && chmod 4711 root/data/file && ln -s /etc/shadow root/data/link \
                 && ln -s ../../../../etc/shadow root/data/deep/up && echo x > root/data/deep/er/x && chown 70:80 root/data && chmod 0750 root/data \
-                && mknod root/data/disk b 8 0 && mkfifo root/data/pipe && dd if=/dev/zero of=root/data/large bs=1M count=3 2>/dev/null \
+                && mknod root/data/disk b 8 0 && mkfifo root/data/pipe && dd if=/dev/zero of=root/data/large bs=1M count=3 2>/dev/null && ln root/data/large root/data/deep/large \
                 && umoci init --layout img && umoci new --image img:v && umoci insert --image img:v root / && mkdir more && echo more > more/m \
                 && umoci insert --image img:v more /etc/more && umoci config --image img:v --config.volume /data --config.cmd /bin/sh
                 """,
@@ -29,7 +29,7 @@ struct VolumeEndToEndTests {
         try EndToEndTests.with { it in
             let image = try Self.image(it)
             let look =
-                "busybox stat -c '%n %u:%g %a %F' . file link deep/er/x pipe large; busybox ls -A | busybox wc -l; busybox cat file; busybox readlink link; busybox readlink deep/up"
+                "busybox stat -c '%n %u:%g %a %F' . file link deep/er/x pipe large; busybox ls -A | busybox wc -l; busybox cat file; busybox readlink link; busybox readlink deep/up; busybox stat -c %h large deep/large"
             try it.apply(
                 """
                 name: t
@@ -52,6 +52,8 @@ struct VolumeEndToEndTests {
                     hello
                     /etc/shadow
                     ../../../../etc/shadow
+                    2
+                    2
 
                     """)
             #expect(it.berth("run", "bare", "--wait").output == "")
@@ -60,6 +62,32 @@ struct VolumeEndToEndTests {
             #expect(it.berth("run", "again", "--wait").output == "changed\nls: /data/large: No such file or directory\n")
             let left = EndToEndTests.names("\(it.scratch.path)/state/volumes/t").sorted()
             #expect(left == ["bare", "named"], "\(left)")
+        }
+    }
+
+    /// What others have mounted stays what they have; a volume's neighbours are nobody's working directories.
+    @Test func aVolumeThatIsInUseGetsTheImagesFilesToo() throws {
+        try EndToEndTests.with { it in
+            let image = try Self.image(it)
+            try it.apply(
+                """
+                name: t
+                volumes: { data: {}, data.copy: {}, data.image: {} }
+                services:
+                  first: { rootfs: host, command: [sh, -c, "until cat /d/file 2>/dev/null; do sleep 0.1; done; sleep 1000"], init: true, volumes: ["data:/d", "data.copy:/c", "data.image:/i"], restart: always }
+                jobs:
+                  fill: { rootfs: host, command: [sh, -c, "echo kept > /c/kept"], volumes: ["data.copy:/c"] }
+                  second: { image: '\(image)', volumes: ["data:/data"], command: [/bin/busybox, cat, /data/file] }
+                  third: { rootfs: host, command: [sh, -c, "cat /d/file /c/kept; ls -d /i"], volumes: ["data:/d", "data.copy:/c", "data.image:/i"] }
+                """)
+            try it.wait("select state from services", is: "running")
+            #expect(it.berth("run", "fill", "--wait").code == 0)
+            #expect(it.berth("run", "second", "--wait").output == "hello\n")
+            // The service's own mount is of the same directory.
+            it.wait(upTo: 10) { it.berth("logs", "first").output == "hello\n" }
+            #expect(it.berth("logs", "first").output == "hello\n")
+            #expect(it.berth("run", "third", "--wait").output == "hello\nkept\n/i\n")
+            #expect(EndToEndTests.names("\(it.scratch.path)/state/volumes/t").sorted() == ["data", "data.copy", "data.image"])
         }
     }
 
