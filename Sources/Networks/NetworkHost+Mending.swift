@@ -180,10 +180,19 @@ extension NetworkHost {
         }
     }
 
-    /// A server for names that has ended is started again.
+    /// A server for names that has ended is started again. One that ends each time is said to, once.
     func lookAtServer() async {
-        guard !isClosed, !records.places.isEmpty, names.process == nil || problem != nil else { return }
-        if names.process == nil, problem == nil { log.warning("the server of names has ended; it is started again") }
+        guard !isClosed, !records.places.isEmpty else { return }
+        guard names.process == nil else {
+            serverEnds = 0
+            if problem != nil { await look() }
+            return
+        }
+        serverEnds += 1
+        if serverEnds == 1 { log.warning("the server of names has ended; it is started again") }
+        if serverEnds == NetworkHost.mostServerEnds {
+            log.error("the server of names ends as soon as it is started; containers do not find each other by name: has another program port 53?")
+        }
         await look()
     }
 
@@ -223,5 +232,5 @@ extension NetworkHost {
     }
 
     /// Why networks are not as they should be; empty when they are.
-    public nonisolated var notices: [String] { shown.withLock { $0 }.map { ["networks: \($0)"] } ?? [] }
+    public nonisolated var notices: [String] { shown.withLock { $0 } }
 }

@@ -38,8 +38,19 @@ public actor NetworkHost: PlaceProvider {
     var lastAddress: [String: Address] = [:]
     var sources: [any DispatchSourceProtocol] = []
     var isLooking = false
-    var problem: String? { didSet { shown.withLock { $0 = problem } } }
-    let shown = Mutex<String?>(nil)
+    var problem: String? { didSet { show() } }
+    /// How often the server of names was found to have ended, in a row.
+    var serverEnds = 0 { didSet { show() } }
+    static let mostServerEnds = 3
+    let shown = Mutex<[String]>([])
+
+    private func show() {
+        let server =
+            serverEnds < NetworkHost.mostServerEnds
+            ? nil : "networks: the server of names ends as soon as it is started, and containers do not find each other: has another program port 53?"
+        shown.withLock { $0 = [problem.map { "networks: \($0)" }, server].compactMap { $0 } }
+    }
+
     /// One change at a time: each asks programs of the host and waits for them.
     var isChanging = false
     /// Why a place could not be made, or mended.

@@ -41,6 +41,16 @@ struct Doctor: AsyncParsableCommand {
         add(
             "skopeo", Host.find("skopeo") != nil, Host.find("skopeo") ?? "", orElse: "missing, images cannot be brought in: apt-get install skopeo",
             required: false)
+        for (program, package) in [("ip", "iproute2"), ("nft", "nftables"), ("nsenter", "util-linux")] {
+            let path = Host.find(program) ?? Host.find(program, in: "/usr/sbin:/sbin")
+            add(
+                program, path != nil, path ?? "", orElse: "missing, containers have no networks but 'none' and 'host': apt-get install \(package)",
+                required: false)
+        }
+        let server = Host.find("aardvark-dns", in: "/usr/lib/podman:/usr/libexec/podman:/usr/bin:/usr/local/bin")
+        add(
+            "aardvark-dns", server != nil, server ?? "", orElse: "missing, containers have no networks but 'none' and 'host': apt-get install aardvark-dns",
+            required: false)
         for (runtime, floor) in [("crun", "1.28"), ("runc", "1.3.6")] {
             if let path = Host.find(runtime) {
                 findings.append(Finding(what: runtime, level: "note", text: "\(path): not used by this release; versions below \(floor) have known escapes"))
@@ -85,8 +95,9 @@ enum Host {
         (read("/lib/modules/\(release ?? "")/modules.dep") ?? "").contains("/\(name).ko")
     }
 
-    static func find(_ program: String) -> String? {
-        let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"
+    /// - Parameter path: where it is looked for; `nil` is where a shell would
+    static func find(_ program: String, in path: String? = nil) -> String? {
+        let path = path ?? ProcessInfo.processInfo.environment["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"
         return path.split(separator: ":").map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }
     }
 }
