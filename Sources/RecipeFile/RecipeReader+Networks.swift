@@ -198,6 +198,8 @@ extension RecipeReader {
             } else {
                 error("'networks' and 'network_mode' are both given: one of them says where the container is", node.place)
             }
+        } else if isOnNetworks, node(.networkMode)?.isNull ?? true, source.hasDefaultNetwork != true {
+            spec.network = .none
         } else if isOnNetworks {
             use(NetworkSpec.defaultKey)
             spec.attachments = [NetworkAttachment(network: NetworkSpec.defaultKey)]

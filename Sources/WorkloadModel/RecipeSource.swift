@@ -12,6 +12,9 @@ public struct RecipeSource: Codable, Hashable, Sendable {
     public var files: [String: String]
     /// The profiles that were asked for: services that have some, and none of these, are left out; `nil` is none.
     public var profiles: [String]?
+    /// Whether a container without a word on networks is on its project's default network. One that an earlier release stored says nothing: it had
+    /// a loopback interface only, and keeps that until the recipe is applied again.
+    public var hasDefaultNetwork: Bool?
     /// The digests of its images when it was applied, by their description; `nil` before that.
     public var images: [String: String]?
 
@@ -22,5 +25,6 @@ public struct RecipeSource: Codable, Hashable, Sendable {
         self.text = text
         self.variables = variables
         self.files = files
+        hasDefaultNetwork = true
     }
 }

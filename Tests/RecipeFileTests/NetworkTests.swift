@@ -1,4 +1,6 @@
+import Foundation
 import RecipeFile
+import Schedules
 import TestKit
 import Testing
 import WorkloadModel
@@ -60,6 +62,19 @@ import WorkloadModel
         #expect(recipe.networks == [NetworkSpec(key: "default")])
         #expect(recipe.workloads.allSatisfy { $0.container.network == .networks && $0.container.attachments == [NetworkAttachment(network: "default")] })
         #expect(recipe.networks[0].realName(in: recipe.project) == "t_default")
+    }
+
+    /// What an earlier release stored runs as it did, until somebody applies it again.
+    @Test func storedRecipesOfEarlierReleasesKeepTheirLoopback() throws {
+        let text = #"{"file":"b.yaml","baseDirectory":"/srv/t","text":"services: { x: { rootfs: host, command: [run] }, y: { rootfs: host, command: [run], network_mode: host } }","variables":{},"files":{}}"#
+        let old = try JSONDecoder().decode(RecipeSource.self, from: Data(text.utf8))
+        struct NoZone: Error { let name: String }
+        func modes(_ source: RecipeSource) -> [NetworkMode]? {
+            let inputs = RecipeInputs(variables: [:], readFile: { _ in "" }, zone: { throw NoZone(name: $0) }, hostZone: .utc)
+            return RecipeReader.read(source, inputs).recipe?.workloads.map(\.container.network)
+        }
+        #expect(modes(old) == [.none, .host])
+        #expect(modes(RecipeSource(file: "b.yaml", baseDirectory: "/srv/t", text: old.text)) == [.networks, .host])
     }
 
     @Test func readsNetworks() throws {
