@@ -66,7 +66,8 @@ import WorkloadModel
 
     /// What an earlier release stored runs as it did, until somebody applies it again.
     @Test func storedRecipesOfEarlierReleasesKeepTheirLoopback() throws {
-        let text = #"{"file":"b.yaml","baseDirectory":"/srv/t","text":"services: { x: { rootfs: host, command: [run] }, y: { rootfs: host, command: [run], network_mode: host } }","variables":{},"files":{}}"#
+        let recipe = "services: { x: { rootfs: host, command: [run] }, y: { rootfs: host, command: [run], network_mode: host } }"
+        let text = #"{"file":"b.yaml","baseDirectory":"/srv/t","text":"\#(recipe)","variables":{},"files":{}}"#
         let old = try JSONDecoder().decode(RecipeSource.self, from: Data(text.utf8))
         struct NoZone: Error { let name: String }
         func modes(_ source: RecipeSource) -> [NetworkMode]? {
