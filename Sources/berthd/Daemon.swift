@@ -169,7 +169,9 @@ struct Daemon: AsyncParsableCommand {
             supervisor: supervisor, engine: engine, zones: zones, limits: limits, reading: readingGuard,
             variables: own.filter { passVariable.contains($0.key) })
         try await supervisor.start(readBack(loaded, recipes, state: state, log))
-        await networks.watch()
+        // Beside the rest: who asks how things stand need not wait for a firewall.
+        let watching = Task { await networks.watch() }
+        defer { watching.cancel() }
         // From here on there is something to be ended in order; before, a start that hangs is to be ended at all.
         signals.catch(SIGTERM)
         signals.catch(SIGINT)
