@@ -10,10 +10,9 @@ extension ControlServer {
         router.post("v1/networks") { request, _ in
             let upload = try await body(NetworkUpload.self, request)
             let name = upload.network.name ?? upload.network.key
-            let isName =
-                (1...63).contains(name.utf8.count) && name.first?.isPunctuation == false
-                && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }
-            guard isName else { throw HTTPError(.badRequest, message: "'\(name)' is no name for a network: use 1 to 63 letters, digits, '-', '_' and '.'") }
+            guard NetworkSpec.isName(name) else {
+                throw HTTPError(.badRequest, message: "'\(name)' is no name for a network: use 1 to 63 letters, digits, '-', '_' and '.'")
+            }
             do { try await networks().create(upload.network) } catch let error as EngineError { throw HTTPError(.conflict, message: error.description) }
             return try json(RemovedInfo(removed: []))
         }

@@ -194,11 +194,3 @@ extension NativeEngine {
         return (buffer[0], buffer[0] == UInt8(ascii: "E") ? String(decoding: buffer[1..<got], as: UTF8.self) : nil)
     }
 }
-
-enum WallClock {
-    static func now() -> Timestamp {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
-    }
-}

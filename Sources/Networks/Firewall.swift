@@ -26,14 +26,14 @@ struct Firewall {
             ["iifname @bridges ip daddr 127.0.0.0/8 drop", "iifname @bridges ip saddr 127.0.0.0/8 drop"])
         chain("arriving", "nat hook prerouting priority dstnat", ["fib daddr type local jump ports"])
         chain("leaving", "nat hook output priority -100", ["fib daddr type local jump ports"])
-        chain("ports", nil, portRules(places, networks))
+        chain("ports", nil, portRules(places))
         chain("sources", "nat hook postrouting priority srcnat", sourceRules(networks, bridge))
         chain("between", "filter hook forward priority filter", betweenRules(networks, bridge))
         lines.append("}")
         return lines.joined(separator: "\n") + "\n"
     }
 
-    private func portRules(_ places: [PlaceRecord], _ networks: [NetworkRecord]) -> [String] {
+    private func portRules(_ places: [PlaceRecord]) -> [String] {
         var rules: [(isGeneral: Bool, text: String)] = []
         for place in places {
             guard let connection = place.connections.first(where: \.isWayOut) ?? place.connections.first else { continue }
@@ -80,7 +80,7 @@ struct Firewall {
 
     func apply(_ text: String) async throws(EngineError) { try await HostProgram.nft.run(["-f", "-"], input: text) }
 
-    /// Whether the table is as it was written. A digest of the kernel's own listing is compared: somebody may have changed a rule.
+    /// The table as the kernel lists it, to see whether somebody changed a rule; `nil` when it is not there.
     func listing() async -> String? { try? await HostProgram.nft.run(["-s", "list", "table", "inet", table]) }
 }
 
@@ -95,7 +95,8 @@ struct OtherFirewalls {
         let words: [String]
     }
 
-    private var interfaces: [String] { ["\(prefix)-+"] }
+    /// Every bridge of ours, as iptables writes a beginning.
+    private var bridges: String { "\(prefix)-+" }
 
     /// Lets what ours decides on pass the chains of iptables that would drop it.
     ///
@@ -109,13 +110,11 @@ struct OtherFirewalls {
             let drops = (forward: lines.contains("-P FORWARD DROP"), input: lines.contains("-P INPUT DROP"))
             var wanted: [Rule] = []
             if isWanted, drops.forward {
-                wanted += interfaces.flatMap { [Rule(chain: forward, words: ["-i", $0]), Rule(chain: forward, words: ["-o", $0])] }
+                wanted += ["-i", "-o"].map { Rule(chain: forward, words: [$0, bridges]) }
             }
             if isWanted, drops.input {
                 // Names are looked up at the host's address on the bridge.
-                wanted += interfaces.flatMap { interface in
-                    ["udp", "tcp"].map { Rule(chain: "INPUT", words: ["-i", interface, "-p", $0, "-m", $0, "--dport", "53"]) }
-                }
+                wanted += ["udp", "tcp"].map { Rule(chain: "INPUT", words: ["-i", bridges, "-p", $0, "-m", $0, "--dport", "53"]) }
             }
             let wantedLines = Set(wanted.map { "-A \($0.chain) \(($0.words + mark).joined(separator: " "))" })
             for line in lines where line.contains(mark.joined(separator: " ")) && !wantedLines.contains(line) {

@@ -42,43 +42,46 @@ struct HostPorts {
         let kind = port.transport == .tcp ? Int32(SOCK_STREAM.rawValue) : port.transport == .udp ? Int32(SOCK_DGRAM.rawValue) : Int32(SOCK_SEQPACKET.rawValue)
         let fd = socket(address.isIPv6 ? AF_INET6 : AF_INET, kind | Int32(SOCK_CLOEXEC.rawValue), port.transport == .sctp ? Int32(IPPROTO_SCTP) : 0)
         guard fd >= 0 else { throw .host("a socket of \(port.transport.rawValue) cannot be made: \(String(cString: strerror(errno)))") }
-        var code: Int32 = 0
         // Connections that are over, and wait for late packets, take no port from anybody. What listens still does.
         setReuse(fd, port.transport == .tcp)
         defer { setReuse(fd, false) }
-        var number = port.hostPort ?? 0
+        let code: Int32
+        let number: UInt16
         if address.isIPv6 {
             var on: Int32 = 1
             setsockopt(fd, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &on, socklen_t(MemoryLayout<Int32>.size))
             var name = sockaddr_in6()
             name.sin6_family = sa_family_t(AF_INET6)
-            name.sin6_port = number.bigEndian
+            name.sin6_port = (port.hostPort ?? 0).bigEndian
             withUnsafeMutableBytes(of: &name.sin6_addr) { bytes in
                 for index in 0..<16 { bytes[index] = UInt8(truncatingIfNeeded: address.bits >> UInt128(8 * (15 - index))) }
             }
-            var size = socklen_t(MemoryLayout<sockaddr_in6>.size)
-            withUnsafeMutablePointer(to: &name) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    if Glibc.bind(fd, $0, size) < 0 { code = errno } else { getsockname(fd, $0, &size) }
-                }
-            }
+            code = bind(fd, &name)
             number = UInt16(bigEndian: name.sin6_port)
         } else {
             var name = sockaddr_in()
             name.sin_family = sa_family_t(AF_INET)
-            name.sin_port = number.bigEndian
+            name.sin_port = (port.hostPort ?? 0).bigEndian
             name.sin_addr.s_addr = UInt32(address.bits).bigEndian
-            var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-            withUnsafeMutablePointer(to: &name) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    if Glibc.bind(fd, $0, size) < 0 { code = errno } else { getsockname(fd, $0, &size) }
-                }
-            }
+            code = bind(fd, &name)
             number = UInt16(bigEndian: name.sin_port)
         }
         guard code != 0 else { return (fd, number) }
         close(fd)
         throw .host(sentence(port, code))
+    }
+
+    /// Binds to a name, and reads back which one it became.
+    ///
+    /// - Returns: 0, or why it failed
+    private static func bind<Name>(_ fd: Int32, _ name: inout Name) -> Int32 {
+        var size = socklen_t(MemoryLayout<Name>.size)
+        return withUnsafeMutablePointer(to: &name) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                guard Glibc.bind(fd, $0, size) == 0, getsockname(fd, $0, &size) == 0 else { return errno }
+                return 0
+            }
+        }
     }
 
     private static func setReuse(_ fd: Int32, _ isOn: Bool) {
@@ -116,12 +119,8 @@ struct HostPorts {
             let directory = "/proc/\(pid)/fd"
             guard HostFile.names(in: directory).contains(where: { HostFile.link("\(directory)/\($0)").map(sockets.contains) ?? false }) else { continue }
             let name = (try? HostFile.text("/proc/\(pid)/comm"))?.split(separator: "\n").first.map(String.init)
-            return (PlainName.shown(name ?? "?"), pid)
+            return (PlainText.shown(name ?? "?"), pid)
         }
         return nil
     }
-}
-
-private enum PlainName {
-    static func shown(_ text: String) -> String { PlainText.shown(text) }
 }

@@ -9,6 +9,7 @@ struct HostProgram {
 
     static let ip = HostProgram(name: "ip", package: "iproute2")
     static let nft = HostProgram(name: "nft", package: "nftables")
+    static let setsid = HostProgram(name: "setsid", package: "util-linux")
     static let nsenter = HostProgram(name: "nsenter", package: "util-linux")
 
     private struct Stuck: Error {}

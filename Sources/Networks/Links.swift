@@ -109,18 +109,11 @@ struct Links {
     }
 
     func run(_ commands: [String], in place: PlaceRecord) async throws(EngineError) {
-        // `-4` and `-6` are no words of a batch's lines.
-        let families: [(String, String)] = [("-4 ", "-4"), ("-6 ", "-6")]
-        for (mark, option) in families {
-            let own = commands.filter { $0.hasPrefix(mark) }.map { String($0.dropFirst(mark.count)) }
-            let plain = mark == "-4 " ? commands.filter { !$0.hasPrefix("-") } : []
-            guard !(own + plain).isEmpty else { continue }
-            if !plain.isEmpty {
-                try await HostProgram.nsenter.run(["--net=\(namespace(place))", "ip", "-batch", "-"], input: plain.joined(separator: "\n") + "\n")
-            }
-            if !own.isEmpty {
-                try await HostProgram.nsenter.run(["--net=\(namespace(place))", "ip", option, "-batch", "-"], input: own.joined(separator: "\n") + "\n")
-            }
+        // The version is an option of the program, and no word of a batch's lines: those that need one are a batch of their own.
+        for (mark, options) in [("", []), ("-4 ", ["-4"]), ("-6 ", ["-6"])] {
+            let lines = commands.filter { mark.isEmpty ? !$0.hasPrefix("-") : $0.hasPrefix(mark) }.map { $0.dropFirst(mark.count) + "\n" }
+            guard !lines.isEmpty else { continue }
+            try await HostProgram.nsenter.run(["--net=\(namespace(place))", "ip"] + options + ["-batch", "-"], input: lines.joined())
         }
     }
 

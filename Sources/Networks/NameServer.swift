@@ -1,8 +1,6 @@
 internal import EngineAPI
 internal import Glibc
 internal import HostOS
-internal import Logging
-internal import Subprocess
 internal import WorkloadModel
 
 /// Answers for the names of services: aardvark-dns, which reads a file a network and listens at the host's address on each.
@@ -70,13 +68,9 @@ struct NameServer {
         guard let program = NameServer.programs.first(where: HostFile.exists) else {
             throw .host("networks need 'aardvark-dns' for names: install it with 'apt-get install aardvark-dns', or write 'network_mode: none'")
         }
-        do {
-            // It leaves for a session of its own, and outlives this daemon.
-            let result = try await Subprocess.run(
-                .name("setsid"), arguments: ["-w", program, "--config", directory, "-p", "53", "run"], output: .discarded, error: .string(limit: 4096))
-            guard result.terminationStatus.isSuccess else {
-                throw EngineError.host("aardvark-dns cannot be started: \(result.standardError.split(separator: "\n").last ?? "it gave no reason")")
-            }
-        } catch let error as EngineError { throw error } catch { throw .host("aardvark-dns cannot be started: \(error)") }
+        // It leaves for a session of its own, and outlives this daemon.
+        do throws(EngineError) { try await HostProgram.setsid.run(["-w", program, "--config", directory, "-p", "53", "run"]) } catch {
+            throw .host("aardvark-dns cannot be started: \(error)")
+        }
     }
 }

@@ -24,7 +24,7 @@ extension NetworkHost {
             let name = spec.name ?? spec.key
             guard spec.driver == .bridge, !spec.isExternal,
                 spec.subnets.allSatisfy({ subnet in
-                    (8...subnet.range.first.width - 2).contains(subnet.range.prefix)
+                    subnet.range.isSubnet
                         && subnet.gateway.map { subnet.range.contains($0) && $0 != subnet.range.first } ?? true
                 })
             else { throw .host("such a network cannot be made: it is a bridge, with subnets as 10.5.0.0/24 and gateways in them") }

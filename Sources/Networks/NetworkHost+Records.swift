@@ -1,4 +1,5 @@
 internal import EngineAPI
+internal import HostOS
 internal import Schedules
 internal import WorkloadModel
 
@@ -22,20 +23,12 @@ extension NetworkHost {
         guard isComplete else { return }
         let taken = Set(runs.values)
         var shared: [PlaceNeeds: Int] = [:]
-        let before = records.places
-        records.places.removeAll { place in
+        forget { place in
             guard !taken.contains(place.id) else { return false }
             guard isWanted(place) else { return true }
             guard case .shared = place.owner else { return false }
             shared[place.needs, default: 0] += 1
             return shared[place.needs]! > NetworkHost.ready
-        }
-        let kept = Set(records.places.map(\.id))
-        for place in before where !kept.contains(place.id) {
-            release(place.ports)
-            used.remove(place.id)
-            whole.remove(place.id)
-            broken[place.id] = nil
         }
         let inUse = Set(records.places.flatMap { $0.connections.map(\.network) })
         let named = Set(wanted.values.flatMap { recipe in recipe.networks.map { $0.realName(in: recipe.project) } })
@@ -61,10 +54,7 @@ extension NetworkHost {
             guard !records.places.contains(where: { $0.connections.contains { $0.network == name } && runs.values.contains($0.id) }) else {
                 throw .host("the network '\(name)' changes, and containers run on it: take the project down first")
             }
-            for place in records.places where place.connections.contains(where: { $0.network == name }) {
-                for port in place.ports { ports.release(port) }
-            }
-            records.places.removeAll { $0.connections.contains { $0.network == name } }
+            forget { $0.connections.contains { $0.network == name } }
             records.networks.remove(at: index)
         }
         records.networks.append(try record(of: spec, name: name, project: project))
@@ -106,12 +96,13 @@ extension NetworkHost {
                 let isUsed = runs.values.contains(records.places[index].id)
                 // What runs keeps its place until it ends.
                 if isUsed, !isLaunch { return }
-                for port in records.places[index].ports { ports.release(port) }
                 if isUsed {
+                    for port in records.places[index].ports { ports.release(port) }
                     records.places[index].ports = []
                     records.places[index].owner = .retired(id)
                 } else {
-                    records.places.remove(at: index)
+                    let old = records.places[index].id
+                    forget { $0.id == old }
                 }
             }
         }
@@ -148,7 +139,7 @@ extension NetworkHost {
         }
         records.places.append(
             PlaceRecord(
-                id: String(RunID(now: WallTime.now(), random: .random(in: 0...(.max))).description), project: recipe.project, owner: owner, needs: needs,
+                id: String(RunID(now: WallClock.now(), random: .random(in: 0...(.max))).description), project: recipe.project, owner: owner, needs: needs,
                 connections: connections, ports: held))
     }
 

@@ -51,14 +51,15 @@ public actor NetworkHost: PlaceProvider {
         shown.withLock { $0 = [problem.map { "networks: \($0)" }, server].compactMap { $0 } }
     }
 
-    /// One change at a time: each asks programs of the host and waits for them.
-    var isChanging = false
     /// Why a place could not be made, or mended.
     var broken: [String: EngineError] = [:]
     /// Whether all was taken down: nothing is made any more.
     var isClosed = false
     /// Whether all recipes in force are known: before, what is not wanted may be wanted yet.
     var isComplete = false
+    /// One change at a time: each asks programs of the host and waits for them.
+    var isChanging = false
+    /// Changes whose turn is still to come, in their order.
     var waiting: Deque<CheckedContinuation<Void, Never>> = []
 
     /// How many places that jobs share are kept ready for each kind of network that they are on.
@@ -85,7 +86,7 @@ public actor NetworkHost: PlaceProvider {
             records = NetworkRecords()
             if HostFile.exists(file) {
                 // What it lists is still found by its name, and removed.
-                rename(file, "\(state)/quarantine-networks-\(Int(Date.now())).json")
+                rename(file, "\(state)/quarantine-networks-\(WallClock.now().milliseconds).json")
                 log.error("what was written down of networks cannot be read; it was put aside, and they are made anew")
             }
         }
@@ -94,8 +95,6 @@ public actor NetworkHost: PlaceProvider {
 
     /// Podman's next to its own default, which Docker does not use.
     public static let usualPools = [AddressRange("10.89.0.0/16"), AddressRange("10.90.0.0/15"), AddressRange("10.92.0.0/14")].compactMap { $0 }
-
-    private enum Date { static func now() -> Int { time(nil) } }
 
     /// Looks whether external networks are there and ports are free; changes nothing.
     ///
@@ -124,6 +123,19 @@ public actor NetworkHost: PlaceProvider {
     static func same(_ left: PublishedPort, _ right: PublishedPort) -> Bool {
         left.hostPort != nil && left.hostPort == right.hostPort && left.transport == right.transport
             && (left.hostAddress == nil || right.hostAddress == nil || left.hostAddress == right.hostAddress)
+    }
+
+    /// Removes places from the records, with all that is known of them. ``settle()`` removes what was made for them.
+    func forget(_ isGone: (PlaceRecord) -> Bool) {
+        let gone = records.places.filter(isGone)
+        let ids = Set(gone.map(\.id))
+        records.places.removeAll { ids.contains($0.id) }
+        used.subtract(ids)
+        whole.subtract(ids)
+        for place in gone {
+            broken[place.id] = nil
+            release(place.ports)
+        }
     }
 
     /// Lets go of ports that no other place has.
@@ -190,13 +202,5 @@ public actor NetworkHost: PlaceProvider {
             dropUnwanted()
             try await settle()
         }
-    }
-}
-
-enum WallTime {
-    static func now() -> Timestamp {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
     }
 }

@@ -128,6 +128,9 @@ public struct AddressRange: Hashable, Sendable, Codable, CustomStringConvertible
         return Address(bits: first.bits | (free >= 128 ? .max : (1 << free) - 1), isIPv6: first.isIPv6)
     }
 
+    /// Whether a network can have it: a prefix of at least 8 bits, and room for the host and another one.
+    public var isSubnet: Bool { (8...first.width - 2).contains(prefix) }
+
     /// Whether an address is in it.
     public func contains(_ address: Address) -> Bool { address.isIPv6 == first.isIPv6 && first <= address && address <= last }
 

@@ -89,6 +89,14 @@ public struct NetworkSpec: Hashable, Sendable, Codable {
     /// A bridge with what nobody said.
     public init(key: String) { self.key = key }
 
+    /// Whether a text can be the name of a network: 1 to 63 letters, digits, `-`, `_` and `.`, the first a letter or digit (compose-spec.json,
+    /// `^[a-zA-Z0-9._-]+$`, and what Docker's engine asks of the first).
+    public static func isName(_ text: String) -> Bool {
+        func isAlphanumeric(_ byte: UInt8) -> Bool { (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte) }
+        let others = "-_.".utf8
+        return (text.utf8.first.map(isAlphanumeric) ?? false) && text.utf8.count <= 63 && text.utf8.allSatisfy { isAlphanumeric($0) || others.contains($0) }
+    }
+
     /// What it is called on the host, as Compose names it.
     public func realName(in project: ProjectName) -> String { name ?? "\(project)_\(key)" }
 }

@@ -79,7 +79,7 @@ struct Network: AsyncParsableCommand {
                 var spec = NetworkSpec(key: name)
                 spec.isInternal = self.internal
                 spec.subnets = try subnet.map { text in
-                    guard let range = AddressRange(text), (8...range.first.width - 2).contains(range.prefix) else {
+                    guard let range = AddressRange(text), range.isSubnet else {
                         throw CommandFailure(description: "'\(Terminal.harmless(text))' is not a subnet: write it as 10.5.0.0/24")
                     }
                     return NetworkSpec.Subnet(range: range)
