@@ -26,7 +26,7 @@ struct Image: Sendable {
 
 /// Images, unpacked once. skopeo brings them in, in the layout of containers/storage; runs mount the layers read-only.
 final class ImageStore: Sendable {
-    private let directory: String
+    let directory: String
     private let runDirectory: String
     /// How long bringing an image in may use the processor.
     private let processorSeconds: Int
@@ -246,33 +246,10 @@ final class ImageStore: Sendable {
         if parts.count >= 2 {
             arguments = ["--override-os", parts[0], "--override-arch", parts[1]] + (parts.count > 2 ? ["--override-variant", parts[2]] : []) + arguments
         }
-        if let registry = source.registry, let verb = arguments.firstIndex(where: { $0 == "copy" || $0 == "inspect" }), isSignedIn(registry) {
-            arguments.insert(contentsOf: [verb < arguments.count && arguments[verb] == "copy" ? "--src-authfile" : "--authfile", authorizations], at: verb + 1)
+        if let registry = source.registry, isSignedIn(registry), let verb = arguments.firstIndex(where: { $0 == "copy" || $0 == "inspect" }) {
+            arguments.insert(contentsOf: [arguments[verb] == "copy" ? "--src-authfile" : "--authfile", authorizations], at: verb + 1)
         }
         return try await skopeo(arguments, "the image \(source) cannot be brought in", registry: source.registry)
-    }
-
-    // MARK: Registries
-
-    private var authorizations: String { "\(directory)/auth.json" }
-
-    private struct Authorizations: Decodable { let auths: [String: [String: String]]? }
-
-    /// Whether somebody signed in here; otherwise the files count that all tools for containers read (containers-auth.json(5)).
-    private func isSignedIn(_ registry: String) -> Bool {
-        let known: Authorizations? = HostFile.json(authorizations)
-        return known?.auths?.keys.contains { $0 == registry || $0.hasPrefix(registry + "/") } ?? false
-    }
-
-    func signIn(_ registry: String, user: String, password: String) async throws(EngineError) {
-        do { try HostFile.makeDirectories(directory) } catch { throw .image("\(error)") }
-        let failure = user.isEmpty ? "signing out of \(registry) failed" : "signing in at \(registry) failed"
-        if user.isEmpty {
-            _ = try await skopeo(["logout", "--authfile", authorizations, registry], failure, registry: registry)
-        } else {
-            _ = try await skopeo(
-                ["login", "--authfile", authorizations, "--username", user, "--password-stdin", registry], failure, registry: registry, input: password)
-        }
     }
 
     /// What skopeo calls it (containers-transports(5)). It takes a tag or a digest, not both.
@@ -285,7 +262,7 @@ final class ImageStore: Sendable {
     /// it takes of the processor and the disk is bounded.
     ///
     /// - Parameter failure: what a failure means
-    private func skopeo(_ arguments: [String], _ failure: String, registry: String? = nil, input: String = "") async throws(EngineError) -> [UInt8] {
+    func skopeo(_ arguments: [String], _ failure: String, registry: String? = nil, input: String = "") async throws(EngineError) -> [UInt8] {
         let blocks = max(1, (DiskSpace(of: directory)?.free.bytes ?? 1 << 40) / 512)
         // Directories that a layer only implies are made under the mask; they are for the image's users, not for ours.
         let script = "umask 022; ulimit -t \(processorSeconds) && ulimit -f \(blocks) && exec skopeo \"$@\""
@@ -317,111 +294,12 @@ final class ImageStore: Sendable {
 
     private static func key(_ source: ImageSource) -> String { String(StableHash(source.description).value, radix: 16) }
 
-    private static func name(_ source: ImageSource) -> String { "localhost/berth/\(key(source)):latest" }
+    static func name(_ source: ImageSource) -> String { "localhost/berth/\(key(source)):latest" }
 
     /// What changes when a source does: size and time of its archive or index.
     private static func stamp(_ source: ImageSource) -> String? {
         // When it was, and not what: a registry is asked by policy.
         if source.transport == .registry { return String(WallClock.now().milliseconds / 1000) }
         return HostFile.stamp(source.transport == .oci ? "\(source.path)/index.json" : source.path)
-    }
-
-    // MARK: The layout of containers/storage
-
-    private struct StoredImage: Decodable {
-        let id: String
-        let names: [String]?
-        let layer: String?
-    }
-
-    private struct StoredLayer: Decodable {
-        let id: String
-        let parent: String?
-        let size: Int64?
-
-        private enum CodingKeys: String, CodingKey { case id, parent, size = "diff-size" }
-    }
-
-    /// What is there, with how much of the disk it takes: shared layers count for each image that has them.
-    func list() throws(EngineError) -> [StoredImageStatus] {
-        do {
-            let images = try storedImages() ?? []
-            let bytes = try? HostFile.bytes("\(directory)/overlay-layers/layers.json", limit: 64 << 20)
-            let all = try bytes.map { try JSONDecoder().decode([StoredLayer].self, from: Data($0)) } ?? []
-            let layers = Dictionary(all.map { ($0.id, $0) }) { first, _ in first }
-            func chain(_ image: StoredImage) -> [StoredLayer] {
-                var chain: [StoredLayer] = []
-                var next = image.layer
-                while let id = next, let layer = layers[id], chain.count < Image.mostLayers {
-                    chain.append(layer)
-                    next = layer.parent.flatMap { $0.isEmpty ? nil : $0 }
-                }
-                return chain
-            }
-            var users: [String: Int] = [:]
-            for image in images { for layer in chain(image) { users[layer.id, default: 0] += 1 } }
-            return images.map { image in
-                let own = chain(image)
-                let keys = (image.names ?? []).compactMap { $0.split(separator: "/").last?.split(separator: ":").first.map(String.init) }
-                let names = keys.map { (try? HostFile.text("\(directory)/sources/\($0).name")) ?? "?" }.sorted()
-                let times = keys.compactMap { (try? HostFile.text("\(directory)/sources/\($0)")).flatMap { Int64($0) } }
-                return StoredImageStatus(
-                    names: names, digest: image.id, broughtIn: times.max().map { Timestamp(seconds: $0) }, bytes: own.compactMap(\.size).reduce(0, +),
-                    ownBytes: own.filter { users[$0.id] == 1 }.compactMap(\.size).reduce(0, +))
-            }.sorted { ($0.names.first ?? "~", $0.digest) < ($1.names.first ?? "~", $1.digest) }
-        } catch { throw .image("the image store at \(directory) cannot be read: \(error)") }
-    }
-
-    /// `nil` when there is no store yet.
-    private func storedImages() throws -> [StoredImage]? {
-        guard let bytes = try? HostFile.bytes("\(directory)/overlay-images/images.json", limit: 64 << 20) else { return nil }
-        return try JSONDecoder().decode([StoredImage].self, from: Data(bytes))
-    }
-
-    private func find(_ source: ImageSource) throws(EngineError) -> Image? {
-        do {
-            let name = ImageStore.name(source)
-            let images = try storedImages() ?? []
-            guard let stored = images.first(where: { image in source.digest.map { $0 == image.id } ?? (image.names?.contains(name) == true) }) else {
-                return nil
-            }
-            let layerBytes = try HostFile.bytes("\(directory)/overlay-layers/layers.json", limit: 64 << 20)
-            let layers = Dictionary(try JSONDecoder().decode([StoredLayer].self, from: Data(layerBytes)).map { ($0.id, $0) }) { first, _ in first }
-            var chain: [String] = []
-            var next = stored.layer
-            while let id = next {
-                guard let layer = layers[id], chain.count < Image.mostLayers else {
-                    throw EngineError.image("its layers are not all there, or more than \(Image.mostLayers)")
-                }
-                chain.append(id)
-                next = layer.parent.flatMap { $0.isEmpty ? nil : $0 }
-            }
-            let file = "=" + Data("sha256:\(stored.id)".utf8).base64EncodedString()
-            let bytes = try HostFile.bytes("\(directory)/overlay-images/\(stored.id)/\(file)", limit: 8 << 20)
-            let links = "\(directory)/berth-layers/\(stored.id)"
-            return Image(id: stored.id, directory: links, layers: try link(chain, in: links), configuration: try ImageConfiguration(json: bytes))
-        } catch let error as EngineError { throw .image("the image \(source): \(error)") } catch {
-            throw .image("the image store at \(directory) cannot be read: \(error)")
-        }
-    }
-
-    /// A directory of links to the layers, named by number: the names that containers/storage has would fill the one page
-    /// that a mount's options may have with some 130 layers.
-    private func link(_ layers: [String], in directory: String) throws -> [String] {
-        try HostFile.makeDirectories(directory)
-        return try layers.enumerated().map { index, layer in
-            let name = String(index, radix: 36)
-            let path = "\(directory)/\(name)"
-            let target = "../../overlay/\(layer)/diff"
-            if symlink(target, path) == 0 { return name }
-            // A link that is there may be of an earlier image with the same configuration and other layers.
-            guard errno == EEXIST, HostFile.link(path) != target else {
-                if errno == EEXIST { return name }
-                throw HostFile.Failure(path: path, action: "make", code: errno)
-            }
-            unlink(path)
-            guard symlink(target, path) == 0 else { throw HostFile.Failure(path: path, action: "make", code: errno) }
-            return name
-        }
     }
 }
