@@ -136,6 +136,15 @@ int clinux_wall_timer_set(int fd, int64_t milliseconds)
     return timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &at, NULL);
 }
 
+int clinux_pipe(int *reading, int *writing)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0) return -1;
+    *reading = ends[0];
+    *writing = ends[1];
+    return 0;
+}
+
 int clinux_socket_pair(int *first, int *second)
 {
     int pair[2];

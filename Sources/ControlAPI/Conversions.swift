@@ -1,3 +1,4 @@
+internal import Ledger
 public import Scheduling
 internal import Schedules
 public import WorkloadModel
@@ -9,7 +10,8 @@ extension WorkloadInfo {
     public init(_ status: WorkloadStatus) {
         self.init(
             project: status.id.project.description, name: status.id.name.description, slot: status.slot, kind: status.kind.rawValue, state: status.state,
-            since: status.since?.description, restarts: status.restarts, nextAt: status.nextAt?.description, runs: status.runs.map(\.description),
+            health: status.health?.rawValue, waitsFor: status.waitsFor, since: status.since?.description, restarts: status.restarts,
+            nextAt: status.nextAt?.description, runs: status.runs.map(\.description),
             lastOutcome: status.lastOutcome?.rawValue, streak: status.streak, policy: status.policy)
     }
 }

@@ -93,9 +93,13 @@ public struct WorkloadInfo: Codable, Sendable {
     public var slot: Int?
     /// `service` or `job`.
     public var kind: String
-    /// Of a service `starting`, `running`, `stopping`, `backoff`, `stopped`, `exited` or `failed`. Of a job `running`, `no zone`, `paused`,
+    /// Of a service `starting`, `running`, `stopping`, `waiting`, `backoff`, `stopped`, `exited` or `failed`. Of a job `running`, `no zone`, `paused`,
     /// `retrying`, `waiting` or `idle`.
     public var state: String
+    /// Of a service that is asked whether it works: `starting`, `healthy` or `unhealthy`.
+    public var health: String?
+    /// What it waits for, in words, when it depends on what is not as it must be.
+    public var waits_for: String?
     /// When a service came into this state, or when the first run of a running job was released. RFC 3339 in UTC with milliseconds; `nil` for a job
     /// that does not run, or whose run is still starting.
     public var since: String?
@@ -106,7 +110,7 @@ public struct WorkloadInfo: Codable, Sendable {
     public var nextAt: String?
     /// The ids of its runs that have not ended.
     public var runs: [String]
-    /// How the job's last run ended, a word of ``WorkloadModel/Outcome``; `nil` for a service, and for a job of which no run has ended.
+    /// How the last run ended, a word of ``WorkloadModel/Outcome``; `nil` for a service that runs, and where no run has ended.
     public var lastOutcome: String?
     /// Of a job, how many runs in a row succeeded, or did not, up to the last. Of a service, its failures in a row.
     public var streak: Int
@@ -115,7 +119,8 @@ public struct WorkloadInfo: Codable, Sendable {
 
     /// All of its fields.
     public init(
-        project: String, name: String, slot: Int, kind: String, state: String, since: String?, restarts: Int, nextAt: String?, runs: [String],
+        project: String, name: String, slot: Int, kind: String, state: String, health: String?, waitsFor: String?, since: String?, restarts: Int,
+        nextAt: String?, runs: [String],
         lastOutcome: String?, streak: Int, policy: String
     ) {
         self.project = project
@@ -123,6 +128,8 @@ public struct WorkloadInfo: Codable, Sendable {
         self.slot = slot
         self.kind = kind
         self.state = state
+        self.health = health
+        waits_for = waitsFor
         self.since = since
         self.restarts = restarts
         self.nextAt = nextAt
@@ -318,12 +325,15 @@ public struct InspectInfo: Codable, Sendable {
     public var runs: [RunInfo]
     /// Its last 10 events, newest first.
     public var events: [EventInfo]
+    /// Of a service, its last probes that differ from the ones before them, newest first.
+    public var probes: [ProbeInfo]?
 
     /// All of its fields.
-    public init(workload: WorkloadInfo, container: [String: String], runs: [RunInfo], events: [EventInfo]) {
+    public init(workload: WorkloadInfo, container: [String: String], runs: [RunInfo], events: [EventInfo], probes: [ProbeInfo]) {
         self.workload = workload
         self.container = container
         self.runs = runs
         self.events = events
+        self.probes = probes
     }
 }

@@ -171,7 +171,8 @@ extension ControlServer {
         let runs = try await store.runs(filter)
         let events = try await store.events(project: id.project.description, name: id.name.description, limit: 10)
         return InspectInfo(
-            workload: WorkloadInfo(status), container: Description.of(workload), runs: runs, events: events)
+            workload: WorkloadInfo(status), container: Description.of(workload), runs: runs, events: events,
+            probes: try await store.probes(of: InstanceID(id)))
     }
 }
 
@@ -209,6 +210,12 @@ enum Description {
             if !container.ports.isEmpty { words["ports"] = container.ports.map(\.description).joined(separator: " ") }
         } else {
             words["network_mode"] = container.network.rawValue
+        }
+        if !workload.dependsOn.isEmpty {
+            words["depends_on"] = workload.dependsOn.sorted { $0.key < $1.key }.map { $0.value.words(for: $0.key) }.joined(separator: ", ")
+        }
+        if let check = HealthCheckSpec.resolve(container.healthCheck, image: nil) {
+            words["healthcheck"] = check.command.joined(separator: " ") + " every \(DurationText.print(check.interval))"
         }
         words["privileged"] = container.privileged ? "true" : nil
         words["read_only"] = container.readOnlyRoot ? "true" : nil

@@ -156,6 +156,7 @@ public struct RecipeService: Sendable {
                 var source = source
                 source.images = digests
                 let recipe = recipe.with(images: digests)
+                try checkHealth(of: recipe)
                 let stored = String(decoding: try JSONEncoder().encode(source), as: UTF8.self)
                 let now = SystemClock.now()
                 try Task.checkCancellation()
@@ -187,6 +188,19 @@ public struct RecipeService: Sendable {
         } catch let error as ErrorInfo { throw error } catch is CancellationError {
             throw ErrorInfo(error: "it was called off; nothing was changed")
         } catch { throw ErrorInfo(error: "\(error)") }
+    }
+
+    /// Refuses to wait for what can never be: an image without a health check is never healthy.
+    private func checkHealth(of recipe: Recipe) throws(ErrorInfo) {
+        for workload in recipe.workloads {
+            for (name, dependency) in workload.dependsOn where dependency.condition == .healthy && dependency.required {
+                guard let other = recipe[WorkloadID(project: recipe.project, name: name)], engine.healthCheck(of: other.container) == nil else { continue }
+                throw ErrorInfo(
+                    error:
+                        "\(workload.id) waits for \(name) to be healthy, and neither the recipe nor its image says how that is asked: give \(name) a 'healthcheck', or write 'condition: service_started'; nothing was changed"
+                )
+            }
+        }
     }
 
     /// How many images are brought in at once: more would only share the line.

@@ -39,6 +39,13 @@ public protocol ContainerEngine: Sendable {
     /// The digest of the image that was made ready for a container at last; `nil` when there is none.
     func readyImage(of container: ContainerSpec) -> String?
 
+    /// The health check that a container's runs would have now, its image's included; `nil` when they would have none, or its image is not ready.
+    func healthCheck(of container: ContainerSpec) -> HealthCheck?
+
+    /// Runs a health check's command inside a run's container: in its namespaces and its cgroup, as its user, under its filter. Nothing of the
+    /// command is left when it takes too long.
+    func probe(_ run: RunRequest, _ check: HealthCheck) async -> Probe
+
     /// Removes the images that none of these containers and no run needs.
     ///
     /// - Parameter containers: asked before each removal; `nil` when it is not known now what is needed
@@ -93,11 +100,14 @@ public struct Launched: Hashable, Sendable {
     public let at: Timestamp
     /// What it runs from, with its digest; `nil` when it is no image.
     public let image: String?
+    /// How it is asked whether it works; `nil` when it is not.
+    public let health: HealthCheck?
 
     /// Memberwise.
-    public init(at: Timestamp, image: String?) {
+    public init(at: Timestamp, image: String?, health: HealthCheck? = nil) {
         self.at = at
         self.image = image
+        self.health = health
     }
 }
 
@@ -163,6 +173,9 @@ extension ContainerEngine {
     public func signIn(_ registry: String, user: String, password: String) async throws(EngineError) {
         throw .image("this engine has no registries")
     }
+
+    /// What the container itself says.
+    public func healthCheck(of container: ContainerSpec) -> HealthCheck? { HealthCheckSpec.resolve(container.healthCheck, image: nil) }
 
     /// None.
     public func imageList() async throws(EngineError) -> [StoredImageStatus] { [] }

@@ -127,6 +127,13 @@ struct CgroupHost: Sendable {
         return Group(v2: v2.map { "\($0)/\(run)" }, v1: paths)
     }
 
+    /// A run's groups, for processes that join it.
+    func group(of run: RunID) -> Group {
+        Group(
+            v2: v2.map { "\($0)/\(run)" },
+            v1: v1.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)/\(run)") }.filter { HostFile.exists($0.1) }.map { "\($0.0):\($0.1)" })
+    }
+
     private func setV2(_ path: String, _ limits: ResourceLimits) throws(HostFile.Failure) {
         try HostFile.put("\(limits.pids)", to: "\(path)/pids.max")
         if let memory = limits.memoryBytes {

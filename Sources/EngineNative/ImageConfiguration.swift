@@ -15,6 +15,7 @@ struct ImageConfiguration: Hashable, Sendable {
     let stopSignal: Int32?
     /// Absolute paths, ascending, whose content is to outlive a container.
     let volumes: [String]
+    let healthCheck: HealthCheckSpec?
     /// What is odd about it and does not keep it from being run, in words, for whoever brings it in.
     let oddities: [String]
 
@@ -27,8 +28,20 @@ struct ImageConfiguration: Hashable, Sendable {
             var User: String?
             var StopSignal: String?
             var Volumes: [String: Empty]?
+            var Healthcheck: Healthcheck?
+            var Shell: [String]?
         }
         let config: Config?
+
+        /// Of Docker's own images; times are nanoseconds, and 0 says nothing.
+        struct Healthcheck: Decodable {
+            var Test: [String]?
+            var Interval: Int64?
+            var Timeout: Int64?
+            var StartPeriod: Int64?
+            var StartInterval: Int64?
+            var Retries: Int?
+        }
 
         /// Some write an empty object, some nothing.
         struct Empty: Decodable { init(from decoder: any Decoder) {} }
@@ -74,7 +87,32 @@ struct ImageConfiguration: Hashable, Sendable {
             volumes.insert("/" + parts.joined(separator: "/"))
         }
         self.volumes = volumes.sorted()
+        healthCheck = try ImageConfiguration.healthCheck(config, &oddities)
         self.oddities = oddities
+    }
+
+    private static func healthCheck(_ config: Document.Config?, _ oddities: inout [String]) throws(EngineError) -> HealthCheckSpec? {
+        guard let found = config?.Healthcheck else { return nil }
+        let test = try words(found.Test, "Healthcheck")
+        var check = HealthCheckSpec()
+        switch (test.first, test.dropFirst()) {
+        case (nil, _): break
+        case ("NONE", _): check.test = .disabled
+        case ("CMD", let words) where !words.isEmpty: check.test = .command(Array(words))
+        case ("CMD-SHELL", let words) where words.count == 1:
+            let shell = try ImageConfiguration.words(config?.Shell, "Shell")
+            check.test = .shell(words[words.startIndex], shell: shell.isEmpty ? nil : shell)
+        default:
+            oddities.append("its Healthcheck '\(test.joined(separator: " ").prefix(60))' is none: left out")
+            return nil
+        }
+        func time(_ nanoseconds: Int64?) -> Duration? { nanoseconds.flatMap { $0 > 0 ? .nanoseconds($0) : nil } }
+        check.interval = time(found.Interval)
+        check.timeout = time(found.Timeout)
+        check.startPeriod = time(found.StartPeriod)
+        check.startInterval = time(found.StartInterval)
+        check.retries = found.Retries.flatMap { $0 > 0 ? $0 : nil }
+        return check
     }
 
     private static func words(_ list: [String]?, _ what: String) throws(EngineError) -> [String] {

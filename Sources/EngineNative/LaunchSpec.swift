@@ -6,6 +6,7 @@ struct LaunchSpec {
         case runID = 1, runDirectory, logBase, logCap, layersDirectory, lower, scratch, readOnly, argument, environment, workingDirectory, user
         case hostname, mount, hostNetwork, initProcess, capabilities, seccomp, rlimit, cgroupV2, cgroupV1, stopSignal, graceMilliseconds
         case timeoutMilliseconds, privileged, hide, bootID, sharedMemoryBytes, rootDescriptor, descriptors, processorMillis, networkDescriptor
+        case targetDescriptor, outputDescriptor
     }
 
     struct MountFlags: OptionSet {
@@ -71,6 +72,12 @@ struct LaunchSpec {
 
     /// The network namespace that the container joins.
     mutating func addNetwork(_ place: HostPlace) throws(EngineError) { add(.networkDescriptor, UInt64(try number(of: place))) }
+
+    /// Of a command beside a run's own: the pidfd of the container's first process, and where its output goes.
+    mutating func addTarget(_ process: HostPlace, output: HostPlace) throws(EngineError) {
+        add(.targetDescriptor, UInt64(try number(of: process)))
+        add(.outputDescriptor, UInt64(try number(of: output)))
+    }
 
     /// As many as the shim takes (`DESCRIPTORS_MAX` in `shim.h`).
     static let mostPlaces = 4096

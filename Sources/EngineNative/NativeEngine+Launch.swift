@@ -20,7 +20,8 @@ extension NativeEngine {
         let image: Image? = if let source = run.container.image { try images.image(source, for: run.id) } else { nil }
         do throws(EngineError) {
             let startedAt = try await launch(run, image)
-            return Launched(at: startedAt, image: image.flatMap { image in run.container.image.map { "\($0)@sha256:\(image.id)" } })
+            return Launched(
+                at: startedAt, image: image.flatMap { image in run.container.image.map { "\($0)@sha256:\(image.id)" } }, health: healthCheck(of: run, image))
         } catch {
             images.drop(run.id)
             throw error
@@ -62,7 +63,7 @@ extension NativeEngine {
         return try result.get()
     }
 
-    private func filter(of container: ContainerSpec, _ capabilities: UInt64) async throws(EngineError) -> [UInt8] {
+    func filter(of container: ContainerSpec, _ capabilities: UInt64) async throws(EngineError) -> [UInt8] {
         container.privileged ? [] : try await filters.filter(capabilities: capabilities, filterOptions(of: container))
     }
 
@@ -175,7 +176,7 @@ extension NativeEngine {
         close(pidfd)
     }
 
-    private static func send(_ fd: Int32, _ bytes: [UInt8]) -> Bool {
+    static func send(_ fd: Int32, _ bytes: [UInt8]) -> Bool {
         var rest = bytes[...]
         while !rest.isEmpty {
             let sent = rest.withUnsafeBytes { Glibc.send(fd, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
@@ -186,7 +187,7 @@ extension NativeEngine {
         return true
     }
 
-    private static func receive(_ fd: Int32) -> (kind: UInt8?, sentence: String?) {
+    static func receive(_ fd: Int32) -> (kind: UInt8?, sentence: String?) {
         var buffer = [UInt8](repeating: 0, count: 1024)
         var got: Int
         repeat { got = buffer.withUnsafeMutableBytes { recv(fd, $0.baseAddress, $0.count, 0) } } while got < 0 && errno == EINTR

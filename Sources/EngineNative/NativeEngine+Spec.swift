@@ -16,22 +16,12 @@ extension NativeEngine {
         try spec.add(.bootID, bootID)
         try spec.add(.scratch, "\(paths.scratch)/\(run.id)")
         for word in try command(container, image) { try spec.add(.argument, word) }
-        for variable in environment(run, image) { try spec.add(.environment, variable) }
-        try spec.add(.workingDirectory, container.workingDirectory ?? image?.configuration.workingDirectory ?? "/")
-        if let user = container.user ?? image?.configuration.user, !user.isEmpty { try spec.add(.user, user) }
+        try addProcess(run, image, sandbox, &spec)
         try spec.add(.hostname, container.hostname ?? run.workload.name.description)
         spec.add(.readOnly, container.readOnlyRoot)
         spec.add(.hostNetwork, sandbox.network == .host)
         spec.add(.initProcess, container.initProcess)
-        spec.add(.capabilities, sandbox.capabilities)
-        if !container.privileged { spec.add(.seccomp, sandbox.filter) }
-        spec.add(.privileged, container.privileged)
         spec.add(.sharedMemoryBytes, UInt64(max(0, container.sharedMemoryBytes)))
-        // The daemon's own limit of descriptors was raised; what a container did not ask for stays as it was.
-        if !container.resourceLimits.contains(where: { $0.resource == .nofile }) {
-            spec.addLimit(resource: UserLimit.Resource.nofile.number, soft: Descriptors.inherited.soft, hard: Descriptors.inherited.hard)
-        }
-        for limit in container.resourceLimits { spec.addLimit(resource: limit.resource.number, soft: limit.soft, hard: limit.hard) }
         let stop = RunNote.Stop(
             signal: container.stopSignal ?? image?.configuration.stopSignal ?? SIGTERM,
             graceMilliseconds: max(0, container.stopGracePeriod.wholeMilliseconds),
@@ -42,10 +32,27 @@ extension NativeEngine {
         if let cpu = container.limits.cpuMillis { spec.add(.processorMillis, UInt64(max(1, cpu))) }
         var note = try addFiles(run, image, sandbox.network, &spec)
         note.stop = stop
+        note.health = healthCheck(of: run, image)
         note.log = RunNote.Log(
             base: paths.log(run.id, run.workload), cap: container.logBytes.map { Int64($0) } ?? RunNote.usualLogBytes,
             cpuMillis: container.limits.cpuMillis.map { Int64(max(1, $0)) })
         return (spec, note)
+    }
+
+    /// What a process of the container is: its environment, directory, user, rights and limits.
+    func addProcess(_ run: RunRequest, _ image: Image?, _ sandbox: Sandbox, _ spec: inout LaunchSpec) throws(EngineError) {
+        let container = run.container
+        for variable in environment(run, image) { try spec.add(.environment, variable) }
+        try spec.add(.workingDirectory, container.workingDirectory ?? image?.configuration.workingDirectory ?? "/")
+        if let user = container.user ?? image?.configuration.user, !user.isEmpty { try spec.add(.user, user) }
+        spec.add(.capabilities, sandbox.capabilities)
+        if !container.privileged { spec.add(.seccomp, sandbox.filter) }
+        spec.add(.privileged, container.privileged)
+        // The daemon's own limit of descriptors was raised; what a container did not ask for stays as it was.
+        if !container.resourceLimits.contains(where: { $0.resource == .nofile }) {
+            spec.addLimit(resource: UserLimit.Resource.nofile.number, soft: Descriptors.inherited.soft, hard: Descriptors.inherited.hard)
+        }
+        for limit in container.resourceLimits { spec.addLimit(resource: limit.resource.number, soft: limit.soft, hard: limit.hard) }
     }
 
     /// What the container gets of what this host's root has.

@@ -143,7 +143,7 @@ extension NativeEngine {
                     // Before its end can be reported, which removes it again.
                     adopt(run, directory)
                     watch(run, pidfd: pidfd, isShim: true)
-                    return .alive(startedAt: startedAt)
+                    return .alive(startedAt: startedAt, health: directory.note?.health)
                 }
                 if pidfd >= 0 { close(pidfd) }
             }
@@ -158,7 +158,7 @@ extension NativeEngine {
                 adopt(run, directory)
                 watch(run, pidfd: pidfd, isShim: false)
                 standIn(for: run)
-                return .alive(startedAt: startedAt)
+                return .alive(startedAt: startedAt, health: directory.note?.health)
             }
             if pidfd >= 0 { close(pidfd) }
         }

@@ -43,6 +43,8 @@ public final class NativeEngine: ContainerEngine {
     /// Set-up is work for the kernel; more of it at once than this only waits there.
     let launches: OperationQueue
     let cleanups: OperationQueue
+    /// The beginnings of probes.
+    let probes: OperationQueue
     /// Copies into volumes, which may take long.
     let copies: OperationQueue
     let queue = DispatchQueue(label: "berth.exits")
@@ -104,6 +106,9 @@ public final class NativeEngine: ContainerEngine {
         cleanups = OperationQueue()
         cleanups.maxConcurrentOperationCount = 2
         cleanups.name = "berth.cleanups"
+        probes = OperationQueue()
+        probes.maxConcurrentOperationCount = 4
+        probes.name = "berth.probes"
         copies = OperationQueue()
         copies.maxConcurrentOperationCount = 2
         copies.name = "berth.copies"

@@ -1,4 +1,5 @@
 internal import HostOS
+internal import WorkloadModel
 
 /// What the daemon writes down about a run beside the shim's facts, for the next daemon.
 struct RunNote: Codable {
@@ -19,10 +20,12 @@ struct RunNote: Codable {
     var log: Log?
     /// The place of its network; `nil` when it has none.
     var place: String?
+    /// How it is asked whether it works; `nil` when it is not.
+    var health: HealthCheck?
     /// Those of the paths in which nothing is when the run begins; not written down.
     var empty: [String] = []
 
-    private enum CodingKeys: CodingKey { case workload, writable, paths, image, stop, log, place }
+    private enum CodingKeys: CodingKey { case workload, writable, paths, image, stop, log, place, health }
 
     struct Log: Codable {
         let base: String

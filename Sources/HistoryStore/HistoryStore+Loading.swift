@@ -208,6 +208,15 @@ extension ServiceRecord {
         failures = row["failures"]
         runID = (row["run_id"] as String?).flatMap { RunID($0) }
         generation = row["generation"]
+        lastOutcome = (row["last_outcome"] as String?).flatMap { Outcome(rawValue: $0) }
+        if let state = (row["health"] as String?).flatMap({ ServiceHealth.State(rawValue: $0) }) {
+            var found = ServiceHealth(since: timestamp(row, "health_since_ms") ?? since)
+            found.state = state
+            found.failures = row["health_failures"]
+            found.countedAt = timestamp(row, "health_counted_ms")
+            found.hasWorked = row["health_worked"]
+            health = found
+        }
         guard (row["unheard"] as String?) != nil else { return }
         guard let end: ServiceEnd = decoded(row, "unheard") else { return nil }
         unheard = end

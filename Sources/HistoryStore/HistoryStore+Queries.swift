@@ -30,8 +30,22 @@ public struct RunFilter: Sendable, Hashable {
 extension RunInfo: FetchableRecord {}
 extension DueInfo: FetchableRecord {}
 extension EventInfo: FetchableRecord {}
+extension ProbeInfo: FetchableRecord {}
 
 extension HistoryStore {
+    /// The last probes of a service that differ from the ones before them, newest first; at most five.
+    ///
+    /// - Throws: ``StoreError``
+    public func probes(of id: InstanceID) async throws(StoreError) -> [ProbeInfo] {
+        try await read { db in
+            try ProbeInfo.fetchAll(
+                db,
+                sql: """
+                    SELECT at, run_id, duration_ms, exit_code, failure, output FROM probes WHERE project = ? AND name = ? AND slot = ? ORDER BY at DESC
+                    """, arguments: [id.workload.project.description, id.workload.name.description, id.slot])
+        }
+    }
+
     /// Runs, newest first.
     ///
     /// - Throws: ``StoreError``

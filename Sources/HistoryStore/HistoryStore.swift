@@ -140,7 +140,10 @@ public final class HistoryStore: Sendable {
             .execute(arguments: [run.description, id.project.description, id.name.description, dueAt.milliseconds])
         case .service(let record): try put(record, db)
         case .job(let record): try put(record, db, seal)
+        case .probe(let id, let run, let probe): try insert(probe, id, run, db)
         case .removeService(let id):
+            try db.cachedStatement(sql: "DELETE FROM probe_rows WHERE project = ? AND name = ? AND slot = ?")
+                .execute(arguments: [id.workload.project.description, id.workload.name.description, id.slot])
             try db.cachedStatement(sql: "DELETE FROM service_rows WHERE project = ? AND name = ? AND slot = ?")
                 .execute(arguments: [id.workload.project.description, id.workload.name.description, id.slot])
         case .removeJob(let id):
@@ -212,17 +215,44 @@ public final class HistoryStore: Sendable {
         ])
     }
 
+    /// How many probes of a service are kept.
+    static let mostProbes = 5
+
+    private static func insert(_ probe: Probe, _ id: InstanceID, _ run: RunID, _ db: Database) throws {
+        var code: Int32?
+        var failure: String?
+        switch probe.result {
+        case .exited(let number): code = number
+        case .timedOut: failure = "timed out"
+        case .failed(let sentence): failure = sentence
+        }
+        let key: StatementArguments = [id.workload.project.description, id.workload.name.description, id.slot]
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO probe_rows (project, name, slot, run_id, at_ms, duration_ms, exit_code, failure, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """
+        ).execute(arguments: key + [run.description, probe.at.milliseconds, probe.duration.wholeMilliseconds, code, failure, probe.output])
+        try db.cachedStatement(
+            sql: """
+                DELETE FROM probe_rows WHERE project = ?1 AND name = ?2 AND slot = ?3 AND id <=
+                (SELECT id FROM probe_rows WHERE project = ?1 AND name = ?2 AND slot = ?3 ORDER BY id DESC LIMIT 1 OFFSET \(mostProbes))
+                """
+        ).execute(arguments: key)
+    }
+
     private static func put(_ record: ServiceRecord, _ db: Database) throws {
         try db.cachedStatement(
             sql: """
-                INSERT OR REPLACE INTO service_rows (project, name, slot, wanted, state, since_ms, restarts, failures, next_start_ms, run_id, generation, unheard)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT OR REPLACE INTO service_rows (project, name, slot, wanted, state, since_ms, restarts, failures, next_start_ms, run_id, generation, unheard,
+                last_outcome, health, health_since_ms, health_failures, health_counted_ms, health_worked)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
             record.id.workload.project.description, record.id.workload.name.description, record.id.slot, record.wanted, record.phase.name,
             record.since.milliseconds,
             record.restarts, record.failures, record.phase.nextStartAt?.milliseconds, record.runID?.description, record.generation,
-            try record.unheard.map { try StoredJSON.text($0) },
+            try record.unheard.map { try StoredJSON.text($0) }, record.lastOutcome?.rawValue, record.health?.state.rawValue,
+            record.health?.since.milliseconds, record.health?.failures ?? 0, record.health?.countedAt?.milliseconds, record.health?.hasWorked ?? false,
         ])
     }
 

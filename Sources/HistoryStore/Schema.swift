@@ -28,6 +28,9 @@ enum Schema {
         migrator.registerMigration("8") { db in
             try db.execute(sql: version8)
         }
+        migrator.registerMigration("9") { db in
+            try db.execute(sql: version9)
+        }
         return migrator
     }()
 
@@ -234,5 +237,31 @@ enum Schema {
     private static let version8 = """
         ALTER TABLE service_rows ADD COLUMN unheard TEXT;
         INSERT OR REPLACE INTO meta (key, value) SELECT 'era', era + 1 FROM due_rows ORDER BY era DESC LIMIT 1;
+        """
+
+    /// What the probes of services say, the last few of each, and how a service's last run ended.
+    private static let version9 = """
+        ALTER TABLE service_rows ADD COLUMN last_outcome TEXT;
+        ALTER TABLE service_rows ADD COLUMN health TEXT;
+        ALTER TABLE service_rows ADD COLUMN health_since_ms INTEGER;
+        ALTER TABLE service_rows ADD COLUMN health_failures INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE service_rows ADD COLUMN health_counted_ms INTEGER;
+        ALTER TABLE service_rows ADD COLUMN health_worked INTEGER NOT NULL DEFAULT 0;
+        UPDATE service_rows SET last_outcome = (SELECT outcome FROM run_rows WHERE run_rows.run_id = service_rows.run_id);
+
+        CREATE TABLE probe_rows (
+            id INTEGER PRIMARY KEY, project TEXT NOT NULL, name TEXT NOT NULL, slot INTEGER NOT NULL, run_id TEXT NOT NULL, at_ms INTEGER NOT NULL,
+            duration_ms INTEGER NOT NULL, exit_code INTEGER, failure TEXT, output TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX probe_by_name ON probe_rows (project, name, slot, id);
+        CREATE VIEW probes AS SELECT
+            project, name, slot, run_id, \(time("at_ms")) AS at, duration_ms, exit_code, failure, output
+            FROM probe_rows;
+
+        DROP VIEW services;
+        CREATE VIEW services AS SELECT
+            project, name, slot, state, \(time("since_ms")) AS since, restarts, \(time("next_start_ms")) AS next_start_at, run_id, health,
+            \(time("health_since_ms")) AS health_since
+            FROM service_rows;
         """
 }

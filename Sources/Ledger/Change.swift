@@ -74,6 +74,8 @@ public struct Change: Codable, Hashable, Sendable {
             self.init(.event, nil)
             let info = EventInfo(record)
             (project, name, run_id, event) = (info.project, info.name, info.run_id, info)
+        case .probe(let id, let run, let probe):
+            self = Change(.workload, id.workload, slot: id.slot, run: run, state: probe.isSuccess ? "probe succeeded" : "probe failed")
         case .boot, .era: return nil
         }
     }

@@ -23,8 +23,10 @@ public struct PendingStart: Hashable, Sendable, Codable {
     public var retriedOutcome: Outcome?
     /// Of a due time: what a clock change did to it, for the history.
     public var note: String?
+    /// Since when it waits for services that its job depends on, which were started for it; `nil` when it does not.
+    public var needsSince: Timestamp?
 
-    /// All of its fields but `retriedOutcome`, which is `nil`.
+    /// All of its fields but `retriedOutcome` and `needsSince`, which are `nil`.
     public init(
         trigger: Trigger, dueAt: Timestamp?, attempt: Int = 1, notBefore: Timestamp, queued: Bool, arrivals: [Arrival]? = nil,
         changes: RunChanges? = nil, retryOf: RunID? = nil, note: String? = nil

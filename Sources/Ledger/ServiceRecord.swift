@@ -7,6 +7,8 @@ public struct ServiceRecord: Hashable, Sendable {
     public enum Phase: Hashable, Sendable {
         /// A run of it is not released yet, is released, or was told to stop.
         case starting, running, stopping
+        /// It is to be on, and what it depends on is not as it must be.
+        case waiting
         /// It ended, and is started again then.
         case backoff(until: Timestamp)
         /// Somebody stopped it.
@@ -22,6 +24,7 @@ public struct ServiceRecord: Hashable, Sendable {
             case .starting: "starting"
             case .running: "running"
             case .stopping: "stopping"
+            case .waiting: "waiting"
             case .backoff: "backoff"
             case .stopped: "stopped"
             case .exited: "exited"
@@ -34,7 +37,7 @@ public struct ServiceRecord: Hashable, Sendable {
 
         /// - Parameter until: the next start, of a service that waits for one
         public init?(name: String, until: Timestamp) {
-            let all: [Phase] = [.starting, .running, .stopping, .backoff(until: until), .stopped, .exited, .failed]
+            let all: [Phase] = [.starting, .running, .stopping, .waiting, .backoff(until: until), .stopped, .exited, .failed]
             guard let phase = all.first(where: { $0.name == name }) else { return nil }
             self = phase
         }
@@ -63,11 +66,45 @@ public struct ServiceRecord: Hashable, Sendable {
     /// The end of its last run, when that came while its recipe could not be read: the policy decides on it once it can.
     public var unheard: ServiceEnd?
 
+    /// What its probes say of the run that it has, or had at last; `nil` when that has no health check.
+    public var health: ServiceHealth?
+    /// How its last run ended; `nil` while it has one, and when it never had.
+    public var lastOutcome: Outcome?
+
     /// A record without restarts, failures, a run or an end, of generation 0.
     public init(id: InstanceID, wanted: Bool, phase: Phase, since: Timestamp) {
         self.id = id
         self.wanted = wanted
         self.phase = phase
+        self.since = since
+    }
+}
+
+/// What the probes of a service's run say.
+public struct ServiceHealth: Hashable, Sendable {
+    /// Docker's words.
+    public enum State: String, Sendable, Codable, CaseIterable {
+        /// None has succeeded yet, and not enough have failed.
+        case starting
+        /// The last one succeeded, or not enough have failed since one did.
+        case healthy
+        /// As many in a row have failed as its health check says.
+        case unhealthy
+    }
+
+    /// What they say.
+    public var state = State.starting
+    /// Since when they say it.
+    public var since: Timestamp
+    /// Failures in a row that count.
+    public var failures = 0
+    /// When the last one that counts began.
+    public var countedAt: Timestamp?
+    /// Whether one has succeeded since the start.
+    public var hasWorked = false
+
+    /// That of a run that begins.
+    public init(since: Timestamp) {
         self.since = since
     }
 }

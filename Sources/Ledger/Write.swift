@@ -19,6 +19,8 @@ public enum Write: Hashable, Sendable {
     case service(ServiceRecord)
     /// The present state of a job, in place of the one before.
     case job(JobRecord)
+    /// A probe of a service's run, kept with the last few of it.
+    indirect case probe(InstanceID, RunID, Probe)
     /// One copy of a service is not kept any more.
     case removeService(InstanceID)
     /// A job is not kept any more.

@@ -5,7 +5,7 @@ enum ContainerKey: String, CaseIterable {
     case capDrop = "cap_drop", privileged, networkMode = "network_mode", deploy, memLimit = "mem_limit", cpus, pidsLimit = "pids_limit", ulimits
     case shmSize = "shm_size", securityOpt = "security_opt", storageOpt = "storage_opt", networks, ports, expose, links, dns, dnsSearch = "dns_search"
     case dnsOpt = "dns_opt", extraHosts = "extra_hosts", domainname, macAddress = "mac_address", pullPolicy = "pull_policy"
-    case platform, containerName = "container_name", labels, logging, profiles
+    case platform, containerName = "container_name", labels, logging, profiles, healthcheck, dependsOn = "depends_on"
 }
 
 enum ServiceKey: String, CaseIterable {
@@ -41,7 +41,7 @@ enum ComposeKeys {
         ]
         for key in [
             "annotations", "blkio_config", "build", "cgroup", "configs", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",
-            "cpu_rt_runtime", "cpu_shares", "cpuset", "depends_on", "develop", "device_cgroup_rules", "devices", "extends", "gpus", "group_add", "healthcheck",
+            "cpu_rt_runtime", "cpu_shares", "cpuset", "develop", "device_cgroup_rules", "devices", "extends", "gpus", "group_add",
             "ipc", "label_file",
             "mem_reservation", "models", "oom_score_adj", "pid", "post_start", "pre_stop",
             "provider", "runtime", "secrets", "sysctls", "use_api_socket", "userns_mode", "uts",

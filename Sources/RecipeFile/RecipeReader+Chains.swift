@@ -75,11 +75,13 @@ extension RecipeReader {
                 }
             }
         }
-        reportCycles(before)
+        reportCycles(before, afterPlaces) { "this job comes after itself: \($0.joined(separator: " after "))" }
     }
 
-    /// Follows each job back to what it comes after; a job that is met again on the way there is in a circle.
-    private mutating func reportCycles(_ before: [WorkloadName: [WorkloadName]]) {
+    /// Follows each name back to what comes before it; one that is met again on the way there is in a circle.
+    mutating func reportCycles(
+        _ before: [WorkloadName: [WorkloadName]], _ places: [WorkloadName: [WorkloadName: Place]], words: ([String]) -> String
+    ) {
         var done: Set<WorkloadName> = []
         for start in before.keys.sorted() where !done.contains(start) {
             var path: [(name: WorkloadName, rest: ArraySlice<WorkloadName>)] = [(start, before[start, default: []][...])]
@@ -90,8 +92,7 @@ extension RecipeReader {
                 }
                 if let first = path.firstIndex(where: { $0.name == next }) {
                     let circle = path[first...].map(\.name.description) + [next.description]
-                    error(
-                        "this job comes after itself: \(circle.joined(separator: " after "))", afterPlaces[path[last].name]?[next] ?? Place(line: 1, column: 1))
+                    error(words(circle), places[path[last].name]?[next] ?? Place(line: 1, column: 1))
                 } else if !done.contains(next), before[next] != nil {
                     path.append((next, before[next, default: []][...]))
                 }

@@ -48,6 +48,7 @@ extension RecipeReader {
         readNetworking(keys, into: &spec)
         if let node = node(.shmSize), let size = bytes(node, "'shm_size'") { spec.sharedMemoryBytes = size }
         readNotes(keys, into: &spec)
+        if let node = node(.healthcheck) { spec.healthCheck = healthCheck(node) }
         readLimits(keys, into: &spec.limits)
         if let node = node(.ulimits) { spec.resourceLimits = userLimits(node) }
         return spec

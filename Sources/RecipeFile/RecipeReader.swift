@@ -43,6 +43,12 @@ public struct RecipeReader {
     var calendars: [String: [ClosedRange<CivilDate>]] = [:]
     /// Where each `after` names a job.
     var afterPlaces: [WorkloadName: [WorkloadName: Place]] = [:]
+    /// Where each `depends_on` names a service.
+    var dependencyPlaces: [WorkloadName: [WorkloadName: Place]] = [:]
+    /// Where `links` or `network_mode` names one that is so depended on.
+    var impliedPlaces: [WorkloadName: [WorkloadName: Place]] = [:]
+    /// Services that none of their profiles was asked for.
+    var leftOut: Set<WorkloadName> = []
 
     private init(_ source: RecipeSource, _ inputs: RecipeInputs) {
         self.source = source
@@ -121,6 +127,7 @@ public struct RecipeReader {
         }
         if isEmpty { error("the recipe has neither 'services:' nor 'jobs:'", place) }
         checkChains(workloads, known: places.keys)
+        checkDependencies(workloads, known: places.keys)
         checkNetworks(workloads, known: workloads.map(\.id.name))
         checkContainerNames()
         guard let project else { return nil }
@@ -208,16 +215,28 @@ public struct RecipeReader {
             return nil
         }
         // Left out as it is, like in Compose: what is wrong in it is told when it is asked for.
-        if isLeftOut(keys) { return nil }
+        if isLeftOut(keys) {
+            leftOut.insert(name)
+            return nil
+        }
         guard var container = container(keys, entry.keyPlace, what) else { return nil }
         guard let project else { return nil }
         let kind: Workload.Kind
         if isJob {
-            let policy = jobPolicy(keys, name)
+            var policy = jobPolicy(keys, name)
+            policy.dependsOn = dependencies(keys[ContainerKey.dependsOn.rawValue]?.value, of: name)
+            addImplied(keys, container, of: name, to: &policy.dependsOn)
+            if let entry = keys[ContainerKey.healthcheck.rawValue], !entry.value.isNull {
+                warning("a job is not asked whether it works: 'healthcheck' has no meaning for it", entry.keyPlace)
+            }
             container.logBytes = policy.keep.logBytes ?? container.logBytes
             kind = .job(policy)
         } else {
-            kind = .service(servicePolicy(keys))
+            var policy = servicePolicy(keys)
+            policy.dependsOn = dependencies(keys[ContainerKey.dependsOn.rawValue]?.value, of: name)
+            policy.onUnhealthy = unhealthyPolicy(keys)
+            addImplied(keys, container, of: name, to: &policy.dependsOn)
+            kind = .service(policy)
         }
         return Workload(id: WorkloadID(project: project, name: name), container: container, kind: kind)
     }

@@ -11,6 +11,8 @@ struct Catalogue: Sendable {
     var restedJobs: [WorkloadID: JobRecord] = [:]
     /// The jobs that come after a job, ascending.
     private(set) var followers: [WorkloadID: [WorkloadID]] = [:]
+    /// The services and jobs that depend on a service, ascending.
+    private(set) var dependents: [WorkloadID: [WorkloadID]] = [:]
     /// Of the containers that were launched since their recipe was applied; to work one out takes its time.
     private var fingerprints: [WorkloadID: String] = [:]
 
@@ -21,8 +23,10 @@ struct Catalogue: Sendable {
         recipes[project] = recipe
         for id in fingerprints.keys where id.project == project { fingerprints[id] = nil }
         for id in followers.keys where id.project == project { followers[id] = nil }
+        for id in dependents.keys where id.project == project { dependents[id] = nil }
         for workload in recipe?.workloads ?? [] {
             for name in (workload.jobPolicy?.after ?? [:]).keys { followers[WorkloadID(project: project, name: name), default: []].append(workload.id) }
+            for name in workload.dependsOn.keys { dependents[WorkloadID(project: project, name: name), default: []].append(workload.id) }
         }
     }
 

@@ -6,6 +6,8 @@ public import WorkloadModel
 public enum Effect: Hashable, Sendable {
     /// Starts a run; does nothing when a run of that id was started before.
     indirect case launch(RunRequest)
+    /// Asks a run whether it works; the answer comes as an event.
+    indirect case probe(RunRequest, HealthCheck)
     /// Begins the stop sequence of a run.
     case stop(RunID)
     /// The run's end is booked: what the engine still holds of it can go.

@@ -5,8 +5,10 @@ public import WorkloadModel
 public enum Event: Hashable, Sendable {
     /// Time has passed.
     case tick
-    /// A run's command was released. `image` is what it runs from, with its digest.
-    case launched(RunID, at: Timestamp, image: String?)
+    /// A run's command was released. `image` is what it runs from, with its digest; `health` how a service's run is asked whether it works.
+    case launched(RunID, at: Timestamp, image: String?, health: HealthCheck? = nil)
+    /// A probe of a run is over.
+    case probed(RunID, Probe)
     /// A launch was decided a while ago and not begun: its row could not be written before.
     case delayed(RunID)
     /// A run could not be started; nothing of it ran.

@@ -46,7 +46,8 @@ public struct RecipePlan: Hashable, Sendable {
         var started: Set<WorkloadID> = []
         for case .openRun(let run) in decision.writes where run.kind == .service { started.insert(run.workload) }
         // While the history takes no writes a start is only noted.
-        for case .service(let record) in decision.writes where record.phase == .starting && before.services[record.id]?.record.phase != .starting {
+        for case .service(let record) in decision.writes
+        where [.starting, .waiting].contains(record.phase) && before.services[record.id]?.record.phase != record.phase {
             started.insert(record.id.workload)
         }
         let ids = [before, after].flatMap { scheduler in
@@ -94,8 +95,9 @@ public struct RecipePlan: Hashable, Sendable {
                     differences.isEmpty ? .keep : .change
                 }
             }
+        let waits = !isJob && [.start, .restart].contains(action) ? (new?.dependsOn ?? [:]).sorted { $0.key < $1.key }.map { $0.value.words(for: $0.key) } : []
         return Step(
-            id: id, kind: isJob ? .job : .service, action: action, reasons: (rests.map { [$0] } ?? []) + differences,
+            id: id, kind: isJob ? .job : .service, action: action, reasons: (rests.map { [$0] } ?? []) + differences + waits,
             nextBefore: old?.jobPolicy?.schedule?.next(after: now)?.at, nextAfter: new?.jobPolicy?.schedule?.next(after: now)?.at)
     }
 
@@ -106,7 +108,7 @@ public struct RecipePlan: Hashable, Sendable {
         case .stopped: "stopped by hand"
         case .exited: "ended"
         case .failed: "failed"
-        case .starting, .running, .stopping, .backoff: nil
+        case .starting, .running, .stopping, .waiting, .backoff: nil
         }
     }
 
@@ -137,10 +139,14 @@ public struct RecipePlan: Hashable, Sendable {
         compare("links", a.links, b.links)
         compare("dns", a.resolver, b.resolver)
         compare("domainname", a.domainName, b.domainName)
+        compare("healthcheck", a.healthCheck, b.healthCheck)
         compare("privileged", a.privileged, b.privileged)
         if found.isEmpty, a != b { found.append("container") }
         switch (old.kind, new.kind) {
-        case (.service(let left), .service(let right)): compare("restart", left.restart, right.restart)
+        case (.service(let left), .service(let right)):
+            compare("restart", left.restart, right.restart)
+            compare("depends_on", left.dependsOn, right.dependsOn)
+            compare("on_unhealthy", left.onUnhealthy, right.onUnhealthy)
         case (.job(let left), .job(let right)):
             compare("schedule", left.schedule, right.schedule)
             compare("overlap", left.overlap, right.overlap)
@@ -152,6 +158,7 @@ public struct RecipePlan: Hashable, Sendable {
             compare("on_lost", left.onLost, right.onLost)
             compare("pool", left.pool, right.pool)
             compare("after", left.after, right.after)
+            compare("depends_on", left.dependsOn, right.dependsOn)
             compare("keep", left.keep, right.keep)
             if found.isEmpty, left != right { found.append("policy") }
         case (.service, .job), (.job, .service): found.append("kind")

@@ -84,7 +84,16 @@ extension Scheduler {
         let isFree = isFree(job, mayOverlap: job.policy.overlap == .allow)
         let waiting = job.record.pending.first { $0.trigger == .after }
         if isFree, hasPlace(job), mayStartAgain(job) {
-            if !isHeld {
+            if !isHeld, let held = heldByNeeds(id, start, now) {
+                if let reason = held.reason {
+                    drop(reason)
+                } else if waiting == nil || job.policy.overlap == .allow {
+                    jobs[id]?.record.pending.append(held.start)
+                    evaluateJob(id, now)
+                } else {
+                    drop("one waits already")
+                }
+            } else if !isHeld {
                 _ = launchJob(id, start, now)
             } else if waiting == nil || job.policy.overlap == .allow {
                 // It starts when the history takes writes again.

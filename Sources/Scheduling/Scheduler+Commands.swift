@@ -27,7 +27,14 @@ extension Scheduler {
         recountPools(recipe.project)
         hearEnds(of: recipe.project, now)
         holds.remove(.gathering)
-        for workload in recipe.workloads where workload.jobPolicy != nil { evaluateJob(workload.id, now) }
+        for workload in recipe.workloads {
+            if workload.jobPolicy != nil {
+                evaluateJob(workload.id, now)
+            } else if services[InstanceID(workload.id)]?.record.phase == .waiting {
+                // What it depends on may be another now.
+                evaluateServices(of: workload.id, now)
+            }
+        }
     }
 
     private mutating func applyService(_ workload: Workload, _ policy: ServicePolicy, _ digest: String, explicit: Bool, _ now: Timestamp) {
@@ -62,7 +69,7 @@ extension Scheduler {
                 // It is being stopped, and now somebody wants it on.
                 services[id]?.record.generation += 1
             }
-        } else if service.record.wanted, changed || explicit && rests || [.starting, .running, .stopping].contains(service.record.phase) {
+        } else if service.record.wanted, changed || explicit && rests || [.starting, .running, .stopping, .waiting].contains(service.record.phase) {
             // The last phases are those of a service that was up before a reboot, and whose recipe could not be read at the start.
             services[id]?.record.failures = 0
             startService(id, trigger: .start, now)
@@ -206,6 +213,19 @@ extension Scheduler {
             decision.reply = .queued
             return
         }
+        if let held = heldByNeeds(id, start, now) {
+            if let reason = held.reason {
+                decision.reply = .refused("\(id) cannot run: \(reason)")
+                return
+            }
+            jobs[id]?.record.pending.append(held.start)
+            event(
+                "run", "a run by hand waits for what it depends on: \(needs(of: job.workload, toBeUp: true).sentence ?? "")\(words)", now, actor: actor,
+                workload: id)
+            decision.reply = .queued
+            evaluateJob(id, now)
+            return
+        }
         let run = launchJob(id, start, now)
         event("run", "run by hand\(words)", now, actor: actor, workload: id, run: run)
         decision.reply = .run(run)
@@ -214,6 +234,7 @@ extension Scheduler {
     mutating func startByHand(_ id: WorkloadID, actor: String, _ now: Timestamp) {
         guard let instances = services(named: id) else { return }
         event("started", "started by hand", now, actor: actor, workload: id)
+        if let workload = services[instances[0]]?.workload { summon(for: workload, byHand: true, now) }
         for id in instances {
             let wasWanted = services[id]?.record.wanted
             services[id]?.record.wanted = true

@@ -59,7 +59,9 @@ extension Scheduler {
     }
 
     /// A due time whose moment has come: it runs, waits, or is skipped because something stands in its way.
-    mutating func startScheduled(_ id: WorkloadID, _ dueAt: Timestamp, note: String? = nil, _ now: Timestamp) {
+    ///
+    /// - Parameter needsSince: since when it has waited for services
+    mutating func startScheduled(_ id: WorkloadID, _ dueAt: Timestamp, note: String? = nil, needsSince: Timestamp? = nil, _ now: Timestamp) {
         guard let job = jobs[id] else { return }
         if let deadline = job.policy.deadline, now - dueAt > deadline {
             skip(id, dueAt, .deadline, note: note)
@@ -70,12 +72,21 @@ extension Scheduler {
             skip(id, dueAt, .after, note: [note, sentence].compactMap { $0 }.joined(separator: "; "))
             return
         }
-        let start = PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now, queued: true, note: note)
+        var start = PendingStart(trigger: .schedule, dueAt: dueAt, notBefore: now, queued: true, note: note)
+        start.needsSince = needsSince
         let isFree = isFree(job, mayOverlap: job.policy.overlap == .allow)
         let place = hasPlace(job)
         guard isFree, place, gate == .open else {
             let reason: DueReason = isFree && !place ? .poolFull : job.active.contains(where: frozenRuns.contains) ? .diskFull : .overlap
             hold(id, start, reason: reason, mayWait: isFree && gate == .waits, note: note, now)
+            return
+        }
+        if let held = heldByNeeds(id, start, now) {
+            if let reason = held.reason {
+                skip(id, dueAt, .dependency, note: Scheduler.note(note, reason))
+            } else {
+                hold(id, held.start, reason: .dependency, mayWait: true, note: note, now)
+            }
             return
         }
         guard mayStartAgain(job) else {

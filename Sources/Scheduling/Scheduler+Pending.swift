@@ -35,7 +35,9 @@ extension Scheduler {
         guard start.queued else { return true }
         // Runs beside one another are wanted, but not all that were missed at once.
         let isFree = isFree(job, mayOverlap: job.policy.overlap == .allow && start.trigger != .catchUp)
-        return isFree && (!start.waitsForOthers || job.policy.schedule == nil || gate(job) != .waits)
+        guard isFree, !start.waitsForOthers || job.policy.schedule == nil || gate(job) != .waits else { return false }
+        guard start.needsSince != nil, case .coming = needs(of: job.workload, toBeUp: true) else { return true }
+        return false
     }
 
     /// What has waited past its deadline does not wait on.
@@ -45,11 +47,39 @@ extension Scheduler {
         guard !expired.isEmpty else { return }
         jobs[id]?.record.pending.removeAll { expired.contains($0) }
         for start in expired {
+            let needs = start.needsSince == nil ? nil : needs(of: job.workload, toBeUp: true).sentence
             if start.trigger == .schedule, let dueAt = start.dueAt {
-                skip(id, dueAt, .deadline, note: start.note)
+                skip(id, dueAt, needs == nil ? .deadline : .dependency, note: Scheduler.note(start.note, needs))
             } else {
-                event("dropped", "\(start.words) waited past its deadline", now, workload: id)
+                event("dropped", "\(start.words) waited past its deadline" + (needs.map { ": \($0)" } ?? ""), now, workload: id)
+                passOnDropped([start], of: id, now)
             }
+        }
+    }
+
+    /// Two notes as one.
+    static func note(_ first: String?, _ second: String?) -> String? {
+        let notes = [first, second].compactMap { $0 }
+        return notes.isEmpty ? nil : notes.joined(separator: "; ")
+    }
+
+    /// Whether the services that a job depends on are as they must be. Those that are not up are started, once for a start.
+    ///
+    /// - Returns: `nil` when they are; else the start with what it waits for, or why it is given up
+    mutating func heldByNeeds(_ id: WorkloadID, _ start: PendingStart, _ now: Timestamp) -> (start: PendingStart, reason: String?)? {
+        guard let job = jobs[id], !job.policy.dependsOn.isEmpty else { return nil }
+        let first = needs(of: job.workload, toBeUp: true)
+        if first == .met { return nil }
+        var start = start
+        if start.needsSince == nil {
+            summon(for: job.workload, byHand: start.trigger == .manual, now)
+            start.needsSince = now
+            start.queued = true
+        }
+        switch needs(of: job.workload, toBeUp: true) {
+        case .met: return nil
+        case .coming: return (start, nil)
+        case .stuck(let sentence): return (start, sentence)
         }
     }
 
@@ -65,7 +95,7 @@ extension Scheduler {
             return
         }
         if next.trigger == .schedule, let dueAt = next.dueAt {
-            startScheduled(id, dueAt, note: next.note, now)
+            startScheduled(id, dueAt, note: next.note, needsSince: next.needsSince, now)
             return
         }
         if next.trigger == .catchUp, job.policy.schedule != nil, case .closed(let sentence) = gate(job) {
@@ -76,6 +106,15 @@ extension Scheduler {
             var later = next
             later.notBefore = now + .seconds(1)
             jobs[id]?.record.pending.append(later)
+            return
+        }
+        if let held = heldByNeeds(id, next, now) {
+            if let reason = held.reason {
+                event("dropped", "\(next.words) was dropped: \(reason)", now, workload: id)
+                passOnDropped([next], of: id, now)
+            } else {
+                jobs[id]?.record.pending.append(held.start)
+            }
             return
         }
         let run = launchJob(id, next, now)
@@ -98,10 +137,17 @@ extension PendingStart {
 
     /// The last moment at which it may still start. A due time and its catch-up are as old as the due time, a link of a chain as old as
     /// the end that set it off.
-    func lastMoment(_ policy: JobPolicy) -> Timestamp? { policy.lastMoment(of: trigger, dueAt: dueAt, decidedAt: notBefore) }
+    func lastMoment(_ policy: JobPolicy) -> Timestamp? {
+        let own = policy.lastMoment(of: trigger, dueAt: dueAt, decidedAt: notBefore)
+        // Without a deadline, services are not waited for without end.
+        return own ?? needsSince.map { $0 + JobPolicy.patience }
+    }
 }
 
 extension JobPolicy {
+    /// How long a start waits for services that its job depends on, when the job has no deadline.
+    static let patience = Duration.seconds(300)
+
     /// The last moment at which a start may still happen; `nil` when there is none, as for what people ask for and for attempts that
     /// follow others.
     func lastMoment(of trigger: Trigger, dueAt: Timestamp?, decidedAt: Timestamp) -> Timestamp? {

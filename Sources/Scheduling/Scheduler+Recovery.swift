@@ -29,7 +29,7 @@ extension Scheduler {
         // What an engine holds of runs that are closed, or that nobody knows, is let go; one that lives is stopped first, as
         // gently as any, and let go at its end.
         for id in observed.keys.sorted() where runs[id] == nil {
-            if case .alive = observed[id] {
+            if case .alive? = observed[id] {
                 event("orphan", "a container that no recipe and no history knows is stopped", now, run: id)
                 perform(.stop(id))
             } else {
@@ -45,6 +45,9 @@ extension Scheduler {
         for recipe in stored.recipes { hearEnds(of: recipe.project, now) }
         holds.remove(.gathering)
         for id in jobs.keys.sorted() { evaluateJob(id, now) }
+        // Services were looked at one after another: those that waited for later ones are looked at again.
+        for id in services.keys.sorted() where services[id]?.record.phase == .waiting { evaluateService(id, now) }
+        settleGates(now)
         return decided()
     }
 
@@ -139,7 +142,9 @@ extension Scheduler {
     private mutating func takeUp(_ open: Run, _ found: ObservedRun?, rests: Bool, _ now: Timestamp) {
         let workload = services[open.instance]?.workload ?? jobs[open.workload]?.workload
         switch found {
-        case .alive(let startedAt): adopt(open, startedAt: startedAt, known: isOfItsKind(open) || rests, now)
+        case .alive(let startedAt, let health):
+            adopt(open, startedAt: startedAt, known: isOfItsKind(open) || rests, now)
+            resumeProbes(of: open.id, health, now)
         case .exited(let status): ended(open.id, status, now)
         case .notStarted:
             if let request = runs[open.id]?.request { launchAgain(open, request, workload, now) }
@@ -213,7 +218,7 @@ extension Scheduler {
             // A new boot is a new beginning; within one the pause goes on.
             if !sameBoot { set(id, .backoff(until: now), now) }
             evaluateService(id, now)
-        case .starting, .running, .stopping: startService(id, trigger: .start, now)
+        case .starting, .running, .stopping, .waiting: startService(id, trigger: .start, now)
         }
     }
 

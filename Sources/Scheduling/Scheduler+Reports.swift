@@ -25,7 +25,7 @@ extension Scheduler {
         ended(id, status, now)
     }
 
-    mutating func launched(_ id: RunID, at time: Timestamp, image: String?) {
+    mutating func launched(_ id: RunID, at time: Timestamp, image: String?, health: HealthCheck?, _ now: Timestamp) {
         guard var run = runs[id], run.startedAt == nil else { return }
         run.startedAt = time
         runs[id] = run
@@ -33,6 +33,7 @@ extension Scheduler {
         if run.stopReason != nil { perform(.stop(id)) }
         if run.kind == .service, let service = services[run.instance], service.active == id, service.record.phase == .starting {
             set(run.instance, .running, time)
+            beginProbes(of: id, health, now)
         }
     }
 

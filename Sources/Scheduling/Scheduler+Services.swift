@@ -26,6 +26,7 @@ extension Scheduler {
         case .backoff(let next) where next > now: wakes.set(.service(id), at: next)
         case .backoff: startService(id, trigger: .restart, now)
         case .starting, .running, .stopping: startService(id, trigger: .start, now)
+        case .waiting: startService(id, trigger: service.record.failures > 0 ? .restart : .start, now)
         case .stopped, .exited, .failed: break
         }
     }
@@ -37,6 +38,10 @@ extension Scheduler {
             if service.record.phase != .starting { set(id, .starting, now) }
             return
         }
+        guard case .met = needs(of: service.workload) else {
+            if service.record.phase != .waiting { set(id, .waiting, now) }
+            return
+        }
         let run = launch(id, service.workload, trigger, now) { run in
             run.attempt = service.record.failures + 1
             run.recipeDigest = service.digest
@@ -44,6 +49,8 @@ extension Scheduler {
         }
         service.active = run
         service.record.runID = run
+        service.record.health = nil
+        service.record.lastOutcome = nil
         if trigger == .restart { service.record.restarts += 1 }
         services[id] = service
         set(id, .starting, now)
@@ -51,6 +58,7 @@ extension Scheduler {
 
     /// Notes how a service stands from now on.
     mutating func set(_ id: InstanceID, _ phase: ServiceRecord.Phase, _ now: Timestamp) {
+        moved.insert(id.workload)
         services[id]?.record.phase = phase
         services[id]?.record.since = now
         if case .backoff(let next) = phase { wakes.set(.service(id), at: next) } else { wakes.set(.service(id), at: nil) }
@@ -66,6 +74,9 @@ extension Scheduler {
         }
         guard service.active == run.id else { return }
         services[id]?.active = nil
+        services[id]?.record.lastOutcome = outcome
+        moved.insert(id.workload)
+        wakes.set(.probe(id), at: nil)
         if service.removing {
             services[id] = nil
             // A job of its name may wait for this end.
@@ -79,6 +90,7 @@ extension Scheduler {
     mutating func hearEnd(of id: InstanceID, _ now: Timestamp) {
         guard let service = services[id], service.active == nil, !service.removing, let end = service.record.unheard else { return }
         services[id]?.record.unheard = nil
+        services[id]?.record.lastOutcome = end.outcome
         follow(end, of: id, now)
         // What went down with its host did not fail: it is started again without a pause, as at any boot.
         if end.outcome == .lost, case .backoff = services[id]?.record.phase { set(id, .backoff(until: now), now) }
@@ -94,6 +106,8 @@ extension Scheduler {
             set(id, .stopped, now)
         } else if end.generation != service.record.generation {
             startService(id, trigger: .start, now)
+        } else if end.stopped, service.record.health?.state == .unhealthy, service.policy.onUnhealthy != .nothing {
+            followUnhealthy(end, of: id, now)
         } else if end.stopped {
             // The daemon stopped it because it ends itself; the next daemon starts it again, unless its policy is `no`.
             set(id, service.policy.restart == .no ? .exited : .backoff(until: now), now)
@@ -113,7 +127,7 @@ extension Scheduler {
                 set(id, .exited, now)
                 return
             }
-            if let limit, service.record.failures >= limit, !Scheduler.wasUp(end) {
+            if let limit, service.record.failures >= limit, !hasRecovered(end, service) {
                 event("gave-up", "it failed \(service.record.failures + 1) times in a row", now, workload: id.workload)
                 set(id, .failed, now)
             } else {
@@ -122,6 +136,23 @@ extension Scheduler {
         }
     }
 
+    /// It was told to end because it did not work.
+    private mutating func followUnhealthy(_ end: ServiceEnd, of id: InstanceID, _ now: Timestamp) {
+        guard let service = services[id] else { return }
+        if service.policy.onUnhealthy == .stop {
+            event("gave-up", "it was unhealthy, and on_unhealthy is stop", now, workload: id.workload)
+            set(id, .failed, now)
+        } else if case .onFailure(let limit?) = service.policy.restart, service.record.failures >= limit, !hasRecovered(end, service) {
+            event("gave-up", "it failed \(service.record.failures + 1) times in a row", now, workload: id.workload)
+            set(id, .failed, now)
+        } else {
+            backOff(id, end, now)
+        }
+    }
+
+    /// Whether its failures in a row are over: it was up for long, and has worked if it is asked.
+    private func hasRecovered(_ end: ServiceEnd, _ service: Service) -> Bool { Scheduler.wasUp(end) && service.record.health?.hasWorked != false }
+
     private static func wasUp(_ end: ServiceEnd) -> Bool {
         guard let started = end.startedAt else { return false }
         return end.finishedAt - started >= ServiceBackoff.recovered
@@ -129,7 +160,7 @@ extension Scheduler {
 
     private mutating func backOff(_ id: InstanceID, _ end: ServiceEnd, _ now: Timestamp) {
         guard let service = services[id] else { return }
-        let failures = Scheduler.wasUp(end) ? 0 : service.record.failures
+        let failures = hasRecovered(end, service) ? 0 : service.record.failures
         services[id]?.record.failures = failures + 1
         // The pause began with the end, also when that is heard of late.
         let next = min(end.finishedAt, now) + ServiceBackoff.delay(failures: failures, dice: &dice)
@@ -145,6 +176,7 @@ extension Scheduler {
         } else if service.removing {
             services[id] = nil
             wakes.set(.service(id), at: nil)
+            moved.insert(id.workload)
         } else {
             set(id, .stopped, now)
         }
@@ -159,6 +191,14 @@ extension Scheduler {
             stopRun(run, reason: reason, now)
         } else {
             startService(id, trigger: .start, now)
+        }
+        for dependent in catalogue.dependents[id.workload] ?? [] {
+            for other in instances(of: dependent) {
+                guard let it = services[other], it.policy.dependsOn[id.workload.name]?.restart == true, it.record.wanted, !it.removing, let run = it.active,
+                    runs[run]?.stopReason == nil
+                else { continue }
+                replaceService(other, reason: "\(id.workload.name), which it depends on, was replaced", now)
+            }
         }
     }
 }

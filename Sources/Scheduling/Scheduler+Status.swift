@@ -1,4 +1,4 @@
-internal import Ledger
+public import Ledger
 public import Schedules
 public import WorkloadModel
 
@@ -12,6 +12,10 @@ public struct WorkloadStatus: Hashable, Sendable {
     public let kind: WorkloadKind
     /// `running`, `backoff`, `paused`, `waiting`, ...
     public let state: String
+    /// Of a service that is asked whether it works: `starting`, `healthy` or `unhealthy`.
+    public let health: ServiceHealth.State?
+    /// What is waited for, in words; `nil` when nothing is that a person could change.
+    public let waitsFor: String?
     /// When a service came into its state, or the first run of a running job was released; `nil` for a job that does not run or is still starting.
     public let since: Timestamp?
     /// How often the restart policy started the service again; 0 for a job.
@@ -20,7 +24,7 @@ public struct WorkloadStatus: Hashable, Sendable {
     public let nextAt: Timestamp?
     /// The runs that have not ended.
     public let runs: [RunID]
-    /// How a job's last run ended; `nil` when none has, and for a service.
+    /// How the last run ended; `nil` when none has, and for a service that runs.
     public let lastOutcome: Outcome?
     /// Of a job, how many runs in a row succeeded, or did not, up to the last. Of a service, its failures in a row.
     public let streak: Int
@@ -81,8 +85,9 @@ extension Scheduler {
     private func status(_ service: Service) -> WorkloadStatus {
         let record = service.record
         return WorkloadStatus(
-            id: record.id.workload, slot: record.id.slot, kind: .service, state: record.phase.name, since: record.since, restarts: record.restarts,
-            nextAt: record.phase.nextStartAt, runs: service.active.map { [$0] } ?? [], lastOutcome: nil, streak: record.failures,
+            id: record.id.workload, slot: record.id.slot, kind: .service, state: record.phase.name,
+            health: service.active == nil ? nil : record.health?.state, waitsFor: waitingReason(service), since: record.since, restarts: record.restarts,
+            nextAt: record.phase.nextStartAt, runs: service.active.map { [$0] } ?? [], lastOutcome: record.lastOutcome, streak: record.failures,
             policy: service.policy.restart.description)
     }
 
@@ -99,7 +104,9 @@ extension Scheduler {
         if !job.policy.after.isEmpty { policies.append("after " + job.policy.after.keys.sorted().map(\.description).joined(separator: ", ")) }
         let policy = policies.isEmpty ? "-" : policies.joined(separator: " | ")
         return WorkloadStatus(
-            id: job.record.id, slot: 0, kind: .job, state: state, since: job.active.first.flatMap { runs[$0]?.startedAt }, restarts: 0, nextAt: next,
+            id: job.record.id, slot: 0, kind: .job, state: state, health: nil,
+            waitsFor: job.record.pending.contains { $0.needsSince != nil } ? needs(of: job.workload, toBeUp: true).sentence : nil,
+            since: job.active.first.flatMap { runs[$0]?.startedAt }, restarts: 0, nextAt: next,
             runs: job.active, lastOutcome: job.record.lastOutcome, streak: job.record.streak, policy: policy)
     }
 }

@@ -47,6 +47,9 @@ public struct Scheduler: Sendable {
         let container: ContainerSpec
         var timeout: Duration?
         var lastOutcome: Outcome?
+        /// How it is asked whether it works; `nil` until it is released, and when it is not asked.
+        var health: HealthCheck?
+        var probes = Probes()
 
         var request: RunRequest { RunRequest(run: run, container: container, timeout: timeout, lastOutcome: lastOutcome) }
 
@@ -55,6 +58,16 @@ public struct Scheduler: Sendable {
             get { run[keyPath: path] }
             set { run[keyPath: path] = newValue }
         }
+    }
+
+    /// How far the asking of a run has come.
+    struct Probes: Sendable {
+        /// How many were begun.
+        var count = 0
+        /// Whether one is going on.
+        var isOut = false
+        /// The last one that was written down.
+        var written: Probe?
     }
 
     /// Why no start is decided now.
@@ -78,6 +91,8 @@ public struct Scheduler: Sendable {
     var holds: Holds = []
     /// Runs that are frozen because they fill the disk.
     var frozenRuns: Set<RunID> = []
+    /// Services of which something has changed that others may wait for.
+    var moved: Set<WorkloadID> = []
     var dice: Dice
     let bootID: String
     /// The era of new jobs: ``StoredState/era``.
@@ -117,7 +132,8 @@ public struct Scheduler: Sendable {
         wakeDue(now)
         switch event {
         case .tick: break
-        case .launched(let run, let at, let image): launched(run, at: at, image: image)
+        case .launched(let run, let at, let image, let health): launched(run, at: at, image: image, health: health, now)
+        case .probed(let run, let probe): probed(run, probe, now)
         case .delayed(let run): launchIfInTime(run, now)
         case .launchFailed(let run, let sentence):
             ended(run, ExitStatus(ending: .startError(sentence), finishedAt: now), now)
@@ -139,6 +155,7 @@ public struct Scheduler: Sendable {
             for id in runs.keys.sorted() { stopRun(id, reason: "the daemon was told to stop everything", now) }
         }
         wakeDue(now)
+        settleGates(now)
         return decided()
     }
 
@@ -155,6 +172,7 @@ public struct Scheduler: Sendable {
             switch subject {
             case .job(let id): evaluateJob(id, now)
             case .service(let id): evaluateService(id, now)
+            case .probe(let id): probeIfDue(id, now)
             }
         }
     }
@@ -196,6 +214,11 @@ public struct Scheduler: Sendable {
     }
 
     private mutating func clockWentBack(service id: InstanceID, by back: Duration, _ now: Timestamp) {
+        if let run = services[id]?.active, services[id]?.record.health != nil {
+            // Failures count from now on, as after a start.
+            if services[id]?.record.health?.state == .starting { services[id]?.record.health?.countedAt = now }
+            if runs[run]?.probes.isOut == false { wakes.set(.probe(id), at: now) }
+        }
         guard case .backoff(let next) = services[id]?.record.phase else { return }
         services[id]?.record.phase = .backoff(until: max(now, next - back))
         evaluateService(id, now)
@@ -256,6 +279,7 @@ public struct Scheduler: Sendable {
         guard let run = runs[id], run.stopReason == nil else { return }
         runs[id]?.stopReason = reason
         write(.stopRequested(id, at: now, reason: reason))
+        if run.kind == .service { moved.insert(run.workload) }
         // One that is still being launched is stopped when it is up.
         if run.startedAt != nil { perform(.stop(id)) }
     }

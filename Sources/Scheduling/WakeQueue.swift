@@ -7,6 +7,8 @@ struct WakeQueue: Sendable {
     enum Subject: Hashable, Comparable, Sendable {
         case job(WorkloadID)
         case service(InstanceID)
+        /// The next probe of a service.
+        case probe(InstanceID)
     }
 
     private struct Wake: Comparable, Sendable {

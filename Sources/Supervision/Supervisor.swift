@@ -308,6 +308,9 @@ public actor Supervisor {
             guard !isLeaving else { return }
             working.insert(request.id)
             Task { await launch(request) }
+        case .probe(let request, let check):
+            guard !isLeaving else { return }
+            Task { decide(.probed(request.id, await engine.probe(request, check))) }
         case .stop(let run):
             Task { await engine.stop(run) }
         case .settle(let run):
@@ -333,7 +336,7 @@ public actor Supervisor {
                 startDelays.append((launched.at - dueAt).wholeMilliseconds)
                 if startDelays.count > 1000 { startDelays.removeFirst(500) }
             }
-            await take(.launched(request.id, at: launched.at, image: launched.image))
+            await take(.launched(request.id, at: launched.at, image: launched.image, health: launched.health))
         } catch {
             log.warning("a run could not be started", metadata: ["workload": "\(request.workload)", "run": "\(request.id)", "error": "\(error)"])
             await take(.launchFailed(request.id, error.description))

@@ -53,6 +53,8 @@ public struct ContainerSpec: Hashable, Sendable, Codable {
     public var resolver = ResolverSettings()
     /// The domain that its host name is in.
     public var domainName: String?
+    /// How it is asked whether it works; `nil` is what the image says.
+    public var healthCheck: HealthCheckSpec?
     /// Limits of the container's cgroup.
     public var limits = ResourceLimits()
     /// Limits of setrlimit(2) for its processes. Without `nofile`, the daemon's inherited limit of descriptors applies.

@@ -21,6 +21,8 @@ public enum DueReason: String, Sendable, Codable, CaseIterable {
     case deadline
     /// A job that it comes `after` did not end as it must.
     case after
+    /// A service that it depends on was not as it must be, and did not come to be in time.
+    case dependency
     /// Its recipe was changed or taken away while the due time waited for its start.
     case withdrawn
     // Missed:

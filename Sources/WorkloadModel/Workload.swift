@@ -54,14 +54,30 @@ public struct Workload: Hashable, Sendable {
     }
 }
 
+extension Workload {
+    /// What must be true of services before it is started.
+    public var dependsOn: [WorkloadName: Dependency] {
+        switch kind {
+        case .service(let policy): policy.dependsOn
+        case .job(let policy): policy.dependsOn
+        }
+    }
+}
+
 /// How a service is kept on.
 public struct ServicePolicy: Hashable, Sendable {
     /// When it is started again after its container ended.
     public var restart: RestartPolicy
+    /// What must be true of other services before it is started.
+    public var dependsOn: [WorkloadName: Dependency]
+    /// What becomes of it when its health check says that it does not work.
+    public var onUnhealthy: UnhealthyPolicy
 
-    /// The default, `no`, is Compose's.
-    public init(restart: RestartPolicy = .no) {
+    /// The defaults are Compose's.
+    public init(restart: RestartPolicy = .no, dependsOn: [WorkloadName: Dependency] = [:], onUnhealthy: UnhealthyPolicy = .nothing) {
         self.restart = restart
+        self.dependsOn = dependsOn
+        self.onUnhealthy = onUnhealthy
     }
 }
 
@@ -90,6 +106,8 @@ public struct JobPolicy: Hashable, Sendable {
     /// Without a schedule, it starts once all of them have ended so. With one, the schedule says when: at a due time it
     /// waits for those that are still going, and is skipped when the last run of one of them ended otherwise.
     public var after: [WorkloadName: AfterCondition]
+    /// What must be true of services before it is started. Those that are not up are started, and waited for.
+    public var dependsOn: [WorkloadName: Dependency]
     /// How much of its past is kept.
     public var keep: KeepPolicy
 
@@ -97,7 +115,8 @@ public struct JobPolicy: Hashable, Sendable {
     public init(
         schedule: Schedule? = nil, overlap: OverlapPolicy = .skip, missed: MissedPolicy = MissedPolicy(), retries: RetryPolicy = RetryPolicy(),
         timeout: Duration? = nil, deadline: Duration? = nil, successCodes: Set<Int32> = [0], onLost: LostPolicy = .record,
-        pool: WorkloadName? = nil, after: [WorkloadName: AfterCondition] = [:], keep: KeepPolicy = KeepPolicy()
+        pool: WorkloadName? = nil, after: [WorkloadName: AfterCondition] = [:], dependsOn: [WorkloadName: Dependency] = [:],
+        keep: KeepPolicy = KeepPolicy()
     ) {
         self.schedule = schedule
         self.overlap = overlap
@@ -109,6 +128,7 @@ public struct JobPolicy: Hashable, Sendable {
         self.onLost = onLost
         self.pool = pool
         self.after = after
+        self.dependsOn = dependsOn
         self.keep = keep
     }
 }

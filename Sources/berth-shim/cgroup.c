@@ -2,6 +2,7 @@
 #include "shim.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,26 @@ static bool v1_is(const char *entry, const char *controller)
 {
     size_t length = strlen(controller);
     return strncmp(entry, controller, length) == 0 && entry[length] == ':';
+}
+
+int cgroup_open(const struct spec *spec, int *fds, struct error *err)
+{
+    size_t count = 0;
+    fds[count++] = spec->cgroup_v2 ? open(spec->cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (spec->cgroup_v2 && fds[0] < 0) return fail(err, errno, "cannot open the cgroup %s", spec->cgroup_v2);
+    for (size_t i = 0; i < spec->cgroups_v1.count; i++) {
+        char path[4200];
+        snprintf(path, sizeof path, "%s/cgroup.procs", v1_path(spec->cgroups_v1.items[i]));
+        fds[count] = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fds[count] < 0) {
+            fail(err, errno, "cannot open %s", path);
+            while (count > 0)
+                if (fds[--count] >= 0) close(fds[count]);
+            return -1;
+        }
+        count++;
+    }
+    return 0;
 }
 
 int cgroup_join_v1(const struct spec *spec, struct error *err)

@@ -271,6 +271,7 @@ int run(int control)
         tell(&shim, 'E', err.text);
         return 1;
     }
+    if (shim.spec.target_descriptor != NO_DESCRIPTOR) return exec_in(control, &shim.spec);
     if (take_lock(&shim.spec, &err) < 0) {
         tell(&shim, 'E', err.text);
         return 1;

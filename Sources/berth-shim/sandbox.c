@@ -214,6 +214,28 @@ static void start_command(void *context)
     report(&entry->pipes, &err);
 }
 
+/* From root in the sandbox to the command's own user, directory, limits and filter. */
+static int take_place(const struct spec *spec, const struct user *user, struct entry *entry, struct error *err)
+{
+    if (limit_resources(spec, err) < 0) return -1;
+    umask(022);
+    setsid();
+    /* Still as root: a directory that is missing is made, wherever it is. */
+    if (enter_working_dir(spec, err) < 0) return -1;
+    if (drop_privileges(spec, user, err) < 0) return -1;
+    if (!(entry->environment = make_environment(spec, user))) return fail(err, ENOMEM, "cannot make the environment");
+    return filter_syscalls(spec, err);
+}
+
+int unprotect(struct error *err)
+{
+    char protection[16];
+    if (read_small("/proc/self", "oom_score_adj", protection, sizeof protection) > 0 && protection[0] == '-' &&
+        write_small("/proc/self", "oom_score_adj", "0") < 0)
+        return fail(err, errno, "cannot reset oom_score_adj");
+    return 0;
+}
+
 static int set_up(const struct spec *spec, const int *trees, int network, struct entry *entry, struct error *err)
 {
     struct user user;
@@ -224,10 +246,7 @@ static int set_up(const struct spec *spec, const int *trees, int network, struct
     if (let_go(spec, &entry->pipes, trees, err) < 0) return -1;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return fail(err, errno, "cannot tie the container's life to the shim's");
     /* The daemon is protected from the kernel's choice when the host's memory runs out; its containers are not. */
-    char protection[16];
-    if (read_small("/proc/self", "oom_score_adj", protection, sizeof protection) > 0 && protection[0] == '-' &&
-        write_small("/proc/self", "oom_score_adj", "0") < 0)
-        return fail(err, errno, "cannot reset oom_score_adj");
+    if (unprotect(err) < 0) return -1;
     if (cgroup_join_v1(spec, err) < 0) return -1;
     if (unshare(CLONE_NEWCGROUP) < 0) return fail(err, errno, "cannot make a cgroup namespace");
     if (!spec->host_network && network < 0 && loopback_up(err) < 0) return -1;
@@ -236,14 +255,7 @@ static int set_up(const struct spec *spec, const int *trees, int network, struct
     if (spec->hostname && sethostname(spec->hostname, strlen(spec->hostname)) < 0) return fail(err, errno, "cannot set the host name %s", spec->hostname);
     if (user_resolve(spec->user, &user, err) < 0) return -1;
     if (mounts_give(&fresh, user.uid, user.gid, err) < 0) return -1;
-    if (limit_resources(spec, err) < 0) return -1;
-    umask(022);
-    setsid();
-    /* Still as root: a directory that is missing is made, wherever it is. */
-    if (enter_working_dir(spec, err) < 0) return -1;
-    if (drop_privileges(spec, &user, err) < 0) return -1;
-    if (!(entry->environment = make_environment(spec, &user))) return fail(err, ENOMEM, "cannot make the environment");
-    return filter_syscalls(spec, err);
+    return take_place(spec, &user, entry, err);
 }
 
 /* By the kernel's own calls: the C library keeps signals 32 and 33 for itself, and would leave them as they were. */
@@ -271,6 +283,27 @@ void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, c
     /* From here on the container outlives its shim: an exit that nobody sees is better than a killed database. */
     prctl(PR_SET_PDEATHSIG, 0);
     if (spec->init) init_run(start_command, &entry, pipes->status);
+    start_command(&entry);
+    _exit(125);
+}
+
+void sandbox_join(const struct spec *spec, const struct sandbox_pipes *pipes, int null)
+{
+    struct entry entry = { .spec = spec, .pipes = *pipes };
+    struct error err;
+    struct user user;
+    int kept[] = { 0, 1, 2, pipes->ready };
+    default_signals();
+    if (dup2(null, 0) < 0 || dup2(pipes->out, 1) < 0 || dup2(pipes->err_out, 2) < 0) {
+        fail(&err, errno, "cannot set the command's streams");
+        report(pipes, &err);
+    }
+    if (descriptors_keep_only(kept, 4, &err) < 0 || user_resolve(spec->user, &user, &err) < 0 || take_place(spec, &user, &entry, &err) < 0) report(pipes, &err);
+    /* Another user's process loses this again, so it comes last. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
+        fail(&err, errno, "cannot tie the command's life to the shim's");
+        report(pipes, &err);
+    }
     start_command(&entry);
     _exit(125);
 }

@@ -56,6 +56,8 @@ enum field {
     FIELD_DESCRIPTORS = 30,
     FIELD_CPU_MILLIS = 31,
     FIELD_NETWORK_DESCRIPTOR = 32,
+    FIELD_TARGET_DESCRIPTOR = 33,
+    FIELD_OUTPUT_DESCRIPTOR = 34,
 };
 
 enum mount_kind { MOUNT_BIND = 1, MOUNT_TMPFS = 2 };
@@ -99,6 +101,8 @@ struct spec {
     uint64_t log_cap, capabilities, grace_ms, timeout_ms, shm_bytes, descriptors, cpu_millis;
     uint64_t root_descriptor; /* the directory that is the only layer; NO_DESCRIPTOR = the layers are in `layers_dir` */
     uint64_t network_descriptor; /* the network namespace to join; NO_DESCRIPTOR = a new one, or the host's */
+    /* Of a command beside a run's own: the pidfd of the container's first process, and where its output goes. */
+    uint64_t target_descriptor, output_descriptor;
     uint32_t stop_signal;
     bool read_only, host_network, init, privileged;
     struct strings lowers, arguments, environment, cgroups_v1;
@@ -132,6 +136,9 @@ int descriptors_keep_only(int *kept, size_t count, struct error *err);
 
 struct usage { uint64_t cpu_usec, memory_peak, io_read, io_write, oom_kills; };
 
+/* Opens what a process is moved into the run's groups by: of v2 its directory, of v1 a file each. `fds` has a place for each of v1, and one
+ * for v2 before them, -1 where there is none. On failure none stays open. */
+int cgroup_open(const struct spec *spec, int *fds, struct error *err);
 /* Moves the calling process into the run's v1 groups. */
 int cgroup_join_v1(const struct spec *spec, struct error *err);
 /* Kills all in the run's groups and waits, at most `wait_ms`, until they are empty. 0 when empty, 1 when not. */
@@ -152,6 +159,10 @@ struct sandbox_pipes {
 /* Never returns: sets the sandbox up, waits for `go`, and becomes the container's process. `trees` are the binds' detached
  * mounts, one a mount of the spec, -1 where it has none. The working directory is what relative layers start from. */
 void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees, int network) __attribute__((noreturn));
+
+/* Never returns: becomes a command in a sandbox whose namespaces the process is in already. Of the pipes `ready`, `out` and `err_out` are
+ * used, and `null` becomes its input. */
+void sandbox_join(const struct spec *spec, const struct sandbox_pipes *pipes, int null) __attribute__((noreturn));
 
 /* Makes the binds' sources detached mounts with their attributes, in the shim, before the container's mount namespace is
  * there: `trees` has one place a mount. On failure none stays open. */
@@ -273,6 +284,14 @@ int record_exit(const struct spec *spec, const struct ending *ending, struct err
 
 /* `arguments`: the process's own; they become a shim's. */
 int forkserver(int socket, char **arguments);
+
+/* ---- a command beside a run's own (exec.c) ---- */
+
+/* Runs the spec's command in the sandbox of its target, and says on `control` how it ended. */
+int exec_in(int control, const struct spec *spec);
+
+/* Resets what protects the daemon from the kernel's choice when memory runs out. */
+int unprotect(struct error *err);
 
 /* ---- the parent's loop (run.c) ---- */
 

@@ -182,16 +182,17 @@ static int take_field(struct spec *spec, const struct value *value, struct error
     case FIELD_DESCRIPTORS: return take_u64(value, &spec->descriptors, err);
     case FIELD_CPU_MILLIS: return take_u64(value, &spec->cpu_millis, err);
     case FIELD_NETWORK_DESCRIPTOR: return take_u64(value, &spec->network_descriptor, err);
+    case FIELD_TARGET_DESCRIPTOR: return take_u64(value, &spec->target_descriptor, err);
+    case FIELD_OUTPUT_DESCRIPTOR: return take_u64(value, &spec->output_descriptor, err);
     }
     return fail(err, 0, "launch spec: field %u is unknown to this shim", value->tag);
 }
 
-static int check_whole(const struct spec *spec, struct error *err)
+/* What only a run of its own needs. */
+static int check_run(const struct spec *spec, struct error *err)
 {
-    if (!spec->run_id || !spec->run_dir || !spec->log_base || !spec->scratch || !spec->working_dir || !spec->boot_id)
-        return fail(err, 0, "launch spec: run id, run, log, scratch or working directory, or boot id is missing");
-    if (spec->arguments.count == 0 || spec->arguments.items[0][0] == 0) return fail(err, 0, "launch spec: there is no command");
-    if (spec->descriptors > DESCRIPTORS_MAX) return fail(err, 0, "launch spec: more than %u descriptors", DESCRIPTORS_MAX);
+    if (!spec->run_dir || !spec->log_base || !spec->scratch || !spec->boot_id)
+        return fail(err, 0, "launch spec: run, log or scratch directory, or boot id is missing");
     if (spec->root_descriptor == NO_DESCRIPTOR ? !spec->layers_dir || spec->lowers.count == 0 : spec->root_descriptor >= spec->descriptors)
         return fail(err, 0, "launch spec: there is no root file system");
     if (spec->network_descriptor != NO_DESCRIPTOR && (spec->host_network || spec->network_descriptor >= spec->descriptors))
@@ -199,6 +200,19 @@ static int check_whole(const struct spec *spec, struct error *err)
     for (size_t i = 0; i < spec->mount_count; i++)
         if (spec->mounts[i].kind == MOUNT_BIND && spec->mounts[i].descriptor >= spec->descriptors)
             return fail(err, 0, "launch spec: the mount of %.100s has no descriptor", spec->mounts[i].source);
+    return 0;
+}
+
+static int check_whole(const struct spec *spec, struct error *err)
+{
+    if (!spec->run_id || !spec->working_dir) return fail(err, 0, "launch spec: run id or working directory is missing");
+    if (spec->arguments.count == 0 || spec->arguments.items[0][0] == 0) return fail(err, 0, "launch spec: there is no command");
+    if (spec->descriptors > DESCRIPTORS_MAX) return fail(err, 0, "launch spec: more than %u descriptors", DESCRIPTORS_MAX);
+    if (spec->target_descriptor == NO_DESCRIPTOR && spec->output_descriptor == NO_DESCRIPTOR) {
+        if (check_run(spec, err) < 0) return -1;
+    } else if (spec->target_descriptor >= spec->descriptors || spec->output_descriptor >= spec->descriptors || spec->target_descriptor == spec->output_descriptor) {
+        return fail(err, 0, "launch spec: there is no container to join, or no place for the output");
+    }
     if (!spec->cgroup_v2 && spec->cgroups_v1.count == 0) return fail(err, 0, "launch spec: there is no cgroup");
     if (!spec->privileged && !spec->seccomp) return fail(err, 0, "launch spec: there is no seccomp filter");
     for (size_t i = 0; i < spec->environment.count; i++)
@@ -212,7 +226,8 @@ static int check_whole(const struct spec *spec, struct error *err)
 
 int spec_parse(struct spec *spec, const uint8_t *bytes, size_t size, struct error *err)
 {
-    *spec = (struct spec){ .stop_signal = 15, .grace_ms = 10000, .log_cap = 16u << 20, .shm_bytes = 64u << 20, .root_descriptor = NO_DESCRIPTOR, .network_descriptor = NO_DESCRIPTOR };
+    *spec = (struct spec){ .stop_signal = 15, .grace_ms = 10000, .log_cap = 16u << 20, .shm_bytes = 64u << 20, .root_descriptor = NO_DESCRIPTOR, .network_descriptor = NO_DESCRIPTOR,
+                           .target_descriptor = NO_DESCRIPTOR, .output_descriptor = NO_DESCRIPTOR };
     if (size < SPEC_HEADER || u32(bytes) != SPEC_MAGIC) return fail(err, 0, "launch spec: this is not a launch spec");
     if (u32(bytes + 4) != SPEC_VERSION)
         return fail(err, 0, "launch spec: version %u, and this shim knows %u; daemon and shim must be of one release", u32(bytes + 4), SPEC_VERSION);

@@ -1,3 +1,4 @@
+import ControlAPI
 import FoundationEssentials
 import Glibc
 import Schedules
@@ -192,7 +193,21 @@ enum Show {
         }
     }
 
-    static func colour(state: String) -> Terminal.Colour? {
+    /// With what is known beyond it: `running (healthy)`, `waiting (db is not healthy yet)`.
+    static func state(_ workload: WorkloadInfo) -> String {
+        let more = workload.waits_for ?? (workload.state == "running" ? workload.health : nil)
+        return workload.state + (more.map { " (\(Terminal.harmless($0)))" } ?? "")
+    }
+
+    static func colour(state workload: WorkloadInfo) -> Terminal.Colour? {
+        switch workload.health {
+        case "unhealthy": .red
+        case "starting": .yellow
+        default: workload.waits_for != nil ? .yellow : colour(state: workload.state)
+        }
+    }
+
+    private static func colour(state: String) -> Terminal.Colour? {
         switch state {
         case "running": .green
         case "backoff", "starting", "stopping", "retrying", "paused": .yellow

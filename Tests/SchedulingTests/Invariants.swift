@@ -75,7 +75,8 @@ extension World {
                 case .onFailure: before.outcome == .succeeded && before.open.stopReason == nil
                 case .always, .unlessStopped: false
                 }
-            guard isOver, earlier.asked == later.asked else { return nil }
+            let wasUnhealthy = policy.onUnhealthy == .restart && before.open.stopReason?.hasPrefix("it was unhealthy") == true
+            guard isOver, !wasUnhealthy, earlier.asked == later.asked else { return nil }
             return "\(service.id) ended (\(before.outcome?.rawValue ?? "open")) at run \(earlier.run), and was started again at \(later.at) though nobody asked"
         }
     }

@@ -208,11 +208,12 @@ import WorkloadModel
                 case .launch(let request): print.add(1, name(request.id))
                 case .stop(let id): print.add(2, name(id))
                 case .settle(let id): print.add(3, name(id))
+                case .probe(let request, _): print.add(4, name(request.id))
                 }
             }
             addAll(world.inbox) { print, event in
                 switch event {
-                case .launched(let id, _, _): print.add(1, name(id))
+                case .launched(let id, _, _, _): print.add(1, name(id))
                 case .exited(let id, let status): print.add(2, name(id), status.ending.hashValue, status.stopRequested ? 1 : 0)
                 default: print.add(event.hashValue)
                 }
@@ -231,7 +232,7 @@ import WorkloadModel
                     case .boot(let id): add(5, id.count)
                     case .era(let era): add(7, era)
                     case .event: break
-                    case .service, .removeService, .removeJob: add(write.hashValue)
+                    case .service, .probe, .removeService, .removeJob: add(write.hashValue)
                     }
                 }
             }
@@ -267,7 +268,9 @@ import WorkloadModel
 
         mutating func add(_ job: JobRecord, _ name: (RunID) -> Int) {
             add(job.id.hashValue, job.cursor.hashValue, job.bootID.count, job.lastOutcome?.hashValue ?? 0)
-            addAll(job.pending) { $0.add($1.trigger.hashValue, $1.dueAt?.hashValue ?? 0, $1.attempt, $1.notBefore.hashValue, $1.queued ? 1 : 0) }
+            addAll(job.pending) {
+                $0.add($1.trigger.hashValue, $1.dueAt?.hashValue ?? 0, $1.attempt, $1.notBefore.hashValue, $1.queued ? 1 : 0, $1.needsSince?.hashValue ?? 0)
+            }
             addAll(job.arrivals) { $0.add($1.job.hashValue, name($1.run)) }
         }
 

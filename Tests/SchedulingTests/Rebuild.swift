@@ -81,9 +81,14 @@ extension World {
         let decision = rebuilt.restore(stored, observed: observed(), at: moment)
         var found = Essence(scheduler).differences(from: Essence(rebuilt))
         for write in decision.writes { if case .event = write {} else { found.append("a restart writes \(write)") } }
-        // Both are to be woken for the same, the living one perhaps before.
-        if let next = rebuilt.nextWake, scheduler.nextWake.map({ $0 > next }) ?? true {
-            found.append("the next wake is \(scheduler.nextWake.map(\.description) ?? "none"), and \(next) after a restart")
+        // Both are to be woken for the same, the living one perhaps before. A daemon that starts asks services at once.
+        var living = scheduler
+        for id in living.services.keys {
+            living.wakes.set(.probe(id), at: nil)
+            rebuilt.wakes.set(.probe(id), at: nil)
+        }
+        if let next = rebuilt.nextWake, living.nextWake.map({ $0 > next }) ?? true {
+            found.append("the next wake is \(living.nextWake.map(\.description) ?? "none"), and \(next) after a restart")
         }
         return found
     }
@@ -97,12 +102,15 @@ extension World {
                 if scheduler.nextWake.map({ $0 <= max(next, now) }) != true { found.append("\(id) waits for a start that never comes") }
             case .exited, .failed:
                 // One that was to give way to another did not end by itself: the other one was to follow.
-                if let last = service.record.runID.flatMap({ runs[$0] }), last.open.stopReason != nil {
+                // Nor does one that was unhealthy, but there it was to.
+                if let last = service.record.runID.flatMap({ runs[$0] }), last.open.stopReason?.hasPrefix("it was unhealthy") == false {
                     found.append("\(id) is wanted, its last run was told to end (\(last.open.stopReason ?? "")), and no other followed")
                 }
             case .starting, .running, .stopping:
                 // A job had its name, and its last run is ending.
                 if scheduler.jobs[id.workload]?.active.isEmpty ?? true { found.append("\(id) is wanted, is \(service.record.phase), and does not run") }
+            case .waiting:
+                if scheduler.needs(of: service.workload) == .met, scheduler.holds.isEmpty { found.append("\(id) waits for what is there") }
             case .stopped: found.append("\(id) is wanted and stopped")
             }
         }

@@ -46,7 +46,13 @@ import WorkloadModel
                     onLost: LostPolicy.allCases.randomElement(using: &dice)!,
                     pool: Bool.random(using: &dice) ? Make.id("p").name : nil,
                     // The last is let start by the first.
-                    after: index == 4 && Bool.random(using: &dice) ? [Make.id("job0").name: AfterCondition.allCases.randomElement(using: &dice)!] : [:])
+                    after: index == 4 && Bool.random(using: &dice) ? [Make.id("job0").name: AfterCondition.allCases.randomElement(using: &dice)!] : [:],
+                    dependsOn: index == 3
+                        ? [
+                            Make.id("db").name: Dependency(
+                                condition: Dependency.Condition.allCases.randomElement(using: &dice)!, required: Bool.random(using: &dice))
+                        ]
+                        : [:])
                 workloads.append(Make.job("job\(index)", policy))
                 accounted.append((Make.id("job\(index)"), SimulationTests.start, schedule))
             }
@@ -61,7 +67,17 @@ import WorkloadModel
             let echo = JobPolicy(
                 overlap: OverlapPolicy.allCases.randomElement(using: &dice)!, after: [heard: AfterCondition.allCases.randomElement(using: &dice)!])
             workloads.append(Make.job("echo", echo))
-            workloads.append(Make.service("db", [RestartPolicy.no, .onFailure(limit: 3)].randomElement(using: &dice)!))
+            workloads.append(
+                Make.service("db", [RestartPolicy.no, .onFailure(limit: 3)].randomElement(using: &dice)!) { container, policy in
+                    // A probe each minute of a year would be all that happens.
+                    container.healthCheck = HealthCheckSpec(test: .shell("ask"))
+                    container.healthCheck?.interval = .seconds(6 * 3600)
+                    container.healthCheck?.startPeriod = .seconds(3600)
+                    container.healthCheck?.retries = 2
+                    policy.onUnhealthy = UnhealthyPolicy.allCases.randomElement(using: &dice)!
+                })
+            world.answers = { _, dice in (.seconds(Int64.random(in: 0...20, using: &dice)), Int.random(in: 0..<4, using: &dice) == 0 ? .timedOut : .exited(0)) }
+            workloads.append(Make.service("migrate", .onFailure(limit: 2)) { _, policy in policy.dependsOn = [Make.id("db").name: Dependency()] })
             world.script = { request, dice in
                 let long = request.kind == .service
                 let duration = Duration.seconds(Int64.random(in: long ? 3600...2_000_000 : 1...20_000, using: &dice))
@@ -84,7 +100,15 @@ import WorkloadModel
             // The same, but for what 'web' is: a service, a job, nothing; and for a job that often waits in a pool.
             let extra = Make.job("extra", JobPolicy(schedule: Make.schedule("every 3h"), overlap: .queue, pool: Make.id("p").name))
             recipes = [
-                recipe([Make.service("web", .always), extra], "1"),
+                recipe(
+                    [
+                        Make.service("web", .always) { _, policy in
+                            policy.dependsOn = [
+                                Make.id("db").name: Dependency(condition: .healthy, required: Bool.random(using: &dice), restart: Bool.random(using: &dice)),
+                                Make.id("migrate").name: Dependency(condition: .completed, required: Bool.random(using: &dice)),
+                            ]
+                        }, extra,
+                    ], "1"),
                 recipe([Make.job("web", JobPolicy(schedule: Make.schedule("every 7h"), retries: RetryPolicy(limit: 1), onLost: .rerun)), extra], "2"),
                 recipe([], "3"),
             ]

@@ -90,6 +90,10 @@ struct World {
     var seed: UInt64
     /// How long a command runs and how it ends.
     var script: @Sendable (RunRequest, inout Dice) -> (Duration, ExitStatus.Ending) = { _, _ in (.seconds(1), .exited(code: 0)) }
+    /// How long a probe of a service takes, and what it comes to.
+    var answers: @Sendable (RunRequest, inout Dice) -> (Duration, Probe.Result) = { _, _ in (.zero, .exited(0)) }
+    /// Probes that are out.
+    private var probing: [RunID: (at: Timestamp, probe: Probe)] = [:]
     /// How long a container takes to end after it was told to.
     var stopTakes: Duration = .zero
     /// How long an engine takes to start a container.
@@ -159,11 +163,17 @@ struct World {
         if case .down(let project, _) = event { change = { (project, nil) } }
         switch event {
         case .apply(let recipe, explicit: true, _): for workload in recipe.workloads { asked[workload.id, default: 0] += 1 }
-        case .start(let id, _), .restart(let id, _): asked[id, default: 0] += 1
+        case .start(let id, _), .restart(let id, _), .run(let id, _, _, _): wantWithNeeds(id)
         default: break
         }
         carryOut(decision, change)
         return decision.reply
+    }
+
+    /// Somebody wants it, and with it what it depends on.
+    private mutating func wantWithNeeds(_ id: WorkloadID) {
+        asked[id, default: 0] += 1
+        for name in recipes[id.project]?[id]?.dependsOn.keys.sorted() ?? [] { wantWithNeeds(WorkloadID(project: id.project, name: name)) }
     }
 
     private mutating func carryOut(_ decision: Decision, _ change: (() -> (ProjectName, Recipe?))? = nil) {
@@ -219,7 +229,32 @@ struct World {
             }
             isUnreadable = false
         }
+        // What is due is looked at before what has happened: one may go in the decision that lets another start.
+        let opened = writes.compactMap { if case .openRun(let run) = $0, run.kind == .service { run } else { nil } }
+        let before = opened.map { unmetNeed($0) }
         for write in writes { perform(write) }
+        for (run, unmet) in zip(opened, before) where unmet != nil { if let unmet = unmetNeed(run) { violations.append(unmet) } }
+    }
+
+    /// Of what a service depends on, what is not as it must be on disk.
+    private func unmetNeed(_ run: Run) -> String? {
+        guard let workload = recipes[run.workload.project]?[run.workload] else { return nil }
+        for (name, dependency) in workload.dependsOn where dependency.required {
+            let id = InstanceID(WorkloadID(project: run.workload.project, name: name))
+            let last = runs.values.filter { $0.open.instance == id && $0.open.kind == .service }.max { left, right in
+                // Ids go with the clock, which may have been set back.
+                (left.outcome == nil ? 1 : 0, left.closedAfter.runs) < (right.outcome == nil ? 1 : 0, right.closedAfter.runs)
+            }
+            let isUp = last.map { $0.outcome == nil && $0.open.startedAt != nil && $0.open.stopReason == nil } ?? false
+            let isAsItMustBe =
+                switch dependency.condition {
+                case .started: isUp || services[id]?.phase == .exited
+                case .healthy: isUp && services[id]?.health?.state == .healthy
+                case .completed: last?.outcome == .succeeded
+                }
+            if !isAsItMustBe { return "\(run.workload) was started, and \(name) was not \(dependency.condition.rawValue)" }
+        }
+        return nil
     }
 
     // MARK: Deferred steps
@@ -309,7 +344,12 @@ struct World {
             jobs[record.id] = record
         case .removeService(let id): services[id] = nil
         case .removeJob(let id): jobs[id] = nil
-        case .event(let event): events.append(event)
+        case .event(let event):
+            events.append(event)
+            if event.text.hasPrefix("started for "), let project = event.project, let name = event.workload {
+                asked[WorkloadID(project: project, name: name), default: 0] += 1
+            }
+        case .probe(let id, let run, _): if runs[run]?.open.instance != id { violations.append("the probe of \(run) is no probe of \(id)") }
         case .boot(let id): storedBoot = id
         case .era(let era): storedEra = era
         }
@@ -328,6 +368,12 @@ struct World {
             } else {
                 start(request)
             }
+        case .probe(let request, _):
+            if probing[request.id] != nil { violations.append("run \(request.id) is asked twice at once") }
+            if containers[request.id] == nil { violations.append("run \(request.id) is asked, and is not there") }
+            let (takes, result) = answers(request, &dice)
+            let probe = Probe(at: now, duration: takes, result: result, output: "")
+            if deferred { inbox.append(.probed(request.id, probe)) } else { probing[request.id] = (now + takes, probe) }
         case .stop(let id):
             // One that is ending already goes on with it.
             guard let container = containers[id], container.endsAt ?? now >= now, container.status?.stopRequested != true else { return }
@@ -378,8 +424,12 @@ struct World {
             }
         }
         // The engine's answer comes as an event, after the effect.
-        let answer = Event.launched(request.id, at: containers[request.id]?.startedAt ?? now, image: nil)
+        let answer = Event.launched(request.id, at: containers[request.id]?.startedAt ?? now, image: nil, health: World.health(request))
         if deferred { inbox.append(answer) } else { take(answer) }
+    }
+
+    private static func health(_ request: RunRequest) -> HealthCheck? {
+        request.kind == .service ? HealthCheckSpec.resolve(request.container.healthCheck, image: nil) : nil
     }
 
     /// A pool holds no more runs than it has places.
@@ -416,8 +466,14 @@ struct World {
                 if openRuns.contains(id), !told.contains(id) { ending = (endsAt, id) }
             }
             let launched = launching.map { ($0.value.at, $0.key) }.min { $0 < $1 }
-            guard let next = [ending?.0, launched?.0, scheduler.nextWake].compactMap({ $0 }).min(), next <= end else { break }
+            let probed = probing.map { ($0.value.at, $0.key) }.min { $0 < $1 }
+            guard let next = [ending?.0, launched?.0, probed?.0, scheduler.nextWake].compactMap({ $0 }).min(), next <= end else { break }
             advance(to: max(next, now))
+            if let (at, id) = probed, at <= now, let probe = probing.removeValue(forKey: id)?.probe {
+                take(.probed(id, probe))
+                checkRebuild()
+                continue
+            }
             if let (at, id) = launched, at <= now, let launch = launching.removeValue(forKey: id) {
                 start(launch.request)
                 checkRebuild()
@@ -469,7 +525,7 @@ struct World {
         }
         seed &+= 1
         crashed = false
-        (launching, backlog, told, storeFails) = ([:], [], [], false)
+        (launching, probing, backlog, told, storeFails) = ([:], [:], [], [], false)
         isUnreadable = unreadable ?? isUnreadable
         scheduler = Scheduler(bootID: bootID, seed: seed &* 7919)
         let stored = stored
@@ -494,7 +550,11 @@ struct World {
     /// What an engine finds.
     func observed() -> [RunID: ObservedRun] {
         containers.mapValues { container in
-            if let ends = container.endsAt, ends <= now, let status = container.status { .exited(status) } else { .alive(startedAt: container.startedAt) }
+            if let ends = container.endsAt, ends <= now, let status = container.status {
+                .exited(status)
+            } else {
+                .alive(startedAt: container.startedAt, health: World.health(container.request))
+            }
         }
     }
 
@@ -504,6 +564,7 @@ struct World {
         latest = step < .zero - .seconds(3 * 3600) ? now : max(latest, now)
         launching = launching.mapValues { ($0.request, $0.at + step) }
         overtaken.formUnion(launching.keys)
+        probing = probing.mapValues { ($0.at + step, $0.probe) }
         containers = containers.mapValues { container in
             var container = container
             container.endsAt = container.endsAt.map { $0 + step }

@@ -54,8 +54,15 @@ public enum Make {
     }
 
     /// A service of the project `shop` that runs a command on the host's root.
-    public static func service(_ name: String, _ restart: RestartPolicy, command: String = "serve") -> Workload {
-        Workload(id: id(name), container: container(command), kind: .service(ServicePolicy(restart: restart)))
+    ///
+    /// - Parameter change: changes the container and the policy
+    public static func service(
+        _ name: String, _ restart: RestartPolicy, command: String = "serve", change: (inout ContainerSpec, inout ServicePolicy) -> Void = { _, _ in }
+    ) -> Workload {
+        var container = container(command)
+        var policy = ServicePolicy(restart: restart)
+        change(&container, &policy)
+        return Workload(id: id(name), container: container, kind: .service(policy))
     }
 
     /// A container that runs a command, a single word, on the host's root.

@@ -18,6 +18,8 @@ public final class ScriptedEngine: ContainerEngine {
         var ended: [RunID: ExitStatus] = [:]
         var starts: [RunID: Int] = [:]
         var failures: [WorkloadName: EngineError] = [:]
+        var probes: [WorkloadName: Int] = [:]
+        var answers: [WorkloadName: Probe.Result] = [:]
         var sink: AsyncStream<EngineExit>.Continuation?
     }
 
@@ -108,11 +110,25 @@ public final class ScriptedEngine: ContainerEngine {
             return nil
         }
         if let failure { throw failure }
-        return Launched(at: at, image: nil)
+        return Launched(at: at, image: nil, health: run.kind == .service ? healthCheck(of: run.container) : nil)
     }
 
     /// Does nothing.
     public func expectLaunches() async {}
+
+    /// Answers as the test set for this service; without that the service works.
+    public func probe(_ run: RunRequest, _ check: HealthCheck) async -> Probe {
+        let result = state.withLock { state in
+            state.probes[run.workload.name, default: 0] += 1
+            return state.answers[run.workload.name] ?? .exited(0)
+        }
+        return Probe(at: now(), duration: .milliseconds(1), result: result, output: "")
+    }
+
+    /// From now on probes of this service come to this.
+    public func answer(_ name: WorkloadName, _ result: Probe.Result) { state.withLock { $0.answers[name] = result } }
+    /// How often this service was asked.
+    public func probes(of name: WorkloadName) -> Int { state.withLock { $0.probes[name] ?? 0 } }
 
     /// Ends the run at once, by signal 15.
     public func stop(_ run: RunID) async {
@@ -131,7 +147,11 @@ public final class ScriptedEngine: ContainerEngine {
     /// The runs that live, and those whose end is not settled; never throws.
     public func observe() async throws(EngineError) -> [RunID: ObservedRun] {
         state.withLock { state in
-            state.alive.mapValues { .alive(startedAt: $0) }.merging(state.ended.mapValues { .exited($0) }) { first, _ in first }
+            Dictionary(
+                uniqueKeysWithValues: state.alive.map { run, at in
+                    (run, .alive(startedAt: at, health: state.requests[run].flatMap { healthCheck(of: $0.container) }))
+                }
+            ).merging(state.ended.mapValues { .exited($0) }) { first, _ in first }
         }
     }
 

@@ -49,6 +49,9 @@ int clinux_wall_timer_set(int fd, int64_t milliseconds);
 /* A pair of connected stream sockets, closed on exec. */
 int clinux_socket_pair(int *first, int *second);
 
+/* A pipe, closed on exec. */
+int clinux_pipe(int *reading, int *writing);
+
 /* Sends descriptors over a Unix socket, a byte with each some of them, as Sources/berth-shim/descriptors.c takes them. */
 int clinux_send_descriptors(int socket, const int *descriptors, size_t count);
 /* Receives a byte, and the one descriptor that may come with it: -1 when none does. 1, 0 at the end, -1 with errno. */

@@ -18,11 +18,17 @@ struct Inspect: AsyncParsableCommand {
                     return
                 }
                 Terminal.say(Terminal.paint("\(info.workload.kind) \(info.workload.project)/\(info.workload.name)", .bold))
-                Terminal.say("  \("state".padded(18)) \(Terminal.paint(info.workload.state, Show.colour(state: info.workload.state)))")
+                Terminal.say("  \("state".padded(18)) \(Terminal.paint(Show.state(info.workload), Show.colour(state: info.workload)))")
                 Terminal.say("  \((info.workload.kind == "job" ? "schedule" : "restart").padded(18)) \(info.workload.policy)")
                 for (key, value) in info.container.sorted(by: { $0.key < $1.key }) { Terminal.say("  \(key.padded(18)) \(Terminal.harmless(value))") }
                 Terminal.say("")
                 RunsView.print(info.runs)
+                if info.probes?.isEmpty == false { Terminal.say("") }
+                for probe in info.probes ?? [] {
+                    let end = probe.failure ?? "exit code \(probe.exit_code ?? 0)"
+                    let words = probe.output.split(whereSeparator: \.isNewline).first.map { ": \($0)" } ?? ""
+                    Terminal.say("\(Show.local(probe.at))  probe  \(probe.duration_ms) ms  \(Terminal.harmless(end + words))")
+                }
                 if !info.events.isEmpty { Terminal.say("") }
                 for event in info.events { Terminal.say("\(Show.local(event.at))  \(event.actor)  \(Terminal.harmless(event.text))") }
             }

@@ -77,7 +77,7 @@ struct Ps: AsyncParsableCommand {
             let last = isJob ? (workload.lastOutcome.map { $0 + streak } ?? "-") : workload.restarts > 0 ? "\(workload.restarts) restarts" : "-"
             table.add([
                 .init(text: workload.project), .init(text: workload.name, colour: .bold), .init(text: workload.kind),
-                .init(text: workload.state, colour: Show.colour(state: workload.state)), .init(text: Show.ago(workload.since)),
+                .init(text: Show.state(workload), colour: Show.colour(state: workload)), .init(text: Show.ago(workload.since)),
                 .init(text: last, colour: isJob ? Show.colour(outcome: workload.lastOutcome) : nil),
                 .init(text: workload.nextAt == nil ? "-" : Show.until(workload.nextAt)), .init(text: workload.policy, colour: .grey),
             ])

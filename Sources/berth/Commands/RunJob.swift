@@ -29,7 +29,9 @@ struct RunJob: AsyncParsableCommand {
             try await ControlClient.use(connection) { client in
                 let upload = try upload()
                 let (workload, info) = try await client.act(.run, name, body: upload)
-                guard let id = info.run else {
+                var id = info.run
+                if id == nil, wait { id = try await begun(workload, client) }
+                guard let id else {
                     if connection.json {
                         try Terminal.print(json: info)
                     } else {
@@ -52,6 +54,28 @@ struct RunJob: AsyncParsableCommand {
                 let code = RunJob.exitCode(run)
                 if code != 0 { throw ExitCode(code) }
             }
+        }
+    }
+
+    /// The run that was asked for, once what it depends on is as it must be; `nil` when it waits for something else.
+    private func begun(_ workload: WorkloadReference, _ client: ControlClient) async throws -> String? {
+        let path = "\(ControlPaths.workloads)/\(workload.project)/\(workload.name)"
+        let before: InspectInfo = try await client.get(path)
+        guard let waitsFor = before.workload.waits_for else { return nil }
+        if !connection.json { Terminal.warn(Terminal.paint("waiting: \(Terminal.harmless(waitsFor))", .grey)) }
+        let known = Set(before.runs.map(\.run_id))
+        let last = before.events.first
+        var said = waitsFor
+        while true {
+            try await Task.sleep(for: .milliseconds(200))
+            let now: InspectInfo = try await client.get(path)
+            if let run = now.runs.last(where: { $0.trigger == "manual" && !known.contains($0.run_id) }) { return run.run_id }
+            if let event = now.events.prefix(while: { $0 != last }).first(where: { $0.kind == "dropped" || $0.kind == "stopped" }) {
+                throw CommandFailure(description: "\(workload.name) was not run: \(event.text)")
+            }
+            guard let waitsFor = now.workload.waits_for else { continue }
+            if waitsFor != said, !connection.json { Terminal.warn(Terminal.paint("waiting: \(Terminal.harmless(waitsFor))", .grey)) }
+            said = waitsFor
         }
     }
 

@@ -2,11 +2,15 @@ import NIOHTTP1
 import ArgumentParser
 import ControlAPI
 import FoundationEssentials
+import Schedules
 
 struct Up: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "up", abstract: "Make a recipe true: start its services, schedule its jobs.")
     @OptionGroup var recipe: RecipeArguments
     @OptionGroup var pulls: PullOptions
+    @Flag(help: "Return once all services run, are healthy where they have a health check, or have ended well.") var wait = false
+    @Option(help: ArgumentHelp("How long --wait waits at most, such as 90s.", valueName: "time"), transform: { try DurationText.parse($0) })
+    var waitTimeout: Duration?
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
@@ -25,6 +29,7 @@ struct Up: AsyncParsableCommand {
                 }
                 guard let plan else { throw CommandFailure(description: "the daemon broke off before the recipe was applied") }
                 if connection.json { try Terminal.print(json: plan) } else { PlanView.print(plan, done: true) }
+                if wait || waitTimeout != nil { try await Readiness.wait(for: plan.project, limit: waitTimeout, client) }
             }
         }
     }
