@@ -221,16 +221,18 @@ int clinux_project_limit(const char *directory, uint32_t project, uint64_t bytes
 #define IF_NOT_EQUAL(register_number, value, distance) { .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = (register_number), .off = (distance), .imm = (value) }
 #define ANSWER(value) { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = (value) }, { .code = BPF_JMP | BPF_EXIT }
 
-int clinux_device_filter(void)
+int clinux_device_filter(const struct clinux_device_rule *rules, size_t count)
 {
     /* The kernel puts the kind of the device in the low and what is asked for in the high half of access_type. */
-    static const struct bpf_insn program[] = {
+    static const struct bpf_insn head[] = {
         LOAD(BPF_REG_2, access_type),
         { .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_5, .src_reg = BPF_REG_2 },
         { .code = BPF_ALU64 | BPF_AND | BPF_K, .dst_reg = BPF_REG_5, .imm = 0xffff },
         { .code = BPF_ALU64 | BPF_RSH | BPF_K, .dst_reg = BPF_REG_2, .imm = 16 },
         LOAD(BPF_REG_3, major),
         LOAD(BPF_REG_4, minor),
+    };
+    static const struct bpf_insn tail[] = {
         /* A node may be made of anything; to open it is another matter. */
         IF_EQUAL(BPF_REG_2, BPF_DEVCG_ACC_MKNOD, 14),
         IF_NOT_EQUAL(BPF_REG_5, BPF_DEVCG_DEV_CHAR, 11),
@@ -250,13 +252,42 @@ int clinux_device_filter(void)
         ANSWER(0),
         ANSWER(1),
     };
+    const size_t heads = sizeof head / sizeof *head, tails = sizeof tail / sizeof *tail, each = 8;
+    if (count > 400) {
+        errno = E2BIG;
+        return -1;
+    }
+    struct bpf_insn *program = calloc(heads + tails + count * each, sizeof *program);
+    if (!program) return -1;
+    memcpy(program, head, sizeof head);
+    size_t length = heads;
+    for (size_t i = 0; i < count; i++) {
+        const struct clinux_device_rule *rule = &rules[i];
+        /* Each leads to the next rule where it does not hold. */
+        struct bpf_insn checks[] = {
+            IF_NOT_EQUAL(BPF_REG_5, rule->is_block ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR, 7),
+            IF_NOT_EQUAL(BPF_REG_3, (int32_t)rule->major, rule->major < 0 ? 0 : 6),
+            IF_NOT_EQUAL(BPF_REG_4, (int32_t)rule->minor, rule->minor < 0 ? 0 : 5),
+            { .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_2 },
+            { .code = BPF_ALU64 | BPF_AND | BPF_K, .dst_reg = BPF_REG_6, .imm = ~rule->access & 7 },
+            IF_NOT_EQUAL(BPF_REG_6, 0, 2),
+            ANSWER(1),
+        };
+        memcpy(program + length, checks, sizeof checks);
+        length += sizeof checks / sizeof *checks;
+    }
+    memcpy(program + length, tail, sizeof tail);
+    length += tails;
     union bpf_attr attributes;
     memset(&attributes, 0, sizeof attributes);
     attributes.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
-    attributes.insn_cnt = sizeof program / sizeof *program;
+    attributes.insn_cnt = (uint32_t)length;
     attributes.insns = (uint64_t)(uintptr_t)program;
     attributes.license = (uint64_t)(uintptr_t)"Apache-2.0";
-    return (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof attributes);
+    int result = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof attributes), saved = errno;
+    free(program);
+    errno = saved;
+    return result;
 }
 
 int clinux_device_filter_attach(int filter, const char *cgroup)

@@ -196,7 +196,7 @@ enum Description {
                 let source =
                     switch mount.source {
                     case .bind(let path): path
-                    case .volume(let name): name
+                    case .volume(let name), .shared(let name, _): name
                     case .anonymous: ""
                     }
                 return (source.isEmpty ? "" : "\(source):") + mount.target + (mount.readOnly ? ":ro" : "")

@@ -79,13 +79,15 @@ public struct RecipeService: Sendable {
         }
         let base = URL(fileURLWithPath: path).deletingLastPathComponent().path
         let source: RecipeSource
-        var known: [String: String] = [:]
+        var found = EnvironmentFile.Content()
         do throws(TrustedFile.Refusal) {
             source = RecipeSource(file: path, baseDirectory: base, text: try text(path, limits.bytes))
-            do throws(TrustedFile.Refusal) { known = EnvironmentFile.parse(try text(base + "/.env", 1 << 20)).values } catch {
+            do throws(TrustedFile.Refusal) { found = EnvironmentFile.parse(try text(base + "/.env", 1 << 20), environment: variables) } catch {
                 guard error.isMissing else { throw error }
             }
         } catch { throw ErrorInfo(error: "\(error)") }
+        if let problem = found.problems.first { throw ErrorInfo(error: "line \(problem.line) of \(base)/.env: \(problem.message)") }
+        var known = found.values
         known.merge(variables) { _, own in own }
         let inputs = RecipeInputs(
             variables: known, readFile: { try text($0, RecipeInputs.mostFileBytes) }, zone: { [zones] in try zones.zone($0) }, hostZone: zones.local(),

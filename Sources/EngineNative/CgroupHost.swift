@@ -70,7 +70,7 @@ struct CgroupHost: Sendable {
             deviceFilter: filter)
     }
 
-    private static let used: Set<String> = ["memory", "cpu", "cpuacct", "pids", "blkio", "freezer", "devices"]
+    private static let used: Set<String> = ["memory", "cpu", "cpuacct", "pids", "blkio", "freezer", "devices", "cpuset"]
 
     private static func prepareV2(_ root: String, name: String, filter: DeviceFilter?) throws(HostFile.Failure) -> CgroupHost {
         let group = "\(root)/\(name)"
@@ -94,10 +94,24 @@ struct CgroupHost: Sendable {
         return nil
     }
 
+    private enum URLPath {
+        static func parent(of path: String) -> String { String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) }
+    }
+
     // MARK: Runs
 
     /// Why limits cannot be kept on this host; `nil` when they can.
-    func problem(with limits: ResourceLimits) -> String? { CgroupHost.problem(with: limits, missing: missing) }
+    func problem(with limits: ResourceLimits, _ tuning: ContainerTuning? = nil) -> String? {
+        if tuning?.processors != nil, layout == .v2 ? !hasCpuset : v1["cpuset"] == nil {
+            return "'cpuset' cannot be kept: this host's control groups have no controller 'cpuset' ('berth doctor' says more)"
+        }
+        return CgroupHost.problem(with: limits, missing: missing)
+    }
+
+    private var hasCpuset: Bool {
+        guard let v2, let text = try? HostFile.text("\(URLPath.parent(of: v2))/cgroup.controllers") else { return false }
+        return text.split(whereSeparator: \.isWhitespace).contains("cpuset")
+    }
 
     static func problem(with limits: ResourceLimits, missing: [String]) -> String? {
         let asked = [("mem_limit", "memory", limits.memoryBytes != nil), ("cpus", "cpu", limits.cpuMillis != nil)]
@@ -108,20 +122,24 @@ struct CgroupHost: Sendable {
     /// Makes a run's groups with their limits, before any process joins.
     ///
     /// - Parameter allDevices: whether its processes may open every device of the host
-    func make(_ run: RunID, limits: ResourceLimits, allDevices: Bool) throws(HostFile.Failure) -> Group {
+    ///   - devices: those that they may open beside the usual ones
+    func make(
+        _ run: RunID, limits: ResourceLimits, tuning: ContainerTuning? = nil, allDevices: Bool, devices: [DeviceRule] = []
+    ) throws(HostFile.Failure) -> Group {
         if let parent = v2 {
             let path = "\(parent)/\(run)"
             try HostFile.makeDirectory(path, mode: 0o755)
-            if layout == .v2 { try setV2(path, limits) }
-            if !allDevices { try deviceFilter?.attach(to: path) }
+            if layout == .v2 { try setV2(path, limits, tuning) }
+            if !allDevices, let deviceFilter { try (devices.isEmpty ? deviceFilter : DeviceFilter(devices) ?? deviceFilter).attach(to: path) }
         }
         var paths: [String] = []
         for (controller, parent) in v1.sorted(by: { $0.key < $1.key }) {
-            if controller == "cpu", limits.cpuMillis == nil { continue }
+            if controller == "cpu", limits.cpuMillis == nil, tuning?.processorShares == nil { continue }
+            if controller == "cpuset", tuning?.processors == nil { continue }
             if controller == "devices", allDevices { continue }
             let path = "\(parent)/\(run)"
             try HostFile.makeDirectory(path, mode: 0o755)
-            try setV1(controller, path, limits)
+            try setV1(controller, path, limits, tuning, devices)
             paths.append("\(controller):\(path)")
         }
         return Group(v2: v2.map { "\($0)/\(run)" }, v1: paths)
@@ -134,32 +152,63 @@ struct CgroupHost: Sendable {
             v1: v1.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)/\(run)") }.filter { HostFile.exists($0.1) }.map { "\($0.0):\($0.1)" })
     }
 
-    private func setV2(_ path: String, _ limits: ResourceLimits) throws(HostFile.Failure) {
+    private func setV2(_ path: String, _ limits: ResourceLimits, _ tuning: ContainerTuning?) throws(HostFile.Failure) {
         try HostFile.put("\(limits.pids)", to: "\(path)/pids.max")
         if let memory = limits.memoryBytes {
             try HostFile.put("\(memory)", to: "\(path)/memory.max")
             // Swap counts as memory, so there is none beside it. A host without swap accounting has no such file.
-            if HostFile.exists("\(path)/memory.swap.max") { try HostFile.put("0", to: "\(path)/memory.swap.max") }
+            if HostFile.exists("\(path)/memory.swap.max") {
+                let swap = tuning?.memoryAndSwap.map { $0 == .max ? "max" : "\(max(0, $0 - memory))" } ?? "0"
+                try HostFile.put(swap, to: "\(path)/memory.swap.max")
+            }
         }
         if let cpu = limits.cpuMillis { try HostFile.put("\(max(1000, cpu * 100)) 100000", to: "\(path)/cpu.max") }
+        guard let tuning else { return }
+        if let reservation = tuning.memoryReservation { try HostFile.put("\(reservation)", to: "\(path)/memory.low") }
+        // As the kernel's own rule of thumb has it (OCI runtimes do the same): 2 to 262144 become 1 to 10000.
+        if let shares = tuning.processorShares { try HostFile.put("\(1 + (min(max(shares, 2), 262_144) - 2) * 9999 / 262_142)", to: "\(path)/cpu.weight") }
+        if let processors = tuning.processors {
+            // Few ask for it, and each group costs more with it.
+            if !HostFile.exists("\(path)/cpuset.cpus"), let v2 {
+                for directory in [URLPath.parent(of: v2), v2] { try HostFile.put("+cpuset", to: "\(directory)/cgroup.subtree_control") }
+            }
+            try HostFile.put(processors, to: "\(path)/cpuset.cpus")
+        }
     }
 
-    private func setV1(_ controller: String, _ path: String, _ limits: ResourceLimits) throws(HostFile.Failure) {
+    private func setV1(
+        _ controller: String, _ path: String, _ limits: ResourceLimits, _ tuning: ContainerTuning?, _ devices: [DeviceRule]
+    ) throws(HostFile.Failure) {
         switch controller {
         case "pids": try HostFile.put("\(limits.pids)", to: "\(path)/pids.max")
         case "memory":
+            if let reservation = tuning?.memoryReservation { try HostFile.put("\(reservation)", to: "\(path)/memory.soft_limit_in_bytes") }
             guard let memory = limits.memoryBytes else { return }
             try HostFile.put("\(memory)", to: "\(path)/memory.limit_in_bytes")
             if HostFile.exists("\(path)/memory.memsw.limit_in_bytes") {
-                try HostFile.put("\(memory)", to: "\(path)/memory.memsw.limit_in_bytes")
+                let both = tuning?.memoryAndSwap.map { $0 == .max ? "-1" : "\(max(memory, $0))" } ?? "\(memory)"
+                try HostFile.put(both, to: "\(path)/memory.memsw.limit_in_bytes")
             }
+        case "cpuset":
+            guard let processors = tuning?.processors else { return }
+            // A new group has no memory node, and takes no process before it has one.
+            let parent = URLPath.parent(of: path)
+            for (directory, above) in [(parent, URLPath.parent(of: parent)), (path, parent)] {
+                for file in ["cpuset.cpus", "cpuset.mems"] {
+                    let present = (try? HostFile.text("\(directory)/\(file)"))?.split(separator: "\n").first ?? ""
+                    guard present.isEmpty, let all = (try? HostFile.text("\(above)/\(file)"))?.split(separator: "\n").first else { continue }
+                    try HostFile.put(String(all), to: "\(directory)/\(file)")
+                }
+            }
+            try HostFile.put(processors, to: "\(path)/cpuset.cpus")
         case "cpu":
+            if let shares = tuning?.processorShares { try HostFile.put("\(min(max(shares, 2), 262_144))", to: "\(path)/cpu.shares") }
             guard let cpu = limits.cpuMillis else { return }
             try HostFile.put("100000", to: "\(path)/cpu.cfs_period_us")
             try HostFile.put("\(max(1000, cpu * 100))", to: "\(path)/cpu.cfs_quota_us")
         case "devices":
             try HostFile.put("a", to: "\(path)/devices.deny")
-            for rule in DeviceFilter.rules { try HostFile.put(rule, to: "\(path)/devices.allow") }
+            for rule in DeviceFilter.rules + devices.map(\.description) { try HostFile.put(rule, to: "\(path)/devices.allow") }
         default: break
         }
     }

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import HostOS
+internal import WorkloadModel
 
 /// Which devices a container may open: Docker's default, so that a container that can make or mount a device node (with
 /// `cap_add: [SYS_ADMIN, MKNOD]`) still cannot open the host's disks.
@@ -12,8 +13,9 @@ final class DeviceFilter: Sendable {
     private let program: Int32
 
     /// `nil` where this kernel does not take such a program from us.
-    init?() {
-        program = clinux_device_filter()
+    init?(_ rules: [DeviceRule] = []) {
+        let all = rules.map { clinux_device_rule(is_block: $0.isBlock ? 1 : 0, major: $0.major ?? -1, minor: $0.minor ?? -1, access: $0.access.rawValue) }
+        program = clinux_device_filter(all, all.count)
         guard program >= 0 else { return nil }
     }
 

@@ -30,6 +30,8 @@ public struct EnginePaths: Sendable {
     func logs(_ workload: WorkloadID) -> String { "\(logs)/\(workload.project)/\(workload.name)" }
     func log(_ run: RunID, _ workload: WorkloadID) -> String { "\(logs(workload))/\(run)" }
     func volume(_ name: String, of project: ProjectName) -> String { "\(volumes)/\(project)/\(name)" }
+    /// A volume that has a name of its own; no project's begins with `~`.
+    func sharedVolume(_ name: String) -> String { "\(volumes)/~shared/\(name)" }
     /// A volume without a name is its container's at that place; no named one begins with `~`.
     func anonymousVolume(_ instance: InstanceID, at target: String) -> String {
         let name = instance.slot == 0 ? "\(instance.workload.name)" : "\(instance.workload.name).\(instance.slot)"

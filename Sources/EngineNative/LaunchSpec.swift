@@ -6,7 +6,7 @@ struct LaunchSpec {
         case runID = 1, runDirectory, logBase, logCap, layersDirectory, lower, scratch, readOnly, argument, environment, workingDirectory, user
         case hostname, mount, hostNetwork, initProcess, capabilities, seccomp, rlimit, cgroupV2, cgroupV1, stopSignal, graceMilliseconds
         case timeoutMilliseconds, privileged, hide, bootID, sharedMemoryBytes, rootDescriptor, descriptors, processorMillis, networkDescriptor
-        case targetDescriptor, outputDescriptor
+        case targetDescriptor, outputDescriptor, group, sysctl, oomScore, hostNamespaces, openInput
     }
 
     struct MountFlags: OptionSet {
@@ -19,6 +19,8 @@ struct LaunchSpec {
         static let optional = MountFlags(rawValue: 32)
         /// A volume that is empty.
         static let fresh = MountFlags(rawValue: 64)
+        /// A device node, which works.
+        static let device = MountFlags(rawValue: 128)
     }
 
     /// What the fields refer to by number, and what is sent after them.

@@ -24,6 +24,7 @@ extension NativeEngine {
         note.paths = ["\(paths.scratch)/\(run.id)/upper", paths.logs(run.workload)]
         note.empty = [note.paths[0]]
         try addMounts(mounted, run, &spec, &note, mounts, writable)
+        for (number, file) in (container.files?.value ?? []).enumerated() { try addFile(file, number, run, writable, &spec) }
         return note
     }
 
@@ -106,9 +107,11 @@ extension NativeEngine {
             var flags = NativeEngine.named(mount.target)
             if mount.readOnly { flags.insert(.readOnly) }
             switch mount.source {
-            case .volume, .anonymous:
+            case .volume, .shared, .anonymous:
                 guard let path = path(of: mount, run) else { continue }
+                if case .shared(let name, isExternal: true) = mount.source, !HostFile.exists(path) { throw .sandbox("there is no volume '\(name)'") }
                 do {
+                    if case .shared = mount.source { try HostFile.makeDirectories("\(paths.volumes)/~shared") }
                     try HostFile.makeDirectories("\(paths.volumes)/\(run.workload.project)")
                     try HostFile.makeDirectory(path, mode: 0o755)
                 } catch { throw .sandbox("\(error)") }
@@ -119,7 +122,12 @@ extension NativeEngine {
                     }
                     note.paths.append(path)
                 }
-                try spec.addBind(try .own(path), mount.target, flags)
+                if let subpath = mount.subpath {
+                    flags.remove(.fresh)
+                    try spec.addBind(try part(subpath, of: path), mount.target, flags)
+                } else {
+                    try spec.addBind(try .own(path), mount.target, flags)
+                }
             case .bind(let path):
                 try makeSource(mount, path, writable)
                 let place = try HostPlace.open(path, writable: writable)
@@ -133,6 +141,48 @@ extension NativeEngine {
             }
         }
         try addTemporaries(&spec, shorterThan: .max)
+    }
+
+    /// The most bytes of a secret or config.
+    private static let mostFileBytes = 1 << 20
+
+    /// A secret's or config's file of the host, read without following what a container put in the way.
+    ///
+    /// - Throws: ``EngineError/sandbox(_:)`` when there is none, or it is no file or too large
+    func content(of path: String, _ writable: WritableDirectories) throws(EngineError) -> [UInt8] {
+        let place = try HostPlace.open(path, writable: writable)
+        var info = stat()
+        guard fstat(place.descriptor, &info) == 0, info.st_mode & S_IFMT == S_IFREG else { throw .sandbox("\(path) is not a file: a secret or config is one") }
+        let descriptor = Glibc.open("/proc/self/fd/\(place.descriptor)", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .sandbox("\(path) cannot be read: \(String(cString: strerror(errno)))") }
+        defer { close(descriptor) }
+        do { return try HostFile.read(descriptor, path, limit: NativeEngine.mostFileBytes) } catch { throw .sandbox("\(error)") }
+    }
+
+    /// A copy of it in the run's directory, which is in memory and goes with the run.
+    private func addFile(
+        _ file: GivenFile, _ number: Int, _ run: RunRequest, _ writable: WritableDirectories, _ spec: inout LaunchSpec
+    ) throws(EngineError) {
+        let bytes: [UInt8]
+        switch file.source {
+        case .text(let value): bytes = Array(value.revealed.utf8)
+        case .file(let path): bytes = try content(of: path, writable)
+        }
+        let copy = "\(paths.run(run.id))/given.\(number)"
+        let descriptor = Glibc.open(copy, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw .sandbox("cannot make \(copy): \(String(cString: strerror(errno)))") }
+        defer { close(descriptor) }
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let written = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+            guard written > 0 || errno == EINTR else { throw .sandbox("cannot write \(copy): \(String(cString: strerror(errno)))") }
+            rest = rest.dropFirst(max(0, written))
+        }
+        // Whatever the daemon's own mask is.
+        guard fchown(descriptor, file.uid, file.gid) == 0, fchmod(descriptor, file.mode) == 0 else {
+            throw .sandbox("cannot give \(copy) its owner and mode: \(String(cString: strerror(errno)))")
+        }
+        try spec.addBind(try .own(copy), file.target, [.readOnly])
     }
 
     private static func named(_ target: String) -> LaunchSpec.MountFlags { DevicePlaces.contains(target) ? [.named] : [] }
@@ -179,6 +229,7 @@ extension ContainerSpec {
     var namesHostPaths: Bool {
         if case .directory = root { return true }
         return mounts.contains { if case .bind = $0.source { true } else { false } }
+            || files?.value.contains { if case .file = $0.source { true } else { false } } == true
     }
 
     /// Whether the container sees files of the host.

@@ -103,7 +103,9 @@ extension NativeEngine {
             // First what may be refused: what the recipe names is opened and looked at before anything is made for the run.
             var (spec, note) = try makeSpec(run, image, sandbox)
             try quota.prepare("\(paths.scratch)/\(run.id)", run.container)
-            let group = try cgroups.make(run.id, limits: run.container.limits, allDevices: run.container.privileged)
+            let tuning = run.container.tuning?.value
+            let devices = try tuning.map { tuning throws(EngineError) in try addDevices(tuning, &spec) } ?? []
+            let group = try cgroups.make(run.id, limits: run.container.limits, tuning: tuning, allDevices: run.container.privileged, devices: devices)
             if let group = group.v2 { try spec.add(.cgroupV2, group) }
             for group in group.v1 { try spec.add(.cgroupV1, group) }
             // Before the run can begin: its end removes it from both again.

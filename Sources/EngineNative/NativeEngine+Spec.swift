@@ -30,6 +30,13 @@ extension NativeEngine {
         spec.add(.graceMilliseconds, UInt64(stop.graceMilliseconds))
         if let timeout = stop.timeoutMilliseconds { spec.add(.timeoutMilliseconds, UInt64(timeout)) }
         if let cpu = container.limits.cpuMillis { spec.add(.processorMillis, UInt64(max(1, cpu))) }
+        if let tuning = container.tuning?.value {
+            for (name, value) in tuning.sysctls.sorted(by: { $0.key < $1.key }) {
+                try spec.add(.sysctl, "\(name.replacing(".", with: "/"))=\(value)")
+            }
+            spec.add(.hostNamespaces, (tuning.hostProcesses ? 1 : 0) | (tuning.hostIPC ? 2 : 0) | (tuning.hostName ? 4 : 0))
+            spec.add(.openInput, tuning.opensInput)
+        }
         var note = try addFiles(run, image, sandbox.network, &spec)
         note.stop = stop
         note.health = healthCheck(of: run, image)
@@ -52,6 +59,8 @@ extension NativeEngine {
         if !container.resourceLimits.contains(where: { $0.resource == .nofile }) {
             spec.addLimit(resource: UserLimit.Resource.nofile.number, soft: Descriptors.inherited.soft, hard: Descriptors.inherited.hard)
         }
+        for group in container.tuning?.value.groups ?? [] { try spec.add(.group, group) }
+        if let score = container.tuning?.value.oomScore { spec.add(.oomScore, UInt64(score + 1000)) }
         for limit in container.resourceLimits { spec.addLimit(resource: limit.resource.number, soft: limit.soft, hard: limit.hard) }
     }
 

@@ -24,9 +24,43 @@ extension NativeEngine {
     func path(of mount: VolumeMount, _ run: RunRequest) -> String? {
         switch mount.source {
         case .volume(let name): paths.volume(name, of: run.workload.project)
+        case .shared(let name, _): sharedVolume(name)
         case .anonymous: paths.anonymousVolume(run.instance, at: mount.target)
         case .bind: nil
         }
+    }
+
+    /// Where a volume with a name of its own is. As in Compose, `shop_data` is also the volume `data` of the project `shop`.
+    func sharedVolume(_ name: String) -> String {
+        let own = paths.sharedVolume(name)
+        if HostFile.exists(own) { return own }
+        for index in name.indices where name[index] == "_" {
+            guard let project = try? ProjectName(String(name[..<index])), let volume = try? WorkloadName(String(name[name.index(after: index)...])) else {
+                continue
+            }
+            let path = paths.volume(volume.description, of: project)
+            if HostFile.exists(path) { return path }
+        }
+        return own
+    }
+
+    /// A part of a volume, opened without following what a container put there.
+    ///
+    /// - Throws: ``EngineError/sandbox(_:)`` when it is not there
+    func part(_ subpath: String, of volume: String) throws(EngineError) -> HostPlace {
+        var place = try HostPlace.own(volume)
+        for part in subpath.split(separator: "/") {
+            let descriptor = clinux_open_place(place.descriptor, String(part), O_NOFOLLOW)
+            guard descriptor >= 0 else {
+                throw .sandbox("the volume has no '\(subpath)' to be mounted: \(String(cString: strerror(errno)))")
+            }
+            place = try HostPlace(descriptor: descriptor, path: "\(volume)/\(subpath)")
+        }
+        var info = stat()
+        guard fstat(place.descriptor, &info) == 0, [S_IFDIR, S_IFREG].contains(info.st_mode & S_IFMT) else {
+            throw .sandbox("'\(subpath)' of the volume is neither a directory nor a file: refused")
+        }
+        return place
     }
 
     /// Copies into volumes that are empty what the image has at their places.
@@ -34,7 +68,7 @@ extension NativeEngine {
     /// - Throws: ``EngineError/sandbox(_:)``; then the volume is as it was
     func seedVolumes(_ run: RunRequest, _ image: Image?) async throws(EngineError) {
         guard let image else { return }
-        for mount in mounts(of: run, image) where mount.copiesImage {
+        for mount in mounts(of: run, image) where mount.copiesImage && mount.subpath == nil {
             guard let path = path(of: mount, run), isToBeSeeded(path) else { continue }
             let result: Result<Void, EngineError>
             do {

@@ -138,7 +138,12 @@ public final class NativeEngine: ContainerEngine {
 
     /// Refuses limits that would not hold: a container that takes all memory takes it from the others.
     func checkLimits(_ container: ContainerSpec) throws(EngineError) {
-        if let problem = cgroups.problem(with: container.limits) { throw .host(problem) }
+        if let problem = cgroups.problem(with: container.limits, container.tuning?.value) { throw .host(problem) }
+        guard let tuning = container.tuning?.value else { return }
+        if let missing = tuning.capabilitiesOfDevices.first {
+            throw .host("this host gives no device of the kind '\(missing)' to containers: GPUs are not supported yet")
+        }
+        for device in tuning.devices { _ = try nodes(of: device) }
     }
 
     /// Lets the store remove images again that ``prepare(_:progress:)`` returned.
@@ -178,10 +183,11 @@ public final class NativeEngine: ContainerEngine {
         try checkLimits(container)
         _ = try capabilities(of: container)
         try quota.check(container)
+        guard container.namesHostPaths else { return }
         let binds = container.mounts.filter { if case .bind = $0.source { true } else { false } }
-        guard !binds.isEmpty else { return }
         let mounts = MountTable.read()
         let writable = shared.current(mounts)
+        for file in container.files?.value ?? [] { if case .file(let path) = file.source { _ = try content(of: path, writable) } }
         for mount in binds {
             guard case .bind(let path) = mount.source else { continue }
             try makeSource(mount, path, writable)

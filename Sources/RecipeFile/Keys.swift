@@ -6,6 +6,10 @@ enum ContainerKey: String, CaseIterable {
     case shmSize = "shm_size", securityOpt = "security_opt", storageOpt = "storage_opt", networks, ports, expose, links, dns, dnsSearch = "dns_search"
     case dnsOpt = "dns_opt", extraHosts = "extra_hosts", domainname, macAddress = "mac_address", pullPolicy = "pull_policy"
     case platform, containerName = "container_name", labels, logging, profiles, healthcheck, dependsOn = "depends_on"
+    case groupAdd = "group_add", sysctls, oomScoreAdj = "oom_score_adj", cpuset, cpuShares = "cpu_shares", cpuQuota = "cpu_quota"
+    case cpuPeriod = "cpu_period", memReservation = "mem_reservation", memswapLimit = "memswap_limit", pid, ipc, uts, cgroup
+    case usernsMode = "userns_mode", stdinOpen = "stdin_open", tty, devices, deviceCgroupRules = "device_cgroup_rules", gpus, scale, attach, develop
+    case runtime, secrets, configs
 }
 
 enum ServiceKey: String, CaseIterable {
@@ -22,30 +26,23 @@ enum ComposeKeys {
     private static let later = "not supported yet"
 
     static let topLevel: [String: String] = [
-        "secrets": later, "configs": later, "include": later, "models": later,
+        "include": later, "models": later,
     ]
 
     static let container: [String: String] = {
         var reasons: [String: String] = [
             "external_links": "obsolete: containers of one network find each other by name; put both on one by 'networks'",
-            "memswap_limit": "not supported: the memory limit covers swap as well",
-            "mem_swappiness": "not supported: the memory limit covers swap as well",
-            "scale": "not supported: a service is one container",
+            "mem_swappiness": "not supported: control groups of version 2 have no such setting",
             "oom_kill_disable": "not supported: a container that may not be killed for memory takes the host with it",
             "isolation": "not supported: it is a setting of Windows",
             "credential_spec": "not supported: it is a setting of Windows",
             "cgroup_parent": "not supported: Berth keeps its own cgroups",
-            "stdin_open": "not supported: containers run without input",
-            "tty": "not supported: containers run without a terminal",
-            "attach": "not supported: logs are kept, not attached to",
         ]
+        for key in ["cpu_count", "cpu_percent"] { reasons[key] = "not supported: it is a setting of Windows" }
+        for key in ["cpu_rt_period", "cpu_rt_runtime"] { reasons[key] = "not supported: control groups of version 2 have no such limit" }
         for key in [
-            "annotations", "blkio_config", "build", "cgroup", "configs", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",
-            "cpu_rt_runtime", "cpu_shares", "cpuset", "develop", "device_cgroup_rules", "devices", "extends", "gpus", "group_add",
-            "ipc", "label_file",
-            "mem_reservation", "models", "oom_score_adj", "pid", "post_start", "pre_stop",
-            "provider", "runtime", "secrets", "sysctls", "use_api_socket", "userns_mode", "uts",
-            "volumes_from",
+            "annotations", "blkio_config", "build", "extends", "label_file", "models", "post_start", "pre_start", "pre_stop", "provider",
+            "use_api_socket", "volumes_from",
         ] { reasons[key] = later }
         return reasons
     }()

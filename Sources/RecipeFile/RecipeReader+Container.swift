@@ -33,6 +33,7 @@ extension RecipeReader {
         if let node = node(.volumes) { readMounts(node, into: &spec) }
         if let node = node(.tmpfs) { readTmpfs(node, into: &spec) }
         if let node = node(.volumes) ?? node(.tmpfs) { checkTargets(spec, node.place) }
+        readGivenFiles(node(.secrets), node(.configs), into: &spec)
         if let node = node(.readOnly) { spec.readOnlyRoot = bool(node) ?? false }
         if let node = node(.initProcess) { spec.initProcess = bool(node) ?? false }
         if let node = node(.stopSignal) { spec.stopSignal = signal(node) }
@@ -50,6 +51,7 @@ extension RecipeReader {
         readNotes(keys, into: &spec)
         if let node = node(.healthcheck) { spec.healthCheck = healthCheck(node) }
         readLimits(keys, into: &spec.limits)
+        readTuning(keys, into: &spec)
         if let node = node(.ulimits) { spec.resourceLimits = userLimits(node) }
         return spec
     }
@@ -120,13 +122,17 @@ extension RecipeReader {
     }
 
     private mutating func readEnvironmentFiles(_ node: YAMLNode, into values: inout [String: EnvironmentValue]) {
-        enum FileKey: String, CaseIterable { case path, required }
+        enum FileKey: String, CaseIterable { case path, required, format }
         let items: [YAMLNode] = if case .sequence(let items) = node.content { items } else { [node] }
         for item in items {
-            var required = true
+            var (required, isRaw) = (true, false)
             var pathNode = item
             if case .mapping = item.content {
-                let keys = mapping(item, "an env_file", keys: FileKey.self, refused: ["format": "not supported: the format is NAME=value"])
+                let keys = mapping(item, "an env_file", keys: FileKey.self)
+                if let node = keys[.format], !node.isNull, let text = text(node) {
+                    isRaw = text == "raw"
+                    if !["raw", "dotenv", ""].contains(text) { error("'\(text)' is not a format: use dotenv or raw", node.place) }
+                }
                 guard let path = keys[.path] else {
                     error("an env_file needs a 'path'", item.place)
                     continue
@@ -139,9 +145,10 @@ extension RecipeReader {
             do {
                 let content = try inputs.readFile(path)
                 files[path] = content
-                let (found, wrongLines) = EnvironmentFile.parse(content)
-                for line in wrongLines { error("line \(line) of \(path) is not NAME=value", pathNode.place) }
-                for (name, value) in found { values[name] = EnvironmentValue(value) }
+                let found = isRaw ? EnvironmentFile.raw(content) : EnvironmentFile.parse(content, environment: inputs.variables)
+                for problem in found.problems { error("line \(problem.line) of \(path): \(problem.message)", pathNode.place) }
+                for name in found.asked { interpolation.use(name) }
+                for (name, value) in found.values { values[name] = EnvironmentValue(value) }
             } catch {
                 if required { self.error("the env_file cannot be read: \(error)", pathNode.place) }
             }

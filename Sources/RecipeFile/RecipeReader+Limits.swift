@@ -6,7 +6,7 @@ extension RecipeReader {
         case resources, replicas, mode, placement, labels, endpointMode = "endpoint_mode", restartPolicy = "restart_policy", updateConfig = "update_config"
         case rollbackConfig = "rollback_config"
     }
-    enum ResourcesKey: String, CaseIterable { case limits }
+    enum ResourcesKey: String, CaseIterable { case limits, reservations }
     enum LimitKey: String, CaseIterable { case memory, cpus, pids }
     enum UserLimitKey: String, CaseIterable { case soft, hard }
 
@@ -20,7 +20,7 @@ extension RecipeReader {
         let deployment = mapping(deploy, "'deploy'", keys: DeployKey.self)
         readDeployment(deployment)
         guard let resources = deployment[.resources], !resources.isNull else { return }
-        guard let limitsNode = mapping(resources, "'resources'", keys: ResourcesKey.self, refused: ["reservations": later])[.limits] else { return }
+        guard let limitsNode = mapping(resources, "'resources'", keys: ResourcesKey.self)[.limits], !limitsNode.isNull else { return }
         let values = mapping(limitsNode, "'limits'", keys: LimitKey.self, refused: ["devices": later])
         for (key, short) in [(LimitKey.memory, ContainerKey.memLimit), (.cpus, .cpus), (.pids, .pidsLimit)] {
             if let node = values[key], keys[short.rawValue] != nil {

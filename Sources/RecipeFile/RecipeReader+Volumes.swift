@@ -1,7 +1,108 @@
 internal import WorkloadModel
 
-/// `volumes:` and `tmpfs:` of a container.
+/// What a volume of the recipe is.
+enum NamedVolume: Hashable {
+    /// A directory of the project's.
+    case own
+    /// One that has a name of its own, which projects share.
+    case shared(String, isExternal: Bool)
+    /// A directory of the host, which must be there.
+    case bind(String)
+    /// A file system in memory.
+    case memory(size: Int64?, mode: UInt32)
+}
+
+/// `volumes:` of the recipe, and `volumes:` and `tmpfs:` of a container.
 extension RecipeReader {
+    enum VolumeKey: String, CaseIterable { case driver, driverOptions = "driver_opts", external, labels, name }
+
+    mutating func readVolumes(_ node: YAMLNode?) {
+        guard let node, !node.isNull else { return }
+        guard case .mapping(let entries) = node.content else {
+            error("'volumes' must be a mapping of names; this is \(node.kindName)", node.place)
+            return
+        }
+        for entry in entries {
+            do { _ = try WorkloadName(entry.key) } catch {
+                self.error("invalid name of a volume: \(error.description)", entry.keyPlace)
+                continue
+            }
+            volumes[entry.key] = namedVolume(entry)
+        }
+    }
+
+    private mutating func namedVolume(_ entry: YAMLNode.Entry) -> NamedVolume {
+        if entry.value.isNull { return .own }
+        guard case .mapping = entry.value.content else {
+            error("a volume has no value: write '\(entry.key): {}'", entry.value.place)
+            return .own
+        }
+        let keys = mapping(entry.value, "volume '\(entry.key)'", keys: VolumeKey.self)
+        if let node = keys[.labels], !node.isNull { _ = pairs(node, "'labels'") }
+        if let node = keys[.driver], !node.isNull, let text = text(node), !text.isEmpty, text != "local" {
+            error("the volume driver '\(text)' is not supported: a volume is a directory that Berth keeps (local)", node.place)
+        }
+        var name = keys[.name].flatMap { $0.isNull ? nil : text($0) }
+        if let given = name, !isVolumeName(given) {
+            error("'\(given)' is not a name for a volume: use letters, digits, '-', '_' and '.', and begin with a letter or digit", keys[.name]!.place)
+            name = nil
+        }
+        let options = keys[.driverOptions].flatMap { $0.isNull ? nil : $0 }
+        if let node = keys[.external], !node.isNull {
+            var isExternal = true
+            if case .mapping = node.content {
+                // An old form: external: { name: x }.
+                enum Key: String, CaseIterable { case name }
+                name = mapping(node, "'external'", keys: Key.self)[.name].flatMap { text($0) } ?? name
+            } else {
+                isExternal = bool(node) ?? false
+            }
+            if isExternal, let options { error("an external volume is made elsewhere: 'driver_opts' has no meaning for it", options.place) }
+            if isExternal { return .shared(name ?? entry.key, isExternal: true) }
+        }
+        if let options, let special = special(pairs(options, "'driver_opts'"), options.place) { return special }
+        return name.map { .shared($0, isExternal: false) } ?? .own
+    }
+
+    private func isVolumeName(_ text: String) -> Bool {
+        text.utf8.count <= 200 && text.first.map { $0.isASCII && ($0.isLetter || $0.isNumber) } ?? false
+            && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }
+    }
+
+    /// Options of Docker's local driver, which are those of mount(8).
+    private mutating func special(_ options: [String: String], _ place: Place) -> NamedVolume? {
+        let words = (options["o"] ?? "").split(separator: ",").map(String.init)
+        for name in options.keys.sorted() where !["type", "o", "device", "size"].contains(name) {
+            error("the option '\(name)' of a volume is not known: use type, o and device", place)
+        }
+        switch options["type"] ?? "" {
+        case "tmpfs":
+            var (size, mode): (Int64?, UInt32) = (nil, 0o1777)
+            for word in words {
+                let pair = word.split(separator: "=", maxSplits: 1).map(String.init)
+                if pair[0] == "size", pair.count == 2, let bytes = ByteSize.parse(pair[1]) {
+                    size = bytes
+                } else if pair[0] == "mode", pair.count == 2, let bits = UInt32(pair[1], radix: 8), bits <= 0o7777 {
+                    mode = bits
+                } else if word != "rw" {
+                    error("the option '\(word)' of a volume in memory is not supported: use size=64M and mode=1777", place)
+                }
+            }
+            return .memory(size: size, mode: mode)
+        case "none" where words.contains("bind") || words.contains("rbind"), "" where words.contains("bind") || words.contains("rbind"),
+            "bind" where options["device"] != nil:
+            guard let device = options["device"], device.hasPrefix("/") || device.hasPrefix(".") || device.hasPrefix("~") else {
+                error("a volume that is a folder of the host needs its path as 'device'", place)
+                return .own
+            }
+            return .bind(hostPath(device))
+        case "" where options.isEmpty || words.isEmpty && options["device"] == nil: return nil
+        case let type:
+            error("a volume of type '\(type.isEmpty ? "?" : type)' is not supported yet: mount it on the host, and name the folder", place)
+            return .own
+        }
+    }
+
     enum MountKey: String, CaseIterable {
         case type, source, target, readOnly = "read_only", tmpfs, bind, volume, consistency
     }
@@ -66,6 +167,7 @@ extension RecipeReader {
         var readOnly = false
         var makesSource = true
         var copiesImage = true
+        var subpath: String?
     }
 
     enum BindKey: String, CaseIterable { case propagation, createHostPath = "create_host_path", selinux, recursive }
@@ -117,7 +219,14 @@ extension RecipeReader {
             if type != .volume { error("'volume' belongs to a volume of type volume", node.place) }
             let values = mapping(node, "'volume'", keys: VolumeOptionKey.self)
             if let node = values[.nocopy] { options.copiesImage = !(bool(node) ?? false) }
-            if let node = values[.subpath], !node.isNull { error("'subpath' is not supported yet", node.place) }
+            if let node = values[.subpath], !node.isNull, let text = text(node), !text.isEmpty {
+                let parts = text.split(separator: "/")
+                if text.hasPrefix("/") || parts.contains("..") || parts.isEmpty {
+                    error("'subpath' is a path inside the volume, without '..', not '\(text)'", node.place)
+                } else {
+                    options.subpath = parts.filter { $0 != "." }.joined(separator: "/")
+                }
+            }
             if let node = values[.labels] { _ = pairs(node, "'labels'") }
         }
         guard let sourceNode = keys[.source], !sourceNode.isNull, let source = text(sourceNode) else {
@@ -138,11 +247,23 @@ extension RecipeReader {
         guard let target = mountTarget(target, place) else { return }
         if type == .bind {
             spec.mounts.append(VolumeMount(source: .bind(hostPath(source)), target: target, readOnly: options.readOnly, makesSource: options.makesSource))
-        } else if volumes.contains(source) {
-            spec.mounts.append(VolumeMount(source: .volume(source), target: target, readOnly: options.readOnly, copiesImage: options.copiesImage))
+        } else if let volume = volumes[source] {
+            var mount = VolumeMount(source: .volume(source), target: target, readOnly: options.readOnly, copiesImage: options.copiesImage)
+            mount.subpath = options.subpath
+            switch volume {
+            case .own: spec.mounts.append(mount)
+            case .shared(let name, let isExternal):
+                mount = VolumeMount(source: .shared(name, isExternal: isExternal), target: target, readOnly: options.readOnly, copiesImage: options.copiesImage)
+                mount.subpath = options.subpath
+                spec.mounts.append(mount)
+            case .bind(let path):
+                let whole = options.subpath.map { "\(path)/\($0)" } ?? path
+                spec.mounts.append(VolumeMount(source: .bind(whole), target: target, readOnly: options.readOnly))
+            case .memory(let size, let mode): spec.temporaryFileSystems.append(TemporaryFileSystem(target: target, sizeBytes: size, mode: mode))
+            }
         } else {
             let hint =
-                Suggestion.nearest(to: source, among: volumes).map { "did you mean '\($0)'?" }
+                Suggestion.nearest(to: source, among: volumes.keys).map { "did you mean '\($0)'?" }
                 ?? "add '\(source): {}' to 'volumes:', or write './\(source)' for a folder"
             error("there is no volume '\(source)'; \(hint)", place)
         }

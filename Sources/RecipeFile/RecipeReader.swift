@@ -26,7 +26,11 @@ public struct RecipeReader {
     var project: ProjectName?
     var projectText = ""
     var zone: Zone
-    var volumes: Set<String> = []
+    /// The recipe's volumes, and what each of them is.
+    var volumes: [String: NamedVolume] = [:]
+    /// Where secrets and configs get their content; `nil` where that is told to be wrong.
+    var secrets: [String: GivenFile.Source?] = [:]
+    var configs: [String: GivenFile.Source?] = [:]
     var networks: [String: NetworkSpec] = [:]
     var pullPolicies: [String: PullPolicy] = [:]
     var networkPlaces: [String: Place] = [:]
@@ -75,7 +79,7 @@ public struct RecipeReader {
 
     /// The keys at the top of a recipe.
     enum TopKey: String, CaseIterable {
-        case name, timezone, services, jobs, volumes, networks, version, pools, calendars
+        case name, timezone, services, jobs, volumes, networks, version, pools, calendars, secrets, configs
     }
 
     private mutating func read() -> Recipe? {
@@ -98,6 +102,8 @@ public struct RecipeReader {
         }
         readVolumes(known[.volumes])
         readNetworks(known[.networks])
+        secrets = givenFiles(known[.secrets], "secret")
+        configs = givenFiles(known[.configs], "config")
         readPools(known[.pools])
         readCalendars(known[.calendars])
         var workloads: [Workload] = []
@@ -132,7 +138,7 @@ public struct RecipeReader {
         checkContainerNames()
         guard let project else { return nil }
         return Recipe(
-            project: project, workloads: workloads.sorted { $0.id < $1.id }, volumes: volumes.sorted(), pools: pools,
+            project: project, workloads: workloads.sorted { $0.id < $1.id }, volumes: volumes.keys.sorted(), pools: pools,
             networks: networks.values.filter { usedNetworks.contains($0.key) }.sorted { $0.key < $1.key }, pullPolicies: pullPolicies, digest: digest)
     }
 
@@ -180,28 +186,6 @@ public struct RecipeReader {
         do { return try WorkloadName(entry.key) } catch {
             self.error(error.description, entry.keyPlace)
             return nil
-        }
-    }
-
-    private mutating func readVolumes(_ node: YAMLNode?) {
-        guard let node, !node.isNull else { return }
-        guard case .mapping(let entries) = node.content else {
-            error("'volumes' must be a mapping of names; this is \(node.kindName)", node.place)
-            return
-        }
-        for entry in entries {
-            do { _ = try WorkloadName(entry.key) } catch {
-                self.error("invalid name of a volume: \(error.description)", entry.keyPlace)
-                continue
-            }
-            volumes.insert(entry.key)
-            if case .mapping(let options) = entry.value.content {
-                for option in options where !option.key.hasPrefix("x-") {
-                    error("'\(option.key)' of a volume is not supported: a volume is a directory that Berth keeps", option.keyPlace)
-                }
-            } else if !entry.value.isNull {
-                error("a volume has no value: write '\(entry.key): {}'", entry.value.place)
-            }
         }
     }
 

@@ -112,6 +112,24 @@ public struct RecipePlan: Hashable, Sendable {
         }
     }
 
+    private static func compareTuning(_ a: ContainerTuning, _ b: ContainerTuning, _ found: inout [String]) {
+        func compare<Value: Equatable>(_ name: String, _ left: Value, _ right: Value) { if left != right { found.append(name) } }
+        compare("group_add", a.groups, b.groups)
+        compare("sysctls", a.sysctls, b.sysctls)
+        compare("oom_score_adj", a.oomScore, b.oomScore)
+        compare("cpuset", a.processors, b.processors)
+        compare("cpu_shares", a.processorShares, b.processorShares)
+        compare("mem_reservation", a.memoryReservation, b.memoryReservation)
+        compare("memswap_limit", a.memoryAndSwap, b.memoryAndSwap)
+        compare("pid", a.hostProcesses, b.hostProcesses)
+        compare("ipc", a.hostIPC, b.hostIPC)
+        compare("uts", a.hostName, b.hostName)
+        compare("stdin_open", a.opensInput, b.opensInput)
+        compare("devices", a.devices, b.devices)
+        compare("device_cgroup_rules", a.deviceRules, b.deviceRules)
+        compare("gpus", a.capabilitiesOfDevices, b.capabilitiesOfDevices)
+    }
+
     /// What differs, by the recipe's own words.
     private static func differences(_ old: Workload, _ new: Workload) -> [String] {
         var found: [String] = []
@@ -139,7 +157,9 @@ public struct RecipePlan: Hashable, Sendable {
         compare("links", a.links, b.links)
         compare("dns", a.resolver, b.resolver)
         compare("domainname", a.domainName, b.domainName)
+        compare("secrets and configs", a.files, b.files)
         compare("healthcheck", a.healthCheck, b.healthCheck)
+        compareTuning(a.tuning?.value ?? ContainerTuning(), b.tuning?.value ?? ContainerTuning(), &found)
         compare("privileged", a.privileged, b.privileged)
         if found.isEmpty, a != b { found.append("container") }
         switch (old.kind, new.kind) {

@@ -42,6 +42,7 @@ extension Scheduler {
         var differs = false
         if services[id] == nil, let rested = restedService(id, workload, policy, digest) {
             services[id] = rested
+            resumeProbes(of: id, now)
             // What was in force is not known. What runs tells what it was made of.
             differs = rested.active.flatMap { runs[$0] }.map { !workload.container.mayBe($0.fingerprint) } ?? false
             hearEnd(of: id, now)

@@ -17,14 +17,20 @@ extension Scheduler {
 
     /// A service's run was up before this daemon.
     mutating func resumeProbes(of id: RunID, _ check: HealthCheck?, _ now: Timestamp) {
-        guard let run = runs[id], run.kind == .service, services[run.instance]?.active == id else { return }
+        guard let run = runs[id], run.kind == .service else { return }
         runs[id]?.health = check
-        if check == nil {
-            if services[run.instance]?.record.health != nil { services[run.instance]?.record.health = nil }
+        resumeProbes(of: run.instance, now)
+    }
+
+    /// The recipe of a service whose run is up can be read.
+    mutating func resumeProbes(of instance: InstanceID, _ now: Timestamp) {
+        guard let service = services[instance], let id = service.active, let run = runs[id], run.startedAt != nil else { return }
+        if run.health == nil {
+            if service.record.health != nil { services[instance]?.record.health = nil }
         } else {
-            if services[run.instance]?.record.health == nil { services[run.instance]?.record.health = ServiceHealth(since: now) }
+            if service.record.health == nil { services[instance]?.record.health = ServiceHealth(since: now) }
             // Nobody knows when the last one was.
-            wakes.set(.probe(run.instance), at: now + Scheduler.soonest)
+            wakes.set(.probe(instance), at: now + Scheduler.soonest)
         }
     }
 

@@ -53,8 +53,12 @@ public struct ContainerSpec: Hashable, Sendable, Codable {
     public var resolver = ResolverSettings()
     /// The domain that its host name is in.
     public var domainName: String?
+    /// Files that it is given at each start: secrets and configs; `nil` is none.
+    public var files: Shared<[GivenFile]>?
     /// How it is asked whether it works; `nil` is what the image says.
     public var healthCheck: HealthCheckSpec?
+    /// What few containers ask for; `nil` is nothing.
+    public var tuning: Shared<ContainerTuning>?
     /// Limits of the container's cgroup.
     public var limits = ResourceLimits()
     /// Limits of setrlimit(2) for its processes. Without `nofile`, the daemon's inherited limit of descriptors applies.
@@ -122,6 +126,8 @@ public struct VolumeMount: Hashable, Sendable, Codable {
         case bind(String)
         /// A named volume of the recipe.
         case volume(String)
+        /// A volume with a name of its own, which projects share; of an external one, it must be there.
+        case shared(String, isExternal: Bool)
         /// A volume that is the container's own; a service keeps it from run to run.
         case anonymous
     }
@@ -136,6 +142,8 @@ public struct VolumeMount: Hashable, Sendable, Codable {
     public var makesSource: Bool
     /// Whether a volume that is empty gets what the image has at its place.
     public var copiesImage: Bool
+    /// The part of a volume that is mounted, relative and without `..`; `nil` is all of it.
+    public var subpath: String?
 
     /// Paths are not checked here.
     public init(source: Source, target: String, readOnly: Bool, makesSource: Bool = false, copiesImage: Bool = true) {
@@ -144,6 +152,37 @@ public struct VolumeMount: Hashable, Sendable, Codable {
         self.readOnly = readOnly
         self.makesSource = makesSource
         self.copiesImage = copiesImage
+    }
+}
+
+/// A file that a container is given at each start, in memory: a secret or a config.
+public struct GivenFile: Hashable, Sendable, Codable {
+    /// Where its content comes from.
+    public enum Source: Hashable, Sendable, Codable {
+        /// A file of the host, read at each start.
+        case file(String)
+        /// The recipe itself.
+        case text(EnvironmentValue)
+    }
+
+    /// Where its content comes from.
+    public let source: Source
+    /// Absolute, inside the container.
+    public let target: String
+    /// Its owner in the container.
+    public let uid: UInt32
+    /// Its group in the container.
+    public let gid: UInt32
+    /// Its permission bits.
+    public let mode: UInt32
+
+    /// Memberwise; nothing is checked.
+    public init(source: Source, target: String, uid: UInt32 = 0, gid: UInt32 = 0, mode: UInt32 = 0o444) {
+        self.source = source
+        self.target = target
+        self.uid = uid
+        self.gid = gid
+        self.mode = mode
     }
 }
 

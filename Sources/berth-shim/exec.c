@@ -59,10 +59,11 @@ static int start(const struct spec *spec, const int *fds, struct command *comman
     if (!groups) return fail(err, ENOMEM, "cannot start the command");
     /* Of its memory nothing is to be read from inside, nor its descriptors taken. */
     if (prctl(PR_SET_DUMPABLE, 0) < 0) return fail(err, errno, "cannot hide the shim");
-    if (unprotect(err) < 0 || cgroup_open(spec, groups, err) < 0) return -1;
+    if (set_oom_score(spec, err) < 0 || cgroup_open(spec, groups, err) < 0) return -1;
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null < 0) return fail(err, errno, "cannot open /dev/null");
     if (pipe2(ready, O_CLOEXEC) < 0) return fail(err, errno, "cannot make a pipe");
+    /* One that is the host's is its own already. */
     if (setns(target, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0)
         return errno == ESRCH ? fail(err, 0, "the container has ended") : fail(err, errno, "cannot join the container's namespaces");
     struct clone_args arguments = { .flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&command->pidfd, .exit_signal = SIGCHLD };

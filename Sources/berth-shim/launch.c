@@ -52,7 +52,9 @@ int launch_clone(struct shim *shim, struct error *err)
     if (stream_reopen(&out[1], err) < 0 || stream_reopen(&err_out[1], err) < 0) return -1;
     bool joins = shim->spec.network_descriptor != NO_DESCRIPTOR;
     struct clone_args arguments = {
-        .flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD | (shim->spec.host_network || joins ? 0 : CLONE_NEWNET),
+        .flags = CLONE_NEWNS | CLONE_PIDFD | (shim->spec.host_namespaces & HOST_PID ? 0 : CLONE_NEWPID) |
+                 (shim->spec.host_namespaces & HOST_IPC ? 0 : CLONE_NEWIPC) | (shim->spec.host_namespaces & HOST_UTS ? 0 : CLONE_NEWUTS) |
+                 (shim->spec.host_network || joins ? 0 : CLONE_NEWNET),
         .pidfd = (uint64_t)(uintptr_t)&shim->pidfd,
         .exit_signal = SIGCHLD,
     };

@@ -86,7 +86,7 @@ int mounts_mask(int dir, const char *path, int dev, struct error *err)
 
 static uint64_t attributes_of(const struct mount_entry *entry)
 {
-    uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    uint64_t attributes = MOUNT_ATTR_NOSUID | (entry->flags & MOUNT_DEVICE ? 0 : MOUNT_ATTR_NODEV);
     if (entry->flags & MOUNT_READ_ONLY) attributes |= MOUNT_ATTR_RDONLY;
     if (entry->flags & MOUNT_NO_EXEC) attributes |= MOUNT_ATTR_NOEXEC;
     return attributes;

@@ -83,6 +83,19 @@ static int set_input(int null, struct error *err)
     return close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? fail(err, errno, "cannot close inherited descriptors") : 0;
 }
 
+/* A pipe whose other end its reader holds: it never ends, and nothing comes. */
+static int open_input(struct error *err)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0) return fail(err, errno, "cannot make the container's input");
+    close(ends[1]);
+    if (stream_reopen(&ends[0], err) < 0) return -1;
+    int result = dup2(ends[0], 0);
+    if (result < 0) fail(err, errno, "cannot set the container's input");
+    close(ends[0]);
+    return result < 0 ? -1 : 0;
+}
+
 /* Drops from the bounding set what is not given, changes the user, and keeps for root what is given. As everywhere, a
  * user other than root starts without effective capabilities. */
 static int drop_privileges(const struct spec *spec, const struct user *user, struct error *err)
@@ -227,12 +240,33 @@ static int take_place(const struct spec *spec, const struct user *user, struct e
     return filter_syscalls(spec, err);
 }
 
-int unprotect(struct error *err)
+int set_oom_score(const struct spec *spec, struct error *err)
 {
-    char protection[16];
-    if (read_small("/proc/self", "oom_score_adj", protection, sizeof protection) > 0 && protection[0] == '-' &&
-        write_small("/proc/self", "oom_score_adj", "0") < 0)
+    char text[16];
+    if (spec->oom_score != NO_OOM_SCORE) {
+        snprintf(text, sizeof text, "%lld", (long long)spec->oom_score - 1000);
+        return write_small("/proc/self", "oom_score_adj", text) < 0 ? fail(err, errno, "cannot set oom_score_adj to %s", text) : 0;
+    }
+    /* The daemon is protected from the kernel's choice when the host's memory runs out; its containers are not. */
+    if (read_small("/proc/self", "oom_score_adj", text, sizeof text) > 0 && text[0] == '-' && write_small("/proc/self", "oom_score_adj", "0") < 0)
         return fail(err, errno, "cannot reset oom_score_adj");
+    return 0;
+}
+
+/* By the host's /proc, which shows a process the settings of its own namespaces. */
+static int set_sysctls(const struct spec *spec, struct error *err)
+{
+    for (size_t i = 0; i < spec->sysctls.count; i++) {
+        const char *entry = spec->sysctls.items[i], *value = strchr(entry, '=');
+        char path[512];
+        snprintf(path, sizeof path, "/proc/sys/%.*s", (int)(value - entry), entry);
+        int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0) return fail(err, errno, "cannot open the setting %.*s", (int)(value - entry), entry);
+        int result = write_all(fd, value + 1, strlen(value + 1));
+        if (result < 0) fail(err, errno, "cannot set %.200s", entry);
+        close(fd);
+        if (result < 0) return -1;
+    }
     return 0;
 }
 
@@ -245,15 +279,15 @@ static int set_up(const struct spec *spec, const int *trees, int network, struct
     if (network >= 0 && setns(network, CLONE_NEWNET) < 0) return fail(err, errno, "cannot join the container's network");
     if (let_go(spec, &entry->pipes, trees, err) < 0) return -1;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return fail(err, errno, "cannot tie the container's life to the shim's");
-    /* The daemon is protected from the kernel's choice when the host's memory runs out; its containers are not. */
-    if (unprotect(err) < 0) return -1;
+    if (set_oom_score(spec, err) < 0 || set_sysctls(spec, err) < 0) return -1;
     if (cgroup_join_v1(spec, err) < 0) return -1;
     if (unshare(CLONE_NEWCGROUP) < 0) return fail(err, errno, "cannot make a cgroup namespace");
     if (!spec->host_network && network < 0 && loopback_up(err) < 0) return -1;
     if (root_enter(spec, trees, &null, &fresh, err) < 0) return -1;
     if (set_input(null, err) < 0) return -1;
-    if (spec->hostname && sethostname(spec->hostname, strlen(spec->hostname)) < 0) return fail(err, errno, "cannot set the host name %s", spec->hostname);
-    if (user_resolve(spec->user, &user, err) < 0) return -1;
+    if (spec->open_input && open_input(err) < 0) return -1;
+    if (spec->hostname && !(spec->host_namespaces & HOST_UTS) && sethostname(spec->hostname, strlen(spec->hostname)) < 0) return fail(err, errno, "cannot set the host name %s", spec->hostname);
+    if (user_resolve(spec->user, &user, err) < 0 || user_add_groups(&spec->groups, &user, err) < 0) return -1;
     if (mounts_give(&fresh, user.uid, user.gid, err) < 0) return -1;
     return take_place(spec, &user, entry, err);
 }
@@ -298,7 +332,8 @@ void sandbox_join(const struct spec *spec, const struct sandbox_pipes *pipes, in
         fail(&err, errno, "cannot set the command's streams");
         report(pipes, &err);
     }
-    if (descriptors_keep_only(kept, 4, &err) < 0 || user_resolve(spec->user, &user, &err) < 0 || take_place(spec, &user, &entry, &err) < 0) report(pipes, &err);
+    if (descriptors_keep_only(kept, 4, &err) < 0 || user_resolve(spec->user, &user, &err) < 0 ||
+        user_add_groups(&spec->groups, &user, &err) < 0 || take_place(spec, &user, &entry, &err) < 0) report(pipes, &err);
     /* Another user's process loses this again, so it comes last. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
         fail(&err, errno, "cannot tie the command's life to the shim's");

@@ -58,6 +58,11 @@ enum field {
     FIELD_NETWORK_DESCRIPTOR = 32,
     FIELD_TARGET_DESCRIPTOR = 33,
     FIELD_OUTPUT_DESCRIPTOR = 34,
+    FIELD_GROUP = 35,
+    FIELD_SYSCTL = 36,
+    FIELD_OOM_SCORE = 37,
+    FIELD_HOST_NAMESPACES = 38,
+    FIELD_OPEN_INPUT = 39,
 };
 
 enum mount_kind { MOUNT_BIND = 1, MOUNT_TMPFS = 2 };
@@ -68,6 +73,12 @@ enum mount_kind { MOUNT_BIND = 1, MOUNT_TMPFS = 2 };
 #define MOUNT_NAMED 16u    /* a target below /dev that the recipe names on purpose, such as /dev/shm */
 #define MOUNT_OPTIONAL 32u /* left out when its source is not mounted any more */
 #define MOUNT_FRESH 64u    /* an empty volume: it gets an owner when it has none but root yet */
+#define MOUNT_DEVICE 128u  /* a device node of the host, which works */
+
+/* Namespaces of the host that a container is in. */
+#define HOST_PID 1u
+#define HOST_IPC 2u
+#define HOST_UTS 4u
 
 /* Descriptors that come with the spec, at most. */
 #define DESCRIPTORS_MAX 4096u
@@ -91,6 +102,7 @@ struct hidden_entry {
 };
 
 #define NO_DESCRIPTOR UINT64_MAX
+#define NO_OOM_SCORE UINT64_MAX
 
 struct rlimit_entry { uint32_t resource; uint64_t soft, hard; };
 
@@ -103,6 +115,10 @@ struct spec {
     uint64_t network_descriptor; /* the network namespace to join; NO_DESCRIPTOR = a new one, or the host's */
     /* Of a command beside a run's own: the pidfd of the container's first process, and where its output goes. */
     uint64_t target_descriptor, output_descriptor;
+    uint64_t oom_score;       /* 1000 more than oom_score_adj; NO_OOM_SCORE = none of its own */
+    uint64_t host_namespaces; /* HOST_PID and others */
+    bool open_input;          /* its input never ends, and nothing comes */
+    struct strings groups, sysctls; /* "name=value"; the names are checked here again */
     uint32_t stop_signal;
     bool read_only, host_network, init, privileged;
     struct strings lowers, arguments, environment, cgroups_v1;
@@ -211,6 +227,8 @@ int inside_own(int root, const char *name, struct error *err);
 struct user { uid_t uid; gid_t gid; gid_t *groups; size_t group_count; char home[256]; };
 /* Looks "user[:group]" (names or numbers) up in the passwd and group files of the current root. `groups` is allocated. */
 int user_resolve(const char *text, struct user *user, struct error *err);
+/* Adds groups, by name or number, to those of a user. */
+int user_add_groups(const struct strings *groups, struct user *user, struct error *err);
 
 /* ---- stops for tests (hooks.c) ---- */
 
@@ -290,8 +308,8 @@ int forkserver(int socket, char **arguments);
 /* Runs the spec's command in the sandbox of its target, and says on `control` how it ended. */
 int exec_in(int control, const struct spec *spec);
 
-/* Resets what protects the daemon from the kernel's choice when memory runs out. */
-int unprotect(struct error *err);
+/* Sets how the kernel chooses when memory runs out: as the spec says, and without that never as it protects the daemon. */
+int set_oom_score(const struct spec *spec, struct error *err);
 
 /* ---- the parent's loop (run.c) ---- */
 

@@ -184,6 +184,15 @@ static int take_field(struct spec *spec, const struct value *value, struct error
     case FIELD_NETWORK_DESCRIPTOR: return take_u64(value, &spec->network_descriptor, err);
     case FIELD_TARGET_DESCRIPTOR: return take_u64(value, &spec->target_descriptor, err);
     case FIELD_OUTPUT_DESCRIPTOR: return take_u64(value, &spec->output_descriptor, err);
+    case FIELD_GROUP: return append_string(&spec->groups, value, err);
+    case FIELD_SYSCTL: return append_string(&spec->sysctls, value, err);
+    case FIELD_OOM_SCORE:
+        if (take_u64(value, &spec->oom_score, err) < 0) return -1;
+        return spec->oom_score > 2000 ? fail(err, 0, "launch spec: oom_score_adj is not -1000 to 1000") : 0;
+    case FIELD_HOST_NAMESPACES:
+        if (take_u64(value, &spec->host_namespaces, err) < 0) return -1;
+        return spec->host_namespaces > 7 ? fail(err, 0, "launch spec: a namespace is unknown") : 0;
+    case FIELD_OPEN_INPUT: return take_bool(value, &spec->open_input, err);
     }
     return fail(err, 0, "launch spec: field %u is unknown to this shim", value->tag);
 }
@@ -203,6 +212,21 @@ static int check_run(const struct spec *spec, struct error *err)
     return 0;
 }
 
+/* Settings of the namespaces that the container has of its own: "a/b", as below /proc/sys. */
+static bool is_own_sysctl(const struct spec *spec, const char *entry)
+{
+    static const char *const ipc[] = { "kernel/msgmax=", "kernel/msgmnb=", "kernel/msgmni=", "kernel/sem=", "kernel/shmall=", "kernel/shmmax=",
+                                       "kernel/shmmni=", "kernel/shm_rmid_forced=", "fs/mqueue/", NULL };
+    const char *end = strchr(entry, '=');
+    if (!end || end == entry || !plain_relative(entry)) return false;
+    for (const char *at = entry; at < end; at++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./", *at)) return false;
+    if (strncmp(entry, "net/", 4) == 0) return !spec->host_network;
+    for (size_t i = 0; !(spec->host_namespaces & HOST_IPC) && ipc[i]; i++)
+        if (strncmp(entry, ipc[i], strlen(ipc[i])) == 0) return true;
+    return false;
+}
+
 static int check_whole(const struct spec *spec, struct error *err)
 {
     if (!spec->run_id || !spec->working_dir) return fail(err, 0, "launch spec: run id or working directory is missing");
@@ -217,6 +241,8 @@ static int check_whole(const struct spec *spec, struct error *err)
     if (!spec->privileged && !spec->seccomp) return fail(err, 0, "launch spec: there is no seccomp filter");
     for (size_t i = 0; i < spec->environment.count; i++)
         if (!strchr(spec->environment.items[i], '=')) return fail(err, 0, "launch spec: an environment entry has no '='");
+    for (size_t i = 0; i < spec->sysctls.count; i++)
+        if (!is_own_sysctl(spec, spec->sysctls.items[i])) return fail(err, 0, "launch spec: %.100s is no setting of the container's own", spec->sysctls.items[i]);
     for (size_t i = 0; i < spec->hidden_count; i++)
         if (!spec->hidden[i].path[0] || !plain_relative(spec->hidden[i].path)) return fail(err, 0, "launch spec: a hidden path is not a plain relative path");
     for (size_t i = 0; i < spec->cgroups_v1.count; i++)
@@ -227,7 +253,7 @@ static int check_whole(const struct spec *spec, struct error *err)
 int spec_parse(struct spec *spec, const uint8_t *bytes, size_t size, struct error *err)
 {
     *spec = (struct spec){ .stop_signal = 15, .grace_ms = 10000, .log_cap = 16u << 20, .shm_bytes = 64u << 20, .root_descriptor = NO_DESCRIPTOR, .network_descriptor = NO_DESCRIPTOR,
-                           .target_descriptor = NO_DESCRIPTOR, .output_descriptor = NO_DESCRIPTOR };
+                           .target_descriptor = NO_DESCRIPTOR, .output_descriptor = NO_DESCRIPTOR, .oom_score = NO_OOM_SCORE };
     if (size < SPEC_HEADER || u32(bytes) != SPEC_MAGIC) return fail(err, 0, "launch spec: this is not a launch spec");
     if (u32(bytes + 4) != SPEC_VERSION)
         return fail(err, 0, "launch spec: version %u, and this shim knows %u; daemon and shim must be of one release", u32(bytes + 4), SPEC_VERSION);
@@ -249,6 +275,8 @@ void spec_free(struct spec *spec)
     free(spec->arguments.items);
     free(spec->environment.items);
     free(spec->cgroups_v1.items);
+    free(spec->groups.items);
+    free(spec->sysctls.items);
     free(spec->hidden);
     free(spec->mounts);
     free(spec->rlimits);

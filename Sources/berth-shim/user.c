@@ -132,6 +132,30 @@ static int find_group(const char *wanted, gid_t *gid, struct error *err)
     return close_accounts(&accounts, err) < 0 ? -1 : found;
 }
 
+static int add_group(struct user *user, gid_t id, struct error *err)
+{
+    if (user->group_count == NGROUPS_MAX) return fail(err, 0, "the user is in more than %d groups", NGROUPS_MAX);
+    if (user->group_count % 64 == 0) {
+        gid_t *more = realloc(user->groups, (user->group_count + 64) * sizeof *more);
+        if (!more) return fail(err, ENOMEM, "cannot list the user's groups");
+        user->groups = more;
+    }
+    user->groups[user->group_count++] = id;
+    return 0;
+}
+
+int user_add_groups(const struct strings *groups, struct user *user, struct error *err)
+{
+    for (size_t i = 0; i < groups->count; i++) {
+        gid_t id;
+        int found = find_group(groups->items[i], &id, err);
+        if (found < 0) return -1;
+        if (!found) return fail(err, 0, "group '%.100s' is not in the root file system's /etc/group", groups->items[i]);
+        if (add_group(user, id, err) < 0) return -1;
+    }
+    return 0;
+}
+
 static int find_memberships(const char *name, struct user *user, struct error *err)
 {
     int result = 0;
@@ -140,13 +164,7 @@ static int find_memberships(const char *name, struct user *user, struct error *e
         char *fields[4];
         uint32_t id;
         if (split(line, fields, 4) != 4 || !parse_id(fields[2], &id) || !listed(fields[3], name)) continue;
-        if (user->group_count == NGROUPS_MAX) result = fail(err, 0, "user '%s' is in more than %d groups", name, NGROUPS_MAX);
-        else if (user->group_count % 64 == 0) {
-            gid_t *more = realloc(user->groups, (user->group_count + 64) * sizeof *more);
-            if (more) user->groups = more;
-            else result = fail(err, ENOMEM, "cannot list the groups of user '%s'", name);
-        }
-        if (result == 0) user->groups[user->group_count++] = id;
+        result = add_group(user, id, err);
     }
     return close_accounts(&accounts, err) < 0 ? -1 : result;
 }

@@ -41,6 +41,17 @@ struct RecipeOptions: ParsableArguments {
         throw CommandFailure(description: "there is no berth.yaml here: name a recipe with -f")
     }
 
+    /// - Throws: ``CommandFailure`` when a line is no variable
+    private static func values(of content: EnvironmentFile.Content, _ file: String) throws -> [String: String] {
+        guard content.problems.isEmpty else {
+            throw CommandFailure(
+                description: "\(Show.count(content.problems.count, "error")) in \(file)",
+                diagnostics: content.problems.map { "\(file):\($0.line): error: \($0.message)" }.joined(separator: "\n"),
+                problems: content.problems.map { ProblemInfo(file: file, line: $0.line, column: 1, severity: "error", message: $0.message) })
+        }
+        return content.values
+    }
+
     /// Reads it; what is doubtful is told, what is wrong ends the command.
     func read(quiet: Bool = false) throws -> (RecipeSource, Recipe) {
         try RecipeFiles.read(path(), maxRecipeBytes: maxRecipeBytes, profiles: profile, quiet: quiet)
@@ -52,6 +63,17 @@ enum RecipeFiles {
     private static func isPipe(_ path: String) -> Bool {
         var info = stat()
         return path == "-" || path.hasPrefix("/dev/") || path.hasPrefix("/proc/") || stat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFIFO
+    }
+
+    /// - Throws: ``CommandFailure`` when a line is no variable
+    private static func variablesOf(_ content: EnvironmentFile.Content, _ file: String) throws -> [String: String] {
+        guard content.problems.isEmpty else {
+            throw CommandFailure(
+                description: "\(Show.count(content.problems.count, "error")) in \(file)",
+                diagnostics: content.problems.map { "\(file):\($0.line): error: \($0.message)" }.joined(separator: "\n"),
+                problems: content.problems.map { ProblemInfo(file: file, line: $0.line, column: 1, severity: "error", message: $0.message) })
+        }
+        return content.values
     }
 
     /// Reads it; what is doubtful is told, what is wrong ends the command.
@@ -70,12 +92,13 @@ enum RecipeFiles {
             isPipe(path) ? FileManager.default.currentDirectoryPath : URL(fileURLWithPath: path).standardizedFileURL.deletingLastPathComponent().path
         var source = RecipeSource(file: path, baseDirectory: base, text: String(decoding: data, as: UTF8.self))
         var variables: [String: String] = [:]
-        do {
-            let (found, wrongLines) = EnvironmentFile.parse(try HostFile.contentText(base + "/.env", limit: 1 << 20))
-            variables = found
-            for line in wrongLines { Terminal.warn("\(base)/.env:\(line): warning: this is not NAME=value; it is passed over") }
-        } catch {
+        let file = base + "/.env"
+        var beside: String?
+        do throws(HostFile.Failure) { beside = try HostFile.contentText(file, limit: 1 << 20) } catch {
             guard error.isMissing else { throw CommandFailure(description: "the variables beside the recipe cannot be read: \(error)") }
+        }
+        if let beside {
+            variables = try variablesOf(EnvironmentFile.parse(beside, environment: ProcessInfo.processInfo.environment), file)
         }
         variables.merge(ProcessInfo.processInfo.environment) { _, own in own }
         let active = profiles.isEmpty ? (variables["COMPOSE_PROFILES"] ?? "").split(separator: ",").map(String.init) : profiles

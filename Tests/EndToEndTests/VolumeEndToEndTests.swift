@@ -131,4 +131,58 @@ struct VolumeEndToEndTests {
             #expect(access("\(it.scratch.path)/not", F_OK) != 0)
         }
     }
+
+    /// Secrets and configs are in memory, with their owners and modes, and nowhere else; a file is read at each start.
+    @Test func secretsAndConfigsAreGivenAtEachStart() throws {
+        try EndToEndTests.with { it in
+            let secret = "\(it.scratch.path)/secret.txt"
+            try "first".write(toFile: secret, atomically: true, encoding: .utf8)
+            try it.apply(
+                """
+                name: t
+                secrets: { password: { file: \(secret) } }
+                configs: { app: { content: "colour=green" } }
+                jobs:
+                  look:
+                    rootfs: host
+                    network_mode: none
+                    command: [sh, -c, "cat /run/secrets/password; echo; cat /etc/app.conf; echo; stat -c '%u %g %a' /run/secrets/password /etc/app.conf; echo x > /etc/app.conf"]
+                    secrets: [{ source: password, uid: '7', gid: '8', mode: 0440 }]
+                    configs: [{ source: app, target: /etc/app.conf }]
+                """)
+            let first = it.berth("run", "look", "--wait")
+            #expect(first.output == "first\ncolour=green\n7 8 440\n0 0 444\n" && first.code != 0, "\(first)")
+            try "second".write(toFile: secret, atomically: true, encoding: .utf8)
+            #expect(it.berth("run", "look", "--wait").output.hasPrefix("second\n"))
+            #expect(!it.sql("select * from recipe_rows").contains("first"))
+            try FileManager.default.removeItem(atPath: secret)
+            let gone = it.berth("run", "look", "--wait")
+            #expect(gone.code == 125 && gone.errors.contains("secret.txt"), "\(gone)")
+        }
+    }
+
+    /// A volume with a name of its own is one for all projects; a part of one is found without following links.
+    @Test func volumesAreSharedByName() throws {
+        try EndToEndTests.with { it in
+            func job(_ name: String, _ mount: String, _ script: String) -> String {
+                "  \(name): { rootfs: host, network_mode: none, command: [sh, -c, \"\(script)\"], volumes: [\(mount)] }\n"
+            }
+            try it.apply(
+                "name: t\nvolumes: { v: { name: common }, own: {} }\njobs:\n"
+                    + job("write", "'v:/data'", "mkdir -p /data/deep; echo here > /data/deep/file; ln -s /etc /data/link")
+                    + job("own", "'own:/data'", "echo mine > /data/file"))
+            #expect(it.berth("run", "write", "--wait").code == 0 && it.berth("run", "own", "--wait").code == 0)
+            let part = { (path: String) in "{ type: volume, source: c, target: /data, read_only: true, volume: { subpath: \(path) } }" }
+            try it.apply(
+                "name: u\nvolumes: { c: { external: true, name: common }, theirs: { external: true, name: t_own }, none: { external: true } }\njobs:\n"
+                    + job("part", part("deep"), "cat /data/file") + job("link", part("link"), "ls /data | head -1")
+                    + job("theirs", "'theirs:/data'", "cat /data/file")
+                    + job("none", "'none:/data'", "true"))
+            #expect(it.berth("run", "u/part", "--wait").output == "here\n")
+            #expect(it.berth("run", "u/theirs", "--wait").output == "mine\n")
+            let link = it.berth("run", "u/link", "--wait")
+            #expect(link.code == 125 && link.output.isEmpty, "\(link)")
+            #expect(it.berth("run", "u/none", "--wait").errors.contains("there is no volume 'none'"))
+        }
+    }
 }

@@ -248,7 +248,8 @@ struct World {
             let isUp = last.map { $0.outcome == nil && $0.open.startedAt != nil && $0.open.stopReason == nil } ?? false
             let isAsItMustBe =
                 switch dependency.condition {
-                case .started: isUp || services[id]?.phase == .exited
+                // An end that came while the recipe could not be read is heard now.
+                case .started: isUp || services[id]?.phase == .exited || services[id]?.unheard != nil
                 case .healthy: isUp && services[id]?.health?.state == .healthy
                 case .completed: last?.outcome == .succeeded
                 }

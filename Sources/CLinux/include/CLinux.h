@@ -61,9 +61,11 @@ int clinux_receive_descriptor(int socket, char *byte, int *descriptor);
  * none (ext4 and xfs have them when they are mounted so). 0 takes the project's limit back, and leaves the directory alone. */
 int clinux_project_limit(const char *directory, uint32_t project, uint64_t bytes);
 
+/* Devices that may be opened: -1 is any number; `access` has the kernel's bits, 1 to make a node, 2 to read, 4 to write. */
+struct clinux_device_rule { int is_block; int32_t major, minor, access; };
 /* Loads a program for control groups of version 2 that lets their processes open the devices that Docker's default lets
- * them open: null, zero, full, random, urandom, tty, ptmx and terminals. A descriptor. */
-int clinux_device_filter(void);
+ * them open: null, zero, full, random, urandom, tty, ptmx and terminals, and those of the rules. A descriptor. */
+int clinux_device_filter(const struct clinux_device_rule *rules, size_t count);
 /* Puts it on a group, whose path is given; it is gone with the group. */
 int clinux_device_filter_attach(int filter, const char *cgroup);
 

@@ -1,0 +1,63 @@
+internal import CLinux
+internal import EngineAPI
+internal import Glibc
+internal import HostOS
+internal import WorkloadModel
+
+/// Device nodes of the host that a recipe gives to a container.
+extension NativeEngine {
+    /// A node, held open.
+    struct DeviceNode {
+        let place: HostPlace
+        let target: String
+        let rule: DeviceRule
+    }
+
+    /// How many nodes a directory of them may have.
+    private static let mostNodes = 256
+
+    /// The nodes of a device, or of a directory of them, in the container's order.
+    ///
+    /// - Throws: ``EngineError/host(_:)`` when there is no device of this name
+    func nodes(of device: DeviceMount) throws(EngineError) -> [DeviceNode] {
+        let descriptor = clinux_open_place(AT_FDCWD, device.source, 0)
+        guard descriptor >= 0 else { throw .host("the device \(device.source) is not on this host: \(String(cString: strerror(errno)))") }
+        let place = try HostPlace(descriptor: descriptor, path: device.source)
+        var info = stat()
+        guard fstat(descriptor, &info) == 0 else { throw .host("the device \(device.source) cannot be looked at") }
+        switch info.st_mode & S_IFMT {
+        case S_IFCHR, S_IFBLK:
+            // glibc's makedev(3), the other way round.
+            let number = UInt64(info.st_rdev)
+            let major = Int32(truncatingIfNeeded: (number >> 8) & 0xfff | (number >> 32) & ~0xfff)
+            let minor = Int32(truncatingIfNeeded: number & 0xff | (number >> 12) & 0xffff_ff00)
+            let rule = DeviceRule(isBlock: info.st_mode & S_IFMT == S_IFBLK, major: major, minor: minor, access: device.access)
+            return [DeviceNode(place: place, target: device.target, rule: rule)]
+        case S_IFDIR:
+            var found: [DeviceNode] = []
+            for name in HostFile.names(in: device.source, most: NativeEngine.mostNodes).sorted() {
+                let inner = DeviceMount(source: "\(device.source)/\(name)", target: "\(device.target)/\(name)", access: device.access)
+                // A directory holds links and sockets too.
+                guard let nodes = try? nodes(of: inner) else { continue }
+                found += nodes
+                if found.count > NativeEngine.mostNodes { throw .host("the directory \(device.source) has more than \(NativeEngine.mostNodes) devices") }
+            }
+            guard !found.isEmpty else { throw .host("the directory \(device.source) has no devices") }
+            return found
+        default: throw .host("\(device.source) is not a device")
+        }
+    }
+
+    /// - Returns: what the container may open
+    func addDevices(_ tuning: ContainerTuning, _ spec: inout LaunchSpec) throws(EngineError) -> [DeviceRule] {
+        var rules = tuning.deviceRules
+        for device in tuning.devices {
+            for node in try nodes(of: device) {
+                try spec.addBind(node.place, node.target, [.device, .named])
+                rules.append(node.rule)
+            }
+        }
+        if tuning.hostIPC { try spec.addBind(try .own("/dev/shm"), "/dev/shm", [.named]) }
+        return rules
+    }
+}

@@ -1,0 +1,122 @@
+import EngineAPI
+import Foundation
+import Glibc
+import HostOS
+import TestKit
+import Testing
+import WorkloadModel
+
+@testable import EngineNative
+
+/// What few containers ask for of the host, by the kernel itself.
+@Suite(.enabled(if: Requirement.root, "needs root"), .serialized)
+struct TuningTests {
+    private static func run(_ script: String, _ change: (inout ContainerTuning, inout ContainerSpec) -> Void) async throws -> (WorkloadModel.ExitStatus, String)
+    {
+        var found: (WorkloadModel.ExitStatus, String)?
+        try await EngineFixture.with { fixture in
+            let container = EngineFixture.shell(script) { container in
+                var tuning = ContainerTuning()
+                change(&tuning, &container)
+                container.tuning = Shared(tuning)
+            }
+            let (status, output, _) = try await fixture.run(container)
+            found = (status, output)
+        }
+        return found!
+    }
+
+    @Test func groupsSettingsAndScoresAreSet() async throws {
+        let (status, output) = try await Self.run("id -G; cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax /proc/self/oom_score_adj; cat") {
+            $0.groups = ["27", "audio"]
+            $0.sysctls = ["net.core.somaxconn": "77", "kernel.msgmax": "12345"]
+            $0.oomScore = 321
+            $1.user = "daemon"
+        }
+        let words = output.split(separator: "\n").map(String.init)
+        #expect(status.ending == .exited(code: 0), "\(status)")
+        #expect(words.first?.split(separator: " ").contains("27") == true && words.first?.split(separator: " ").contains("29") == true)
+        #expect(words.dropFirst() == ["77", "12345", "321"], "\(output)")
+    }
+
+    @Test func theHostsNamespacesAreJoined() async throws {
+        func namespace(_ kind: String) -> String { (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/ns/\(kind)")) ?? "" }
+        for isHosts in [true, false] {
+            let (status, output) = try await Self.run("for n in pid ipc uts; do readlink /proc/self/ns/$n; done; test -d /proc/\(getpid()) && echo seen") {
+                ($0.hostProcesses, $0.hostIPC, $0.hostName) = (isHosts, isHosts, isHosts)
+                $1.hostname = nil
+            }
+            let own = ["pid", "ipc", "uts"].map(namespace)
+            let lines = output.split(separator: "\n").map(String.init)
+            #expect(
+                (Array(lines.prefix(3)) == own) == isHosts && lines.contains("seen") == isHosts && status.ending == .exited(code: isHosts ? 0 : 1), "\(output)")
+        }
+    }
+
+    /// In the host's pid namespace too, nothing of a run is left when its command ends.
+    @Test func whatIsLeftAmongTheHostsProcessesIsEnded() async throws {
+        let (status, output) = try await Self.run("setsid sleep 400 & echo $!") { tuning, _ in tuning.hostProcesses = true }
+        let pid = try #require(pid_t(output.trimmingCharacters(in: .whitespacesAndNewlines)))
+        // Nobody here may have looked at its end yet.
+        #expect(status.ending == .exited(code: 0) && HostProcess.startTime(pid) == nil)
+    }
+
+    @Test func anOpenInputDoesNotEnd() async throws {
+        let (closed, _) = try await Self.run("timeout 1 cat") { _, _ in }
+        #expect(closed.ending == .exited(code: 0))
+        let (opened, _) = try await Self.run("timeout 1 cat") { tuning, _ in tuning.opensInput = true }
+        #expect(opened.ending == .exited(code: 124))
+    }
+
+    /// A node that is given works, as far as its permissions go; others do not, even where one can be made.
+    @Test func devicesThatAreGivenWork() async throws {
+        let script =
+            "dd if=/dev/loop-control count=0 2>&1 | tail -1; echo x > /dev/given 2>/dev/null && echo written; ls -l /dev/given | cut -c1; cat /dev/mem 2>&1 | head -1"
+        let (_, output) = try await Self.run(script) { tuning, _ in
+            tuning.devices = [
+                DeviceMount(source: "/dev/loop-control", target: "/dev/loop-control", access: [.read, .write]),
+                DeviceMount(source: "/dev/kmsg", target: "/dev/given", access: .read),
+            ]
+        }
+        #expect(output.hasPrefix("0 bytes copied") && !output.contains("written") && output.contains("given: Operation not permitted\nc\n"), "\(output)")
+        let (without, denied) = try await Self.run("mknod /tmp/l c 10 237 && cat < /tmp/l") { _, container in container.addedCapabilities = [.mknod] }
+        #expect(without.ending != .exited(code: 0) && denied.contains("Permission denied"), "\(denied)")
+        let (_, ruled) = try await Self.run("mknod /tmp/l c 10 237; head -c0 < /tmp/l && echo opened") { tuning, container in
+            container.addedCapabilities = [.mknod]
+            tuning.deviceRules = [DeviceRule(isBlock: false, major: 10, minor: nil, access: [.read, .write])]
+        }
+        // The layer's own mount has no device that works: the rule alone opens none.
+        #expect(!ruled.contains("opened"), "\(ruled)")
+        await #expect(throws: EngineError.host("the device /dev/none is not on this host: No such file or directory")) {
+            _ = try await Self.run("true") { tuning, _ in tuning.devices = [DeviceMount(source: "/dev/none", target: "/dev/x", access: .read)] }
+        }
+    }
+
+    @Test func sharesAndReservationsAreSet() async throws {
+        try await EngineFixture.with { fixture in
+            var tuning = ContainerTuning()
+            tuning.memoryReservation = 8 << 20
+            tuning.processorShares = 512
+            tuning.processors = "0"
+            let request = await fixture.request(
+                EngineFixture.shell("grep Cpus_allowed_list /proc/self/status; sleep 1000") {
+                    $0.tuning = Shared(tuning)
+                    $0.limits.memoryBytes = 64 << 20
+                })
+            _ = try await fixture.engine.launch(request)
+            let cgroups = fixture.engine.cgroups
+            func text(_ controller: String, _ v1: String, _ v2: String) -> String? {
+                let path = cgroups.layout == .v2 ? cgroups.v2.map { "\($0)/\(request.id)/\(v2)" } : cgroups.v1[controller].map { "\($0)/\(request.id)/\(v1)" }
+                return path.flatMap { try? String(contentsOfFile: $0, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines) }
+            }
+            #expect(text("memory", "memory.soft_limit_in_bytes", "memory.low") == "\(8 << 20)")
+            #expect(text("cpu", "cpu.shares", "cpu.weight") == (cgroups.layout == .v2 ? "20" : "512"))
+            #expect(text("cpuset", "cpuset.cpus", "cpuset.cpus") == "0")
+            for _ in 0..<200 where await fixture.text(request).isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+            #expect(await fixture.text(request).hasSuffix("\t0"))
+            cgroups.kill(run: request.id)
+            _ = try await fixture.end(of: request.id)
+            await fixture.engine.settle(request.id)
+        }
+    }
+}
