@@ -99,11 +99,11 @@ public struct RecipeService: Sendable {
 
     private static func failure(_ result: RecipeReader.Result, _ source: RecipeSource) -> ErrorInfo {
         let errors = result.diagnostics.filter { $0.severity == .error }.count
-        let text = Diagnostic.rendered(result.diagnostics, file: source.file, text: source.text)
+        let text = result.rendered(file: source.file)
         return ErrorInfo(
             error: "\(errors) error\(errors == 1 ? "" : "s") in \(PlainText.shown(source.file)); nothing was changed", diagnostics: text,
             problems: result.diagnostics.map {
-                ProblemInfo(file: source.file, line: $0.place.line, column: $0.place.column, severity: $0.severity.rawValue, message: $0.message)
+                ProblemInfo(file: result.file(of: $0), line: $0.place.line, column: $0.place.column, severity: $0.severity.rawValue, message: $0.message)
             })
     }
 

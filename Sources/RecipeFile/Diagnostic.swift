@@ -27,29 +27,39 @@ public struct Place: Hashable, Sendable {
     // A large recipe has a million places.
     private let lineNumber: Int32
     private let columnNumber: Int32
-    private let characters: Int32
+    /// The length in the lower 20 bits, the file in the upper 12.
+    private let rest: UInt32
 
     /// From 1.
     public var line: Int { Int(lineNumber) }
     /// From 1, in characters.
     public var column: Int { Int(columnNumber) }
     /// In characters, at least 1.
-    public var length: Int { Int(characters) }
+    public var length: Int { Int(rest & 0xF_FFFF) }
+    /// Which of the files that were read; 0 is the recipe itself.
+    public var file: Int { Int(rest >> 20) }
+
+    /// How many files a place can tell apart.
+    static let mostFiles = 4095
 
     /// - Parameters:
     ///   - line: from 1
     ///   - column: from 1, in characters
     ///   - length: in characters; less than 1 counts as 1
-    public init(line: Int, column: Int, length: Int = 1) {
+    ///   - file: which of the files that were read; 0 is the recipe itself
+    public init(line: Int, column: Int, length: Int = 1, file: Int = 0) {
         lineNumber = Int32(clamping: line)
         columnNumber = Int32(clamping: column)
-        characters = Int32(clamping: max(1, length))
+        rest = UInt32(min(max(1, length), 0xF_FFFF)) | UInt32(min(max(0, file), Place.mostFiles)) << 20
     }
 
     /// A part of the stretch.
     func part(offset: Int, length: Int) -> Place {
-        Place(line: line, column: column + offset, length: length)
+        Place(line: line, column: column + offset, length: length, file: file)
     }
+
+    /// The same in another file.
+    func moved(to file: Int) -> Place { Place(line: line, column: column, length: length, file: file) }
 }
 
 extension Diagnostic {
@@ -65,6 +75,18 @@ extension Diagnostic {
         guard !diagnostics.isEmpty else { return "" }
         let source = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
         return diagnostics.map { $0.lines(file: file, source).joined(separator: "\n") }.joined(separator: "\n")
+    }
+
+    /// Several of a recipe that is more than one file.
+    ///
+    /// - Parameter sources: the files by their numbers
+    static func rendered(_ diagnostics: [Diagnostic], sources: [RecipeReader.SourceText]) -> String {
+        var lines: [Int: [Substring]] = [:]
+        return diagnostics.map { diagnostic in
+            let number = sources.indices.contains(diagnostic.place.file) ? diagnostic.place.file : 0
+            if lines[number] == nil { lines[number] = sources[number].text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline) }
+            return diagnostic.lines(file: sources[number].file, lines[number] ?? []).joined(separator: "\n")
+        }.joined(separator: "\n")
     }
 
     /// How much of a line is shown, in characters.

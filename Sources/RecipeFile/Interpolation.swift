@@ -3,7 +3,7 @@
 /// `$$` is a dollar sign; `${VAR:-default}`, `${VAR-default}`, `${VAR:?message}`, `${VAR?message}`, `${VAR:+other}`,
 /// `${VAR+other}` with or without a value; defaults may hold variables themselves.
 struct Interpolation {
-    let variables: [String: String]
+    var variables: [String: String]
     /// The names that were asked for.
     private(set) var used: Set<String> = []
     /// Names without a value or default: an empty text stands in their place.

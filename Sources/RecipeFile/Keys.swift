@@ -26,7 +26,7 @@ enum ComposeKeys {
     private static let later = "not supported yet"
 
     static let topLevel: [String: String] = [
-        "include": later, "models": later,
+        "models": later
     ]
 
     static let container: [String: String] = {
@@ -37,11 +37,12 @@ enum ComposeKeys {
             "isolation": "not supported: it is a setting of Windows",
             "credential_spec": "not supported: it is a setting of Windows",
             "cgroup_parent": "not supported: Berth keeps its own cgroups",
+            "extends": "not supported here: as in Compose, it is for services",
         ]
         for key in ["cpu_count", "cpu_percent"] { reasons[key] = "not supported: it is a setting of Windows" }
         for key in ["cpu_rt_period", "cpu_rt_runtime"] { reasons[key] = "not supported: control groups of version 2 have no such limit" }
         for key in [
-            "annotations", "blkio_config", "build", "extends", "label_file", "models", "post_start", "pre_start", "pre_stop", "provider",
+            "annotations", "blkio_config", "build", "label_file", "models", "post_start", "pre_start", "pre_stop", "provider",
             "use_api_socket", "volumes_from",
         ] { reasons[key] = later }
         return reasons

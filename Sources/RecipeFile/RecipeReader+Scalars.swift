@@ -157,6 +157,12 @@ public enum ByteSize {
 }
 
 enum HostPath {
+    /// The folder that a file is in.
+    static func folder(of path: String) -> String {
+        let folder = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]
+        return folder.isEmpty ? "/" : String(folder)
+    }
+
     /// Without empty parts, `.` and `..`, by text alone.
     static func normalized(_ path: String) -> String {
         var parts: [Substring] = []

@@ -15,7 +15,34 @@ public struct RecipeReader {
         public let diagnostics: [Diagnostic]
         /// The source with what its reading used, to be read again elsewhere.
         public let captured: RecipeSource
+        /// The files that it was read from, by the number in a place; the first is the recipe itself.
+        public let sources: [SourceText]
+
+        /// The diagnostics as compilers print them.
+        ///
+        /// - Parameter file: what the recipe itself is called
+        public func rendered(file: String) -> String {
+            var sources = sources
+            sources[0].file = file
+            return Diagnostic.rendered(diagnostics, sources: sources)
+        }
+
+        /// What the file of a diagnostic is called.
+        public func file(of diagnostic: Diagnostic) -> String {
+            sources.indices.contains(diagnostic.place.file) ? sources[diagnostic.place.file].file : sources[0].file
+        }
     }
+
+    /// A file that was read.
+    public struct SourceText: Sendable {
+        /// What messages call it.
+        public var file: String
+        /// Its text.
+        public let text: String
+    }
+
+    /// The files that were read, by the number in a place.
+    var sources: [SourceText] = []
 
     let source: RecipeSource
     let inputs: RecipeInputs
@@ -58,6 +85,7 @@ public struct RecipeReader {
         self.source = source
         self.inputs = inputs
         interpolation = Interpolation(variables: inputs.variables)
+        sources = [SourceText(file: source.file, text: source.text)]
         zone = inputs.hostZone
     }
 
@@ -73,8 +101,10 @@ public struct RecipeReader {
         var captured = source
         captured.files = reader.files
         captured.variables = reader.usedVariables
-        let sorted = reader.diagnostics.sorted { ($0.place.line, $0.place.column) < ($1.place.line, $1.place.column) }
-        return Result(recipe: failed ? nil : recipe, diagnostics: sorted, captured: captured)
+        let sorted = reader.diagnostics.sorted {
+            ($0.place.file, $0.place.line, $0.place.column) < ($1.place.file, $1.place.line, $1.place.column)
+        }
+        return Result(recipe: failed ? nil : recipe, diagnostics: sorted, captured: captured, sources: reader.sources)
     }
 
     /// The keys at the top of a recipe.
@@ -85,7 +115,7 @@ public struct RecipeReader {
     private mutating func read() -> Recipe? {
         var root: YAMLNode
         do {
-            guard let node = try YAMLReader.read(source.text, limits: inputs.limits) else {
+            guard let node = try tree() else {
                 error("the recipe is empty: it needs 'services:' or 'jobs:'", Place(line: 1, column: 1))
                 return nil
             }
@@ -150,7 +180,8 @@ public struct RecipeReader {
         var hash = SHA256()
         hash.update(data: Array(source.text.utf8))
         let profiles = (source.profiles ?? []).reduce(into: [:]) { $0[$1] = "" }
-        for (tag, list) in [("variable", usedVariables), ("file", files), ("profile", profiles)] {
+        let overlays = (source.overlays ?? []).enumerated().reduce(into: [:]) { $0[$1.element] = String($1.offset) }
+        for (tag, list) in [("variable", usedVariables), ("file", files), ("profile", profiles), ("overlay", overlays)] {
             for (name, value) in list.sorted(by: { $0.key < $1.key }) {
                 // Nothing can stand for something else: each has its length before it.
                 for text in [tag, name, value] {
@@ -169,7 +200,11 @@ public struct RecipeReader {
     }
 
     private mutating func readName(_ node: YAMLNode?) {
-        if let node {
+        // As in Compose, the variable comes before the file.
+        interpolation.use("COMPOSE_PROJECT_NAME")
+        if let name = inputs.variables["COMPOSE_PROJECT_NAME"], !name.isEmpty {
+            do { project = try ProjectName(name) } catch { self.error("COMPOSE_PROJECT_NAME: \(error.description)", node?.place ?? Place(line: 1, column: 1)) }
+        } else if let node {
             guard let text = text(node) else { return }
             do { project = try ProjectName(text) } catch { self.error(error.description, node.place) }
         } else {

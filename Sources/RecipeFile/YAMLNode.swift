@@ -12,18 +12,34 @@ struct YAMLNode {
         let value: YAMLNode
     }
 
+    /// What a tag says of a value that is merged over another (Compose Specification, "Merge").
+    enum Mark: Int32 {
+        case none
+        /// `!reset`: what was there is taken away.
+        case reset
+        /// `!override`: it stands in place of what was there.
+        case replaces
+
+        init(tag: String?) {
+            self = tag == "!reset" ? .reset : tag == "!override" ? .replaces : .none
+        }
+    }
+
     let content: Content
     let place: Place
+    /// The mark in the two highest bits below the sign, the size below them.
     private let count: Int32
 
-    init(content: Content, place: Place, size: Int) {
+    init(content: Content, place: Place, size: Int, mark: Mark = .none) {
         self.content = content
         self.place = place
-        count = Int32(clamping: size)
+        count = Int32(min(max(size, 0), (1 << 29) - 1)) | mark.rawValue << 29
     }
 
     /// How many nodes it is, with all that aliases bring in.
-    var size: Int { Int(count) }
+    var size: Int { Int(count & ((1 << 29) - 1)) }
+
+    var mark: Mark { Mark(rawValue: count >> 29) ?? .none }
 
     /// What a message calls it.
     var kindName: String {

@@ -16,7 +16,15 @@ struct YAMLReader {
     /// Reads the one document of a text.
     ///
     /// - Returns: `nil` when the text holds no value.
-    static func read(_ text: String, limits: RecipeLimits) throws(Diagnostic) -> YAMLNode? {
+    ///
+    /// - Parameter file: which of a recipe's files it is, for places
+    static func read(_ text: String, limits: RecipeLimits, file: Int = 0) throws(Diagnostic) -> YAMLNode? {
+        do throws(Diagnostic) { return try document(text, limits, file) } catch {
+            throw Diagnostic(error.severity, error.message, at: error.place.moved(to: file))
+        }
+    }
+
+    private static func document(_ text: String, _ limits: RecipeLimits, _ file: Int) throws(Diagnostic) -> YAMLNode? {
         var bytes = Array(text.utf8)
         // A byte order mark is no part of the text (YAML 1.2, 5.2).
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
@@ -27,7 +35,7 @@ struct YAMLReader {
             let line = bytes.prefix { $0 != 0 }.count { $0 == 10 } + 1
             throw Diagnostic(.error, "the recipe holds a NUL byte: it is not text", at: Place(line: line, column: 1))
         }
-        var events = try YAMLEvents(bytes)
+        var events = try YAMLEvents(bytes, file: file)
         defer { events.close() }
         // The events have a copy of their own.
         bytes = []
@@ -61,7 +69,7 @@ struct YAMLReader {
             try spend(known.size - 1, event.place)
             return known
         case .scalar(let text, let quoted):
-            node = YAMLNode(content: .scalar(text, quoted: quoted), place: event.place, size: 1)
+            node = YAMLNode(content: .scalar(text, quoted: quoted), place: event.place, size: 1, mark: event.mark)
         case .sequenceStart:
             var items: [YAMLNode] = []
             var size = 1
@@ -72,7 +80,7 @@ struct YAMLReader {
                 size += item.size
                 items.append(item)
             }
-            node = YAMLNode(content: .sequence(items), place: event.place, size: size)
+            node = YAMLNode(content: .sequence(items), place: event.place, size: size, mark: event.mark)
         case .mappingStart:
             node = try mapping(event, &events, depth: depth)
         case .streamStart, .streamEnd, .documentStart, .documentEnd, .sequenceEnd, .mappingEnd:
@@ -107,7 +115,7 @@ struct YAMLReader {
         }
         // Own keys win over merged ones, and earlier merged ones over later.
         for entry in merged where known.line(of: entry.key, in: entries) == nil { entries.append(entry) }
-        return YAMLNode(content: .mapping(entries), place: event.place, size: size)
+        return YAMLNode(content: .mapping(entries), place: event.place, size: size, mark: event.mark)
     }
 
     private static func mergeEntries(_ node: YAMLNode) throws(Diagnostic) -> [YAMLNode.Entry] {
@@ -160,14 +168,17 @@ struct YAMLEvent {
     let kind: Kind
     let anchor: String?
     let place: Place
+    var mark = YAMLNode.Mark.none
 }
 
 /// libyaml's parser over a text in memory.
 struct YAMLEvents {
     private let parser: UnsafeMutablePointer<yaml_parser_t>
     private let bytes: UnsafeMutableBufferPointer<UInt8>
+    private let file: Int
 
-    init(_ text: [UInt8]) throws(Diagnostic) {
+    init(_ text: [UInt8], file: Int = 0) throws(Diagnostic) {
+        self.file = file
         parser = .allocate(capacity: 1)
         bytes = .allocate(capacity: max(1, text.count))
         _ = bytes.initialize(from: text)
@@ -193,7 +204,8 @@ struct YAMLEvents {
         let start = event.start_mark
         let end = event.end_mark
         let length = start.line == end.line ? end.column - start.column : 1
-        let place = Place(line: start.line + 1, column: start.column + 1, length: length)
+        let place = Place(line: start.line + 1, column: start.column + 1, length: length, file: file)
+        var mark = YAMLNode.Mark.none
         var anchor: String?
         let kind: YAMLEvent.Kind
         switch event.type {
@@ -205,18 +217,21 @@ struct YAMLEvents {
         case YAML_SCALAR_EVENT:
             let scalar = event.data.scalar
             anchor = text(scalar.anchor)
+            if let tag = scalar.tag { mark = YAMLNode.Mark(tag: text(tag)) }
             let value = String(decoding: UnsafeBufferPointer(start: scalar.value, count: scalar.length), as: UTF8.self)
             kind = .scalar(value, quoted: scalar.style != YAML_PLAIN_SCALAR_STYLE)
         case YAML_SEQUENCE_START_EVENT:
             anchor = text(event.data.sequence_start.anchor)
+            if let tag = event.data.sequence_start.tag { mark = YAMLNode.Mark(tag: text(tag)) }
             kind = .sequenceStart
         case YAML_SEQUENCE_END_EVENT: kind = .sequenceEnd
         case YAML_MAPPING_START_EVENT:
             anchor = text(event.data.mapping_start.anchor)
+            if let tag = event.data.mapping_start.tag { mark = YAMLNode.Mark(tag: text(tag)) }
             kind = .mappingStart
         default: kind = .mappingEnd
         }
-        return YAMLEvent(kind: kind, anchor: anchor, place: place)
+        return YAMLEvent(kind: kind, anchor: anchor, place: place, mark: mark)
     }
 
     private func text(_ pointer: UnsafeMutablePointer<UInt8>?) -> String? { pointer.map { String(cString: $0) } }

@@ -15,6 +15,8 @@ public struct RecipeSource: Codable, Hashable, Sendable {
     /// Whether a container without a word on networks is on its project's default network. One that an earlier release stored says nothing: it had
     /// a loopback interface only, and keeps that until the recipe is applied again.
     public var hasDefaultNetwork: Bool?
+    /// Files whose contents are merged over the text, in order, by absolute path; `nil` is none.
+    public var overlays: [String]?
     /// The digests of its images when it was applied, by their description; `nil` before that.
     public var images: [String: String]?
 

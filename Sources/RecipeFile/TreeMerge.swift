@@ -1,0 +1,159 @@
+/// Merges values of one file over those of another, by the Compose Specification's rules ("Merge"): mappings key by key, lists one after the
+/// other, single values by the later one, with the exceptions that are named there.
+enum TreeMerge {
+    /// Where in a recipe a value stands, as far as rules differ.
+    private enum Level {
+        case file, root, section, workload, healthcheck, other
+    }
+
+    /// A whole file over another.
+    static func files(_ base: YAMLNode, _ over: YAMLNode) -> YAMLNode { merged(base, over, key: "", .file) }
+
+    /// A service over the one that it extends.
+    static func workloads(_ base: YAMLNode, _ over: YAMLNode) -> YAMLNode { merged(base, over, key: "", .section) }
+
+    private static func merged(_ base: YAMLNode, _ over: YAMLNode, key: String, _ level: Level) -> YAMLNode {
+        if over.mark != .none || base.isNull { return over }
+        if over.isNull { return base }
+        if level == .workload && ["command", "entrypoint"].contains(key) || level == .healthcheck && key == "test" { return over }
+        switch (base.content, over.content) {
+        case (.mapping(let left), .mapping(let right)):
+            if key == "logging", level == .workload, driver(left) != nil, driver(right) != nil, driver(left) != driver(right) { return over }
+            return mapping(left, right, over.place, inside(level, key))
+        case (.sequence(let left), .sequence(let right)):
+            return sequence(left, right, over.place, key: key, level)
+        case (.mapping(let left), .sequence), (.sequence, .mapping(let left)):
+            guard keyed.contains(key) else { return over }
+            if case .mapping = base.content { return mapping(left, entries(over), over.place, .other) }
+            return mapping(entries(base), left, over.place, .other)
+        case (.scalar, .sequence(let right)) where lists.contains(key): return sequence([base], right, over.place, key: key, level)
+        case (.sequence(let left), .scalar) where lists.contains(key): return sequence(left, [over], over.place, key: key, level)
+        case (.scalar, .scalar) where lists.contains(key): return sequence([base], [over], over.place, key: key, level)
+        case (.sequence, .scalar), (.mapping, .scalar), (.scalar, _): return over
+        }
+    }
+
+    /// Keys whose lists are mappings written otherwise.
+    private static let keyed: Set<String> = [
+        "environment", "labels", "annotations", "sysctls", "args", "depends_on", "networks", "driver_opts", "options", "additional_contexts",
+    ]
+    /// Keys whose single value is a list of one.
+    private static let lists: Set<String> = ["env_file", "dns", "dns_search", "dns_opt", "tmpfs", "label_file"]
+
+    private static func inside(_ level: Level, _ key: String) -> Level {
+        switch (level, key) {
+        case (.file, _): .root
+        case (.root, "services"), (.root, "jobs"): .section
+        case (.section, _): .workload
+        case (.workload, "healthcheck"): .healthcheck
+        default: .other
+        }
+    }
+
+    private static func driver(_ entries: [YAMLNode.Entry]) -> String? {
+        guard case .scalar(let text, _)? = entries.first(where: { $0.key == "driver" })?.value.content else { return nil }
+        return text
+    }
+
+    private static func mapping(_ left: [YAMLNode.Entry], _ right: [YAMLNode.Entry], _ place: Place, _ level: Level) -> YAMLNode {
+        var places: [String: Int] = [:]
+        var entries = left
+        for (index, entry) in left.enumerated() { places[entry.key] = index }
+        for entry in right {
+            guard let index = places[entry.key] else {
+                places[entry.key] = entries.count
+                entries.append(entry)
+                continue
+            }
+            let value = merged(entries[index].value, entry.value, key: entry.key, level)
+            entries[index] = YAMLNode.Entry(key: entry.key, keyPlace: entry.keyPlace, value: value)
+        }
+        return node(entries, place)
+    }
+
+    static func node(_ entries: [YAMLNode.Entry], _ place: Place) -> YAMLNode {
+        YAMLNode(content: .mapping(entries), place: place, size: entries.reduce(1) { $0 + 1 + $1.value.size })
+    }
+
+    static func node(_ items: [YAMLNode], _ place: Place) -> YAMLNode {
+        YAMLNode(content: .sequence(items), place: place, size: items.reduce(1) { $0 + $1.size })
+    }
+
+    private static func sequence(_ left: [YAMLNode], _ right: [YAMLNode], _ place: Place, key: String, _ level: Level) -> YAMLNode {
+        if keyed.contains(key) {
+            return mapping(entries(node(left, place)), entries(node(right, place)), place, .other)
+        }
+        var items = left
+        for item in right {
+            // What has the same target takes the other's place; what is the same is there once.
+            if level == .workload, let target = target(item, key), let index = items.firstIndex(where: { self.target($0, key) == target }) {
+                items[index] = item
+            } else if !items.contains(where: { isSame($0, item) }) {
+                items.append(item)
+            }
+        }
+        return node(items, place)
+    }
+
+    /// A list of `NAME=value`, or of names, as a mapping.
+    private static func entries(_ node: YAMLNode) -> [YAMLNode.Entry] {
+        guard case .sequence(let items) = node.content else {
+            if case .mapping(let entries) = node.content { return entries }
+            return []
+        }
+        var found: [YAMLNode.Entry] = []
+        for item in items {
+            guard case .scalar(let text, _) = item.content else { continue }
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            let value = YAMLNode(content: .scalar(parts.count == 2 ? parts[1] : "", quoted: parts.count == 2), place: item.place, size: 1)
+            found.removeAll { $0.key == parts[0] }
+            found.append(YAMLNode.Entry(key: parts[0], keyPlace: item.place, value: value))
+        }
+        return found
+    }
+
+    /// What a mount is known by; `nil` of what has no target.
+    private static func target(_ node: YAMLNode, _ key: String) -> String? {
+        guard ["volumes", "secrets", "configs", "devices"].contains(key) else { return nil }
+        switch node.content {
+        case .mapping(let entries):
+            for name in ["target", "source"] {
+                if case .scalar(let text, _)? = entries.first(where: { $0.key == name })?.value.content { return text }
+            }
+            return nil
+        case .scalar(let text, _):
+            if key == "secrets" || key == "configs" { return text }
+            // A variable's default may hold a colon.
+            var (depth, parts) = (0, [""])
+            for character in text {
+                if character == "{" { depth += 1 }
+                if character == "}" { depth -= 1 }
+                if character == ":", depth == 0 { parts.append("") } else { parts[parts.count - 1].append(character) }
+            }
+            return parts.count > 1 ? parts[1] : parts[0]
+        case .sequence: return nil
+        }
+    }
+
+    /// Whether two values say the same, wherever they stand.
+    static func isSame(_ left: YAMLNode, _ right: YAMLNode) -> Bool {
+        switch (left.content, right.content) {
+        case (.scalar(let left, _), .scalar(let right, _)): left == right
+        case (.sequence(let left), .sequence(let right)): left.count == right.count && zip(left, right).allSatisfy(isSame)
+        case (.mapping(let left), .mapping(let right)):
+            left.count == right.count && left.allSatisfy { entry in right.contains { $0.key == entry.key && isSame($0.value, entry.value) } }
+        default: false
+        }
+    }
+
+    /// Without what was reset.
+    static func settled(_ node: YAMLNode) -> YAMLNode {
+        switch node.content {
+        case .scalar: node
+        case .sequence(let items): self.node(items.filter { $0.mark != .reset }.map(settled), node.place)
+        case .mapping(let entries):
+            self.node(
+                entries.filter { $0.value.mark != .reset }.map { YAMLNode.Entry(key: $0.key, keyPlace: $0.keyPlace, value: settled($0.value)) }, node.place)
+        }
+    }
+}
