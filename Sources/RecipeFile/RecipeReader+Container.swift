@@ -3,6 +3,7 @@ internal import WorkloadModel
 /// The keys that services and jobs share.
 extension RecipeReader {
     enum StorageKey: String, CaseIterable { case size }
+    enum FileKey: String, CaseIterable { case path, required, format }
 
     mutating func container(_ keys: [String: YAMLNode.Entry], _ place: Place, _ what: String) -> ContainerSpec? {
         func node(_ key: ContainerKey) -> YAMLNode? { keys[key.rawValue].map(\.value) }
@@ -85,16 +86,23 @@ extension RecipeReader {
     // MARK: Environment
 
     private mutating func environment(_ node: YAMLNode?, _ fileNode: YAMLNode?) -> [String: EnvironmentValue] {
+        var own: [String: EnvironmentValue] = [:]
+        if let node, !node.isNull { readEnvironment(node, into: &own) }
+        guard let fileNode else { return own }
+        // As in Compose, its files may name what the service itself says.
         var values: [String: EnvironmentValue] = [:]
-        if let fileNode { readEnvironmentFiles(fileNode, into: &values) }
-        guard let node, !node.isNull else { return values }
+        readEnvironmentFiles(fileNode, own.mapValues(\.revealed), into: &values)
+        return values.merging(own) { _, own in own }
+    }
+
+    private mutating func readEnvironment(_ node: YAMLNode, into values: inout [String: EnvironmentValue]) {
         switch node.content {
         case .mapping(let entries):
             for entry in entries {
                 guard checkVariable(entry.key, entry.keyPlace) else { continue }
                 if entry.value.isNull {
                     passOn(entry.key, into: &values)
-                } else if let text = text(entry.value) {
+                } else if let text = looseText(entry.value) {
                     values[entry.key] = EnvironmentValue(text)
                 }
             }
@@ -107,7 +115,6 @@ extension RecipeReader {
             }
         case .scalar: error("'environment' must be a mapping, or a list of NAME=value; this is \(node.kindName)", node.place)
         }
-        return values
     }
 
     /// A name without a value takes the value that the recipe's reader has, or none.
@@ -121,8 +128,7 @@ extension RecipeReader {
         return valid
     }
 
-    private mutating func readEnvironmentFiles(_ node: YAMLNode, into values: inout [String: EnvironmentValue]) {
-        enum FileKey: String, CaseIterable { case path, required, format }
+    private mutating func readEnvironmentFiles(_ node: YAMLNode, _ own: [String: String], into values: inout [String: EnvironmentValue]) {
         let items: [YAMLNode] = if case .sequence(let items) = node.content { items } else { [node] }
         for item in items {
             var (required, isRaw) = (true, false)
@@ -145,9 +151,9 @@ extension RecipeReader {
             do {
                 let content = try inputs.readFile(path)
                 files[path] = content
-                let found = isRaw ? EnvironmentFile.raw(content) : EnvironmentFile.parse(content, environment: inputs.variables)
+                let found = isRaw ? EnvironmentFile.raw(content) : EnvironmentFile.parse(content, environment: inputs.variables.merging(own) { _, own in own })
                 for problem in found.problems { error("line \(problem.line) of \(path): \(problem.message)", pathNode.place) }
-                for name in found.asked { interpolation.use(name) }
+                for name in found.asked where own[name] == nil { interpolation.use(name) }
                 for (name, value) in found.values { values[name] = EnvironmentValue(value) }
             } catch {
                 if required { self.error("the env_file cannot be read: \(error)", pathNode.place) }

@@ -153,7 +153,7 @@ extension RecipeReader {
         var found: [String: String] = [:]
         switch node.content {
         case .mapping(let entries):
-            for entry in entries { found[entry.key] = entry.value.isNull ? "" : text(entry.value) }
+            for entry in entries { found[entry.key] = entry.value.isNull ? "" : looseText(entry.value) }
         case .sequence(let items):
             for item in items {
                 guard let text = text(item) else { continue }

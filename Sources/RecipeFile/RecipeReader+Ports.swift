@@ -24,7 +24,7 @@ extension RecipeReader {
             spec.ports = ports
             portPlaces.append((ports, node.place))
         case .host: warning("'ports' means nothing with 'network_mode: host': the container has the host's ports", node.place)
-        case .none: error("'ports' needs a network: this container has none", node.place)
+        case .none: warning("'ports' means nothing with 'network_mode: none': the container has no network", node.place)
         case .service(let name): error("'ports' belongs to '\(name)', whose network this container uses", node.place)
         }
     }

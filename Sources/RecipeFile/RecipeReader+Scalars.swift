@@ -26,6 +26,12 @@ extension RecipeReader {
         }
     }
 
+    /// A text where YAML may have another value: as Compose, `1.10` without quotes is the number 1.1.
+    mutating func looseText(_ node: YAMLNode) -> String? {
+        if case .scalar(let raw, quoted: false) = node.content, !raw.contains("$"), !node.isNull { return YAMLScalar.text(raw) }
+        return text(node)
+    }
+
     mutating func bool(_ node: YAMLNode) -> Bool? {
         guard let text = text(node) else { return nil }
         switch text.lowercased() {

@@ -246,6 +246,11 @@ extension RecipeReader {
     ) {
         guard let target = mountTarget(target, place) else { return }
         if type == .bind {
+            if ["/var/run/docker.sock", "/run/docker.sock"].contains(hostPath(source)) {
+                warning(
+                    "who has Docker's socket sees Docker's containers and none of Berth's, and is root on this host: give a proxy its routes in a file, and run what is due by 'jobs:'",
+                    place)
+            }
             spec.mounts.append(VolumeMount(source: .bind(hostPath(source)), target: target, readOnly: options.readOnly, makesSource: options.makesSource))
         } else if let volume = volumes[source] {
             var mount = VolumeMount(source: .volume(source), target: target, readOnly: options.readOnly, copiesImage: options.copiesImage)

@@ -81,7 +81,7 @@ public struct RecipeReader {
     /// Services that none of their profiles was asked for.
     var leftOut: Set<WorkloadName> = []
 
-    private init(_ source: RecipeSource, _ inputs: RecipeInputs) {
+    init(_ source: RecipeSource, _ inputs: RecipeInputs) {
         self.source = source
         self.inputs = inputs
         interpolation = Interpolation(variables: inputs.variables)

@@ -1,4 +1,4 @@
-/// Durations as recipes write them: `90s`, `15m`, `1h30m`, `2d`, `250ms`.
+/// Durations as recipes write them: `90s`, `15m`, `1h30m`, `2d`, `250ms`, `1.5s`.
 public enum DurationText {
     private static let units: [(name: String, milliseconds: Int64)] = [
         ("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000),
@@ -20,7 +20,10 @@ public enum DurationText {
             guard !digits.isEmpty, digits.count <= 12, let number = Int64(digits) else {
                 throw wrong("'\(text)' is not a duration: write it as 90s, 15m or 1h30m")
             }
-            let word = rest.dropFirst(digits.count).prefix { $0.isLetter }
+            var decimals = Substring()
+            if rest.dropFirst(digits.count).first == "." { decimals = rest.dropFirst(digits.count + 1).prefix { $0.isASCII && $0.isNumber } }
+            let length = digits.count + (decimals.isEmpty ? 0 : decimals.count + 1)
+            let word = rest.dropFirst(length).prefix { $0.isLetter }
             guard let unit = units.first(where: { $0.name == word }) else {
                 throw wrong(
                     word.isEmpty
@@ -31,8 +34,9 @@ public enum DurationText {
             let (product, overflow) = number.multipliedReportingOverflow(by: unit.milliseconds)
             guard !overflow, product <= 3_153_600_000_000 else { throw wrong("the duration '\(text)' is more than 100 years") }
             previous = unit.milliseconds
-            total += product
-            rest = rest.dropFirst(digits.count + word.count)
+            // A part of a millisecond is none.
+            total += product + Int64((Double("0.\(decimals)") ?? 0) * Double(unit.milliseconds) + 1e-6)
+            rest = rest.dropFirst(length + word.count)
         }
         return .milliseconds(total)
     }

@@ -14,7 +14,7 @@ struct Berth: AsyncParsableCommand {
             Shell completions: berth --generate-completion-script bash|zsh|fish
             """, version: BerthVersion.current,
         groupedSubcommands: [
-            CommandGroup(name: "Recipes", subcommands: [Up.self, Plan.self, Validate.self, Down.self, Import.self]),
+            CommandGroup(name: "Recipes", subcommands: [Up.self, Plan.self, Validate.self, Config.self, Down.self, Import.self]),
             CommandGroup(name: "Looking", subcommands: [Ps.self, Runs.self, Logs.self, Next.self, Due.self, Events.self, Inspect.self, Explain.self]),
             CommandGroup(name: "Things that containers share", subcommands: [Images.self, Login.self, Logout.self, Network.self]),
             CommandGroup(name: "Acting", subcommands: [RunJob.self, Wait.self, Stop.self, Start.self, Restart.self, Pause.self, Resume.self]),

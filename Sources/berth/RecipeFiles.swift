@@ -24,6 +24,13 @@ struct RecipeArguments: ParsableArguments {
 
     func path() throws -> String { try named().paths()[0] }
     func read() throws -> (RecipeSource, Recipe) { try named().read() }
+    func config() throws -> ConfigValue {
+        let options = try named()
+        let paths = try options.paths()
+        return try RecipeFiles.config(
+            paths[0], overlays: Array(paths.dropFirst()), maxRecipeBytes: options.maxRecipeBytes, profiles: options.profile, variableFiles: options.envFile,
+            project: options.projectName)
+    }
 }
 
 /// Which recipe a verb is about.
@@ -93,10 +100,9 @@ enum RecipeFiles {
     ///   - overlays: files that are merged over it
     ///   - variableFiles: in place of the `.env` beside it
     ///   - project: its name, whatever the recipe says
-    static func read(
-        _ path: String, overlays: [String] = [], maxRecipeBytes: Int, profiles: [String] = [], variableFiles: [String] = [], project: String? = nil,
-        quiet: Bool = false
-    ) throws -> (RecipeSource, Recipe) {
+    private static func prepared(
+        _ path: String, overlays: [String] = [], maxRecipeBytes: Int, profiles: [String] = [], variableFiles: [String] = [], project: String? = nil
+    ) throws -> (RecipeSource, RecipeInputs) {
         let data: [UInt8]
         do {
             data = path == "-" ? try HostFile.read(STDIN_FILENO, "standard input", limit: maxRecipeBytes) : try HostFile.content(path, limit: maxRecipeBytes)
@@ -134,7 +140,39 @@ enum RecipeFiles {
         let inputs = RecipeInputs(
             variables: variables, readFile: { try HostFile.contentText($0, limit: RecipeInputs.mostFileBytes) }, zone: { try zones.zone($0) },
             hostZone: zones.local(), limits: limits)
+        return (source, inputs)
+    }
+
+    /// Reads it; what is doubtful is told, what is wrong ends the command.
+    ///
+    /// - Parameters:
+    ///   - profiles: those that were asked for; none are those of COMPOSE_PROFILES
+    ///   - overlays: files that are merged over it
+    ///   - variableFiles: in place of the `.env` beside it
+    ///   - project: its name, whatever the recipe says
+    static func read(
+        _ path: String, overlays: [String] = [], maxRecipeBytes: Int, profiles: [String] = [], variableFiles: [String] = [], project: String? = nil,
+        quiet: Bool = false
+    ) throws -> (RecipeSource, Recipe) {
+        let (source, inputs) = try prepared(
+            path, overlays: overlays, maxRecipeBytes: maxRecipeBytes, profiles: profiles, variableFiles: variableFiles, project: project)
         let result = RecipeReader.read(source, inputs)
+        return (result.captured, try checked(result, path, quiet: quiet))
+    }
+
+    /// The recipe as it is in force.
+    static func config(
+        _ path: String, overlays: [String], maxRecipeBytes: Int, profiles: [String], variableFiles: [String], project: String?
+    ) throws -> ConfigValue {
+        let (source, inputs) = try prepared(
+            path, overlays: overlays, maxRecipeBytes: maxRecipeBytes, profiles: profiles, variableFiles: variableFiles, project: project)
+        let (result, value) = RecipeReader.config(source, inputs)
+        _ = try checked(result, path, quiet: false)
+        guard let value else { throw CommandFailure(description: "\(path) cannot be read") }
+        return value
+    }
+
+    private static func checked(_ result: RecipeReader.Result, _ path: String, quiet: Bool) throws -> Recipe {
         let text = result.rendered(file: path)
         guard let recipe = result.recipe else {
             let errors = result.diagnostics.filter { $0.severity == .error }.count
@@ -147,6 +185,6 @@ enum RecipeFiles {
                 })
         }
         if !quiet, !text.isEmpty { Terminal.warn(text) }
-        return (result.captured, recipe)
+        return recipe
     }
 }

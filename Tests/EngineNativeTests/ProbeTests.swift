@@ -18,10 +18,10 @@ struct ProbeTests {
 
     /// Launches a container that does nothing, and ends it after the body.
     private static func with(
-        _ script: String = "echo $$ > /inside; sleep 1000", shim: String = Requirement.shim, _ change: (inout ContainerSpec) -> Void = { _ in },
+        _ script: String = "echo $$ > /inside; sleep 1000", _ change: (inout ContainerSpec) -> Void = { _ in },
         _ body: (EngineFixture, RunRequest) async throws -> Void
     ) async throws {
-        try await EngineFixture.with(shim: shim) { fixture in
+        try await EngineFixture.with { fixture in
             let request = await fixture.request(EngineFixture.shell(script, change))
             _ = try await fixture.engine.launch(request)
             try await body(fixture, request)
@@ -92,8 +92,8 @@ struct ProbeTests {
     }
 
     /// Nothing of it is left when it takes too long, of what it started neither.
-    @Test(arguments: [Requirement.shim, Requirement.shim + "-sanitized"]) func oneThatHangsIsEnded(shim: String) async throws {
-        try await Self.with(shim: shim) { fixture, run in
+    @Test func oneThatHangsIsEnded() async throws {
+        try await Self.with { fixture, run in
             let start = ContinuousClock.now
             let probe = await fixture.engine.probe(run, Self.check("trap '' TERM; echo begun; sleep 500 & sleep 600", timeout: .milliseconds(300)))
             #expect(probe.result == .timedOut && probe.output == "begun\n" && .now - start < .seconds(8), "\(probe)")

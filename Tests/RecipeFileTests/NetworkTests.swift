@@ -101,12 +101,15 @@ import WorkloadModel
     @Test func anEmptyListIsNoNetwork() throws {
         #expect(try Self.container("networks: []").network == .none)
         #expect(try Self.container("network_mode: bridge").attachments.map(\.network) == ["default"])
+        let closed = Self.read("    network_mode: none\n    ports: ['80:80']")
+        #expect(closed.recipe?.workloads.first { $0.id.name.description == "x" }?.container.ports == [], "\(closed.diagnostics)")
+        #expect(closed.diagnostics.map(\.message) == ["'ports' means nothing with 'network_mode: none': the container has no network"])
         #expect(try Self.container("network_mode: service:db").network == .service(WorkloadName("db")))
     }
 
     @Test(arguments: [
         ("networks: [frnt]", "there is no network 'frnt'; did you mean 'front'?"), ("networks: [front]\n    network_mode: host", "both given"),
-        ("network_mode: service:bd", "there is no service 'bd'; did you mean 'db'?"), ("network_mode: none\n    ports: ['80:80']", "needs a network"),
+        ("network_mode: service:bd", "there is no service 'bd'; did you mean 'db'?"),
         ("network_mode: service:db\n    ports: ['80:80']", "belongs to 'db'"),
         ("networks: { front: { ipv4_address: 10.1.1.1 } }", "needs a network with a 'subnet'"),
         ("networks: { fixed: { ipv4_address: 10.6.0.1 } }", "is not an address of the subnet"), ("links: [nobody]", "there is no service 'nobody'"),

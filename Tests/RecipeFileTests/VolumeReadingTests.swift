@@ -29,6 +29,12 @@ import WorkloadModel
         #expect(x.temporaryFileSystems == [TemporaryFileSystem(target: "/data", sizeBytes: 10 << 20, mode: 0o700)])
     }
 
+    @Test(arguments: ["/var/run/docker.sock:/var/run/docker.sock:ro", "{ type: bind, source: /run/docker.sock, target: /s }"])
+    func dockersSocketGetsAWord(_ volume: String) {
+        let result = Self.read("", "volumes: [\"\(volume)\"]".replacing("\"{", with: "{").replacing("}\"", with: "}"))
+        #expect(result.recipe != nil && result.diagnostics.contains { $0.severity == .warning && $0.message.contains("is root on this host") })
+    }
+
     @Test func aPartOfAVolumeIsMounted() throws {
         let x = try Self.container("volumes: { v: {} }", "volumes: [{ type: volume, source: v, target: /data, volume: { subpath: a/b } }]")
         #expect(x.mounts.map(\.subpath) == ["a/b"])

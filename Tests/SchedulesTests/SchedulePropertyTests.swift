@@ -63,7 +63,12 @@ import Testing
         #expect(Timestamp(rfc3339: time.description) == time)
     }
 
-    @Test(arguments: ["", "15", "m", "1m1h", "1h1h", "1.5h", "-3s", "999999999999w", "5 m", "1µs"]) func refusesWhatIsNoDuration(text: String) {
+    @Test(arguments: [("1.5s", 1500), ("1.5h", 5_400_000), ("0.25m", 15_000), ("1h1.5s", 3_601_500), ("1.0005s", 1000), ("2.9ms", 2)])
+    func durationsMayHaveParts(text: String, milliseconds: Int64) throws { #expect(try DurationText.parse(text) == .milliseconds(milliseconds)) }
+
+    @Test(arguments: ["", "15", "m", "1m1h", "1h1h", "1.h", ".5h", "1.5", "1..5s", "-3s", "999999999999w", "5 m", "1µs"]) func refusesWhatIsNoDuration(
+        text: String
+    ) {
         #expect(throws: ScheduleError.self) { try DurationText.parse(text) }
     }
 
