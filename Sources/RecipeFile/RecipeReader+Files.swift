@@ -17,7 +17,7 @@ extension RecipeReader {
         guard var root = try YAMLReader.read(source.text, limits: inputs.limits) else { return nil }
         root = try whole(root, in: source.baseDirectory, level: 0)
         for path in source.overlays ?? [] {
-            guard let (number, text) = open(path, Place(line: 1, column: 1)),
+            guard let (number, text) = sourceText(path, Place(line: 1, column: 1)),
                 let over = try YAMLReader.read(text, limits: inputs.limits, file: number)
             else { continue }
             // Their paths start where the first file's do.
@@ -31,7 +31,7 @@ extension RecipeReader {
     }
 
     /// A file's number and text; `nil`, with an error, when it cannot be read.
-    private mutating func open(_ path: String, _ place: Place) -> (Int, String)? {
+    private mutating func sourceText(_ path: String, _ place: Place) -> (Int, String)? {
         if let known = sources.firstIndex(where: { $0.file == path }), known > 0 { return (known, sources[known].text) }
         guard sources.count < RecipeReader.mostSources else {
             error("a recipe is at most \(RecipeReader.mostSources) files", place)
@@ -100,7 +100,7 @@ extension RecipeReader {
         var (known, folder) = (services, base)
         if let file = other.file {
             let whole = HostPath.normalized(file.hasPrefix("/") ? file : "\(base)/\(file)")
-            guard let (number, text) = open(whole, extends.place) else { return own }
+            guard let (number, text) = sourceText(whole, extends.place) else { return own }
             let root = try YAMLReader.read(text, limits: inputs.limits, file: number)
             if case .mapping(let found)? = root.flatMap({ RecipeReader.value("services", of: $0)?.content }) { known = found } else { known = [] }
             folder = HostPath.folder(of: whole)
@@ -188,7 +188,7 @@ extension RecipeReader {
         defer { interpolation.variables = outer }
         var root: YAMLNode?
         for path in paths {
-            guard let (number, text) = open(path, item.place), let node = try YAMLReader.read(text, limits: inputs.limits, file: number) else { continue }
+            guard let (number, text) = sourceText(path, item.place), let node = try YAMLReader.read(text, limits: inputs.limits, file: number) else { continue }
             let whole = try whole(node, in: directory, level: level + 1)
             root = root.map { TreeMerge.files($0, whole) } ?? whole
         }
