@@ -27,6 +27,9 @@ public enum ControlPaths {
     /// `GET`: a list of ``NetworkInfo``, ascending by name. `POST` of a ``NetworkUpload`` makes one. Below it, `DELETE` of `/NAME` removes one, and
     /// `POST` of `/prune` those that nobody uses: the answer is a ``RemovedInfo``.
     public static let networks = "/v1/networks"
+    /// `GET`: a list of ``VolumeInfo``, ascending by name. Below it, `DELETE` of `/NAME` removes one that no service or job has, and `POST` of `/prune`
+    /// those that nobody has (with `all=1` the ones with names as well): the answer is a ``RemovedInfo``.
+    public static let volumes = "/v1/volumes"
     /// `GET`: a list of ``ImageInfo``, ascending by name.
     public static let images = "/v1/images"
     /// `POST` of a ``SignInUpload`` signs in at a registry; the answer is an ``ActionInfo``.

@@ -73,6 +73,7 @@ public struct ControlServer: Sendable {
         addQuestions(router)
         addActions(router)
         addNetworks(router)
+        addVolumes(router)
         addImages(router)
         addLogs(router)
         addChanges(router)

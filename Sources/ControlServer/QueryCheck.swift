@@ -15,6 +15,7 @@ struct QueryCheck: RouterMiddleware {
         "/v1/next": ["project", "name", "from", "count", "each"],
         "/v1/month": ["project", "name", "month"],
         "/v1/workloads": ["name"],
+        "/v1/volumes/prune": ["all"],
     ]
     /// Those that can be given more than once: any of the words counts.
     private static let lists: Set<Substring> = ["outcome", "result"]

@@ -250,6 +250,54 @@ public struct RecipeService: Sendable {
         return reply
     }
 
+    /// The volumes that are there, with the services and jobs that have them.
+    func volumes() async -> [(volume: StoredVolume, users: [WorkloadID])] {
+        let users = await volumeUsers()
+        return await engine.volumes().map { ($0, users[$0.id] ?? []) }
+    }
+
+    private func volumeUsers() async -> [String: [WorkloadID]] {
+        var users: [String: [WorkloadID]] = [:]
+        // Those too that are being stopped.
+        for (id, _) in await supervisor.workloads {
+            guard let workload = await supervisor.workload(id) else { continue }
+            for volume in engine.volumes(of: workload) { users[volume, default: []].append(id) }
+        }
+        return users
+    }
+
+    /// Removes volumes that no service or job has.
+    ///
+    /// - Parameter name: as ``volumes()`` has it, or as `PROJECT_NAME`; `nil` is those that nobody has
+    /// - Parameter all: of those that nobody has, the ones with names as well
+    /// - Returns: what was removed, ascending
+    /// - Throws: ``ControlAPI/ErrorInfo``
+    func removeVolumes(_ name: String?, all: Bool) async throws(ErrorInfo) -> [String] {
+        guard await supervisor.containers != nil else {
+            throw ErrorInfo(
+                error: "a recipe cannot be read now, or something is being written, so that what it needs is not known: try again, or mend the recipe")
+        }
+        let known = await volumes()
+        var wanted = known.filter { $0.users.isEmpty && (all || $0.volume.isAnonymous) }
+        if let name {
+            wanted = known.filter { $0.volume.id == name }
+            if wanted.isEmpty { wanted = known.filter { $0.volume.id.replacing("/", with: "_") == name } }
+            guard let first = wanted.first else { throw ErrorInfo(error: "there is no volume '\(name)': 'berth volume ls' lists them") }
+            guard first.users.isEmpty else {
+                throw ErrorInfo(
+                    error: "\(first.volume.id) is \(first.users.map(\.description).sorted().joined(separator: ", "))'s: take the project down first")
+            }
+        }
+        var removed: [String] = []
+        for (volume, _) in wanted {
+            // What came meanwhile may have it.
+            guard await volumeUsers()[volume.id] == nil else { continue }
+            do { try await engine.removeVolume(volume.id) } catch { throw ErrorInfo(error: "\(error)") }
+            removed.append(volume.id)
+        }
+        return removed
+    }
+
     /// Removes the images that no recipe in force and no run needs, once that was allowed.
     public func removeImages() async {
         guard progress.mayRemoveImages else { return }

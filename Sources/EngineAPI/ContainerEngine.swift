@@ -51,6 +51,17 @@ public protocol ContainerEngine: Sendable {
     /// - Parameter containers: asked before each removal; `nil` when it is not known now what is needed
     func removeImages(except containers: @escaping @Sendable () async -> [ContainerSpec]?) async
 
+    /// The volumes that are there, ascending by id.
+    func volumes() async -> [StoredVolume]
+
+    /// The ids of the volumes that a service or job has, whether they are there or not.
+    func volumes(of workload: Workload) -> Set<String>
+
+    /// Removes a volume with all that is in it.
+    ///
+    /// - Throws: ``EngineError`` when it is not there or cannot be removed
+    func removeVolume(_ id: String) async throws(EngineError)
+
     /// The networks of its containers; `nil` when it has none of its own.
     var networks: (any PlaceProvider)? { get }
 
@@ -142,6 +153,26 @@ public struct RunLog: Hashable, Sendable {
     }
 }
 
+/// A volume that is there.
+public struct StoredVolume: Hashable, Sendable {
+    /// `PROJECT/NAME`, or the name alone of one that projects share.
+    public let id: String
+    /// The project whose it is; `nil` when projects share it.
+    public let project: ProjectName?
+    /// Whether no recipe gave it a name: it is a container's own.
+    public let isAnonymous: Bool
+    /// What it takes of the disk; `nil` when it has more files than are counted.
+    public let bytes: Int64?
+
+    /// Memberwise.
+    public init(id: String, project: ProjectName?, isAnonymous: Bool, bytes: Int64?) {
+        self.id = id
+        self.project = project
+        self.isAnonymous = isAnonymous
+        self.bytes = bytes
+    }
+}
+
 /// An image that is there.
 public struct StoredImageStatus: Hashable, Sendable {
     /// What it was brought in as, ascending; empty when another one has its name now.
@@ -176,6 +207,15 @@ extension ContainerEngine {
 
     /// What the container itself says.
     public func healthCheck(of container: ContainerSpec) -> HealthCheck? { HealthCheckSpec.resolve(container.healthCheck, image: nil) }
+
+    /// None.
+    public func volumes() async -> [StoredVolume] { [] }
+
+    /// None.
+    public func volumes(of workload: Workload) -> Set<String> { [] }
+
+    /// Fails.
+    public func removeVolume(_ id: String) async throws(EngineError) { throw .sandbox("this engine has no volumes") }
 
     /// None.
     public func imageList() async throws(EngineError) -> [StoredImageStatus] { [] }

@@ -91,6 +91,7 @@ extension NativeEngine {
     /// beside their directories is removed. Never throws.
     public func observe() async throws(EngineError) -> [RunID: ObservedRun] {
         var found: [RunID: ObservedRun] = [:]
+        removeGoneVolumes()
         for name in HostFile.names(in: paths.runs) {
             guard let run = RunID(name) else {
                 // Nothing of ours is called that. It is put aside, not removed.

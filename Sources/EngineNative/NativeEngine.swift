@@ -245,7 +245,7 @@ public final class NativeEngine: ContainerEngine {
         quota.release(scratch)
     }
 
-    private func removeTree(_ path: String) {
+    func removeTree(_ path: String) {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: paths.shim)
         process.arguments = ["remove-tree", path]

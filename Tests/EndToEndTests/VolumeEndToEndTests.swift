@@ -185,4 +185,29 @@ struct VolumeEndToEndTests {
             #expect(it.berth("run", "u/none", "--wait").errors.contains("there is no volume 'none'"))
         }
     }
+
+    /// Volumes outlive their project, are listed with whose they are, and go when a person says so and nobody has them.
+    @Test func volumesAreListedAndRemoved() throws {
+        try EndToEndTests.with { it in
+            let recipe = { (extra: String) in
+                "name: t\nvolumes: { v: {}, c: { name: common } }\nservices: { x: { rootfs: host, network_mode: none, stop_signal: SIGKILL, command: [sleep, \"1000\"], volumes: [\(extra)] } }\n"
+            }
+            try it.apply(recipe("'v:/v', 'c:/c', /own"))
+            try it.wait("select state from services", is: "running")
+            let listed = it.berth("volume", "ls").output
+            for name in ["common", "t/v", "t/~x~"] { #expect(listed.contains(name), "\(listed)") }
+            let used = it.berth("volume", "rm", "t/v")
+            #expect(used.code == 1 && used.errors.contains("t/v is t/x's: take the project down first"), "\(used)")
+            #expect(it.berth("volume", "prune", "--all").output == "there is nothing to remove\n")
+            #expect(it.berth("down", "t").code == 0)
+            let pruned = it.berth("volume", "prune")
+            #expect(pruned.output.hasPrefix("removed t/~x~") && pruned.output.split(separator: "\n").count == 1, "\(pruned)")
+            #expect(it.berth("volume", "rm", "t_v").output == "removed t/v\n")
+            #expect(it.berth("volume", "prune", "--all").output == "removed common\n")
+            #expect(it.berth("volume", "ls").output == "there are no volumes\n")
+            #expect(it.berth("volume", "rm", "t/v").errors.contains("there is no volume 't/v'"))
+            let climbing = it.berth("volume", "rm", "../berth.db")
+            #expect(climbing.code == 1 && FileManager.default.fileExists(atPath: it.database), "\(climbing)")
+        }
+    }
 }
