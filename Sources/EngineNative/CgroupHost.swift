@@ -130,7 +130,12 @@ struct CgroupHost: Sendable {
             let path = "\(parent)/\(run)"
             try HostFile.makeDirectory(path, mode: 0o755)
             if layout == .v2 { try setV2(path, limits, tuning) }
-            if !allDevices, let deviceFilter { try (devices.isEmpty ? deviceFilter : DeviceFilter(devices) ?? deviceFilter).attach(to: path) }
+            if !allDevices, let deviceFilter {
+                var own: DeviceFilter? = deviceFilter
+                if !devices.isEmpty { own = DeviceFilter(devices) }
+                guard let own else { throw HostFile.Failure(path: path, action: "filter the devices of", code: errno) }
+                try own.attach(to: path)
+            }
         }
         var paths: [String] = []
         for (controller, parent) in v1.sorted(by: { $0.key < $1.key }) {

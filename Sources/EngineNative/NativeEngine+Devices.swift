@@ -19,8 +19,11 @@ extension NativeEngine {
     /// The nodes of a device, or of a directory of them, in the container's order.
     ///
     /// - Throws: ``EngineError/host(_:)`` when there is no device of this name
-    func nodes(of device: DeviceMount) throws(EngineError) -> [DeviceNode] {
-        let descriptor = clinux_open_place(AT_FDCWD, device.source, 0)
+    func nodes(of device: DeviceMount) throws(EngineError) -> [DeviceNode] { try nodes(of: device, isNamed: true) }
+
+    /// - Parameter isNamed: whether the recipe names it; what is found in a directory is not followed where it is a link
+    private func nodes(of device: DeviceMount, isNamed: Bool) throws(EngineError) -> [DeviceNode] {
+        let descriptor = clinux_open_place(AT_FDCWD, device.source, isNamed ? 0 : O_NOFOLLOW)
         guard descriptor >= 0 else { throw .host("the device \(device.source) is not on this host: \(String(cString: strerror(errno)))") }
         let place = try HostPlace(descriptor: descriptor, path: device.source)
         var info = stat()
@@ -35,17 +38,24 @@ extension NativeEngine {
             return [DeviceNode(place: place, target: device.target, rule: rule)]
         case S_IFDIR:
             var found: [DeviceNode] = []
-            for name in HostFile.names(in: device.source, most: NativeEngine.mostNodes).sorted() {
+            // What the sandbox has of its own; a directory holds links and sockets too.
+            for name in HostFile.names(in: device.source).sorted() where !["fd", "pts", "shm", "mqueue"].contains(name) {
                 let inner = DeviceMount(source: "\(device.source)/\(name)", target: "\(device.target)/\(name)", access: device.access)
-                // A directory holds links and sockets too.
-                guard let nodes = try? nodes(of: inner) else { continue }
-                found += nodes
+                guard let kind = NativeEngine.kind(inner.source), [S_IFCHR, S_IFBLK, S_IFDIR].contains(kind) else { continue }
+                if kind == S_IFDIR, HostFile.names(in: inner.source, most: 1).isEmpty { continue }
+                found += try nodes(of: inner, isNamed: false)
                 if found.count > NativeEngine.mostNodes { throw .host("the directory \(device.source) has more than \(NativeEngine.mostNodes) devices") }
             }
-            guard !found.isEmpty else { throw .host("the directory \(device.source) has no devices") }
+            guard !found.isEmpty || !isNamed else { throw .host("the directory \(device.source) has no devices") }
             return found
         default: throw .host("\(device.source) is not a device")
         }
+    }
+
+    /// What a name is of, links not followed; `nil` when it is not there.
+    private static func kind(_ path: String) -> mode_t? {
+        var info = stat()
+        return lstat(path, &info) == 0 ? info.st_mode & S_IFMT : nil
     }
 
     /// - Returns: what the container may open
@@ -53,7 +63,7 @@ extension NativeEngine {
         var rules = tuning.deviceRules
         for device in tuning.devices {
             for node in try nodes(of: device) {
-                try spec.addBind(node.place, node.target, [.device, .named])
+                try spec.addBind(node.place, node.target, [.device, .named, .readOnly])
                 rules.append(node.rule)
             }
         }

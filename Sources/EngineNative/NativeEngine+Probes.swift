@@ -25,7 +25,12 @@ extension NativeEngine {
         let (at, start) = (WallClock.now(), ContinuousClock.now)
         func probe(_ result: Probe.Result, _ output: String = "") -> Probe { Probe(at: at, duration: .now - start, result: result, output: output) }
         do throws(EngineError) {
-            let image: Image? = if let source = run.container.image { try images.image(source) } else { nil }
+            var image: Image?
+            if var source = run.container.image {
+                // The one that it was launched from, whatever its name is of now.
+                if let digest = RunDirectory(path: paths.run(run.id)).note?.image, !digest.isEmpty { source.digest = digest }
+                image = try images.image(source)
+            }
             let capabilities = try capabilities(of: run.container)
             let filter = try await filter(of: run.container, capabilities)
             let sandbox = Sandbox(filter: filter, capabilities: capabilities, network: .none)
@@ -87,8 +92,11 @@ extension NativeEngine {
             let (control, pidfd) = try shims.shim(timeout: .seconds(10))
             // It ends by itself when nobody is at the other end.
             close(pidfd)
-            let descriptors = spec.places.map(\.descriptor)
-            guard NativeEngine.send(control, spec.bytes), clinux_send_descriptors(control, descriptors, descriptors.count) == 0 else {
+            let isSent = withExtendedLifetime(spec) {
+                let descriptors = spec.places.map(\.descriptor)
+                return NativeEngine.send(control, spec.bytes) && clinux_send_descriptors(control, descriptors, descriptors.count) == 0
+            }
+            guard isSent else {
                 let sentence = NativeEngine.receive(control).sentence
                 close(control)
                 throw .sandbox(sentence ?? "the shim ended before it had read its spec")
@@ -167,13 +175,15 @@ private final class Command: Sendable {
     private func readOutput() -> Bool {
         guard state.withLock({ $0.reading != nil }) else { return false }
         var buffer = [UInt8](repeating: 0, count: 4096)
-        while true {
+        // Not without end: one that writes faster than it is read would keep all other probes waiting.
+        for _ in 0..<16 {
             let got = buffer.withUnsafeMutableBytes { read(output, $0.baseAddress, $0.count) }
             if got < 0, errno == EINTR { continue }
             guard got > 0 else { return got < 0 && errno == EAGAIN }
             // All of it is read, so that the command does not wait, and the beginning is kept.
             state.withLock { $0.output += buffer[..<min(got, Command.mostOutput - $0.output.count)] }
         }
+        return true
     }
 
     private func answered() {

@@ -126,7 +126,7 @@ extension NativeEngine {
             parent = slash == parent.startIndex ? "/" : parent[..<slash]
         }
         let place = try HostPlace.open(String(parent), writable: writable)
-        var directory = dup(place.descriptor)
+        var directory = fcntl(place.descriptor, F_DUPFD_CLOEXEC, 3)
         defer { if directory >= 0 { close(directory) } }
         for name in missing.reversed() {
             guard mkdirat(directory, name, 0o755) == 0 || errno == EEXIST else {

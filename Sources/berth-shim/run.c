@@ -299,6 +299,8 @@ int run(int control)
     shut(&shim.ready);
     shut(&shim.control);
     watch(&shim);
+    /* Among the host's processes another one of the container's may hold the first one's end back, by tracing it. */
+    if (shim.spec.host_namespaces & HOST_PID) cgroup_empty(&shim.spec, true, EMPTY_TIMEOUT_MS);
     reap(&shim);
     int result = finish(&shim);
     free(bytes);

@@ -227,8 +227,32 @@ static void start_command(void *context)
     report(&entry->pipes, &err);
 }
 
+int sandbox_lock(const struct spec *spec, struct error *err)
+{
+    /* As root still: a hard limit above the daemon's own needs a capability that a container may not have. */
+    if (limit_resources(spec, err) < 0) return -1;
+    if (spec->privileged) return 0;
+    const uint64_t needed = 1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_SETPCAP | 1ull << CAP_DAC_OVERRIDE;
+    const uint64_t mask = spec->capabilities | needed;
+    for (int capability = 0; capability < 64; capability++) {
+        if (spec->capabilities >> capability & 1) continue;
+        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) {
+            if (errno == EINVAL) break;
+            return fail(err, errno, "cannot drop capability %d", capability);
+        }
+    }
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return fail(err, errno, "cannot set no_new_privs");
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[2] = {
+        { .effective = (uint32_t)mask, .permitted = (uint32_t)mask },
+        { .effective = (uint32_t)(mask >> 32), .permitted = (uint32_t)(mask >> 32) },
+    };
+    if (syscall(SYS_capset, &header, data) < 0) return fail(err, errno, "cannot set the capabilities");
+    return filter_syscalls(spec, err);
+}
+
 /* From root in the sandbox to the command's own user, directory, limits and filter. */
-static int take_place(const struct spec *spec, const struct user *user, struct entry *entry, struct error *err)
+static int take_place(const struct spec *spec, const struct user *user, struct entry *entry, bool is_locked, struct error *err)
 {
     if (limit_resources(spec, err) < 0) return -1;
     umask(022);
@@ -237,7 +261,7 @@ static int take_place(const struct spec *spec, const struct user *user, struct e
     if (enter_working_dir(spec, err) < 0) return -1;
     if (drop_privileges(spec, user, err) < 0) return -1;
     if (!(entry->environment = make_environment(spec, user))) return fail(err, ENOMEM, "cannot make the environment");
-    return filter_syscalls(spec, err);
+    return is_locked ? 0 : filter_syscalls(spec, err);
 }
 
 int set_oom_score(const struct spec *spec, struct error *err)
@@ -289,7 +313,7 @@ static int set_up(const struct spec *spec, const int *trees, int network, struct
     if (spec->hostname && !(spec->host_namespaces & HOST_UTS) && sethostname(spec->hostname, strlen(spec->hostname)) < 0) return fail(err, errno, "cannot set the host name %s", spec->hostname);
     if (user_resolve(spec->user, &user, err) < 0 || user_add_groups(&spec->groups, &user, err) < 0) return -1;
     if (mounts_give(&fresh, user.uid, user.gid, err) < 0) return -1;
-    return take_place(spec, &user, entry, err);
+    return take_place(spec, &user, entry, false, err);
 }
 
 /* By the kernel's own calls: the C library keeps signals 32 and 33 for itself, and would leave them as they were. */
@@ -333,7 +357,7 @@ void sandbox_join(const struct spec *spec, const struct sandbox_pipes *pipes, in
         report(pipes, &err);
     }
     if (descriptors_keep_only(kept, 4, &err) < 0 || user_resolve(spec->user, &user, &err) < 0 ||
-        user_add_groups(&spec->groups, &user, &err) < 0 || take_place(spec, &user, &entry, &err) < 0) report(pipes, &err);
+        user_add_groups(&spec->groups, &user, &err) < 0 || take_place(spec, &user, &entry, true, &err) < 0) report(pipes, &err);
     /* Another user's process loses this again, so it comes last. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
         fail(&err, errno, "cannot tie the command's life to the shim's");

@@ -180,6 +180,10 @@ void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, c
  * used, and `null` becomes its input. */
 void sandbox_join(const struct spec *spec, const struct sandbox_pipes *pipes, int null) __attribute__((noreturn));
 
+/* Gives up what a container does not have, but for what its command needs to become its user: in a process that is in its namespaces, and that it
+ * cannot see. */
+int sandbox_lock(const struct spec *spec, struct error *err);
+
 /* Makes the binds' sources detached mounts with their attributes, in the shim, before the container's mount namespace is
  * there: `trees` has one place a mount. On failure none stays open. */
 int mounts_detach(const struct spec *spec, const int *descriptors, int *trees, struct error *err);
