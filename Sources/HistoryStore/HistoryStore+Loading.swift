@@ -215,6 +215,7 @@ extension ServiceRecord {
             found.failures = row["health_failures"]
             found.countedAt = timestamp(row, "health_counted_ms")
             found.hasWorked = row["health_worked"]
+            found.isEnding = row["health_ending"]
             health = found
         }
         guard (row["unheard"] as String?) != nil else { return }

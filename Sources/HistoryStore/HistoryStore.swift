@@ -244,8 +244,8 @@ public final class HistoryStore: Sendable {
         try db.cachedStatement(
             sql: """
                 INSERT OR REPLACE INTO service_rows (project, name, slot, wanted, state, since_ms, restarts, failures, next_start_ms, run_id, generation, unheard,
-                last_outcome, health, health_since_ms, health_failures, health_counted_ms, health_worked)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                last_outcome, health, health_since_ms, health_failures, health_counted_ms, health_worked, health_ending)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
             record.id.workload.project.description, record.id.workload.name.description, record.id.slot, record.wanted, record.phase.name,
@@ -253,6 +253,7 @@ public final class HistoryStore: Sendable {
             record.restarts, record.failures, record.phase.nextStartAt?.milliseconds, record.runID?.description, record.generation,
             try record.unheard.map { try StoredJSON.text($0) }, record.lastOutcome?.rawValue, record.health?.state.rawValue,
             record.health?.since.milliseconds, record.health?.failures ?? 0, record.health?.countedAt?.milliseconds, record.health?.hasWorked ?? false,
+            record.health?.isEnding ?? false,
         ])
     }
 

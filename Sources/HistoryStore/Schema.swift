@@ -247,6 +247,7 @@ enum Schema {
         ALTER TABLE service_rows ADD COLUMN health_failures INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE service_rows ADD COLUMN health_counted_ms INTEGER;
         ALTER TABLE service_rows ADD COLUMN health_worked INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE service_rows ADD COLUMN health_ending INTEGER NOT NULL DEFAULT 0;
         UPDATE service_rows SET last_outcome = (SELECT outcome FROM run_rows WHERE run_rows.run_id = service_rows.run_id);
 
         CREATE TABLE probe_rows (

@@ -102,6 +102,8 @@ public struct ServiceHealth: Hashable, Sendable {
     public var countedAt: Timestamp?
     /// Whether one has succeeded since the start.
     public var hasWorked = false
+    /// Whether its run was told to end because it is unhealthy.
+    public var isEnding = false
 
     /// That of a run that begins.
     public init(since: Timestamp) {

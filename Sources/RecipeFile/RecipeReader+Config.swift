@@ -142,12 +142,12 @@ extension RecipeReader {
 
     private mutating func environmentConfig(_ node: YAMLNode) -> [String: ConfigValue] {
         pairsConfig(node, absent: .null).reduce(into: [:]) { found, pair in
-            found[pair.key] = pair.value == .null ? inputs.variables[pair.key].map { .text($0) } ?? .null : pair.value
+            found[pair.key] = pair.value == .null ? variables[pair.key].map { .text($0) } ?? .null : pair.value
         }
     }
 
     private mutating func environmentOfFiles(_ node: YAMLNode, _ own: [String: ConfigValue]) -> [String: ConfigValue] {
-        var known = inputs.variables
+        var known = variables
         for case (let name, .text(let text)) in own { known[name] = text }
         var found: [String: ConfigValue] = [:]
         let items: [YAMLNode] = if case .sequence(let items) = node.content { items } else { [node] }
@@ -178,6 +178,10 @@ extension RecipeReader {
             if node.isNull { return .null }
             if case .scalar = node.content { return .list((ShellWords.split(string(node)) ?? []).map { .text($0) }) }
             return .list(strings(node).map { .text($0) })
+        case "privileged", "read_only", "tty", "stdin_open":
+            // As Compose prints it: what is false is left out.
+            let value = typed(node)
+            return value == .bool(false) ? nil : value
         case _ where RecipeReader.truths.contains(key) || RecipeReader.numbers.contains(key): return typed(node)
         case _ where RecipeReader.sizes.contains(key): return size(node)
         case _ where RecipeReader.listsOfTexts.contains(key):
@@ -198,7 +202,11 @@ extension RecipeReader {
         case "logging":
             return map(node) { reader, key, node in key == "options" ? .map(reader.pairsConfig(node)) : .text(reader.string(node)) }
         case "networks": return networksConfig(node)
-        case "ports": return .list(items(node).flatMap { portConfig($0) })
+        case "ports":
+            var ports: [ConfigValue] = []
+            var seen: Set<ConfigValue> = []
+            for port in items(node).flatMap({ portConfig($0) }) where seen.insert(port).inserted { ports.append(port) }
+            return .list(ports)
         case "secrets", "configs": return .list(items(node).map { givenConfig($0, isSecret: key == "secrets") })
         case "ulimits":
             return map(node) { reader, _, node in
@@ -207,8 +215,9 @@ extension RecipeReader {
             }
         case "volumes": return .list(items(node).map { volumeConfig($0) })
         default:
-            if case .scalar = node.content { return .text(string(node)) }
-            return plain(node)
+            guard case .scalar = node.content else { return plain(node) }
+            let text = string(node)
+            return text.isEmpty ? nil : .text(text)
         }
     }
 
@@ -472,7 +481,8 @@ extension RecipeReader {
                 name = entries(node)["name"].map { string($0) } ?? name
                 if isExternal { found["external"] = .bool(true) }
             case "driver_opts", "labels":
-                let pairs = pairsConfig(node)
+                var pairs = pairsConfig(node)
+                if case .text(let device)? = pairs["device"], device.hasPrefix(".") { pairs["device"] = .text(hostPath(device)) }
                 if !pairs.isEmpty { found[key] = .map(pairs) }
             case "file": found[key] = .text(hostPath(string(node)))
             case "internal", "attachable", "enable_ipv6", "enable_ipv4":
@@ -489,7 +499,7 @@ extension RecipeReader {
 }
 
 /// A published port in short form, as Compose writes it.
-private enum PortConfig {
+enum PortConfig {
     static func parse(_ text: String) -> [ConfigValue] {
         let halves = text.split(separator: "/", maxSplits: 1).map(String.init)
         let name = halves.count > 1 ? halves[1] : "tcp"

@@ -119,7 +119,8 @@ extension RecipeReader {
 
     /// A name without a value takes the value that the recipe's reader has, or none.
     private mutating func passOn(_ name: String, into values: inout [String: EnvironmentValue]) {
-        if let text = try? interpolation.expand("${\(name)-}"), inputs.variables[name] != nil { values[name] = EnvironmentValue(text) }
+        interpolation.use(name)
+        if let text = variables[name] { values[name] = EnvironmentValue(text) }
     }
 
     private mutating func checkVariable(_ name: String, _ place: Place) -> Bool {
@@ -151,7 +152,7 @@ extension RecipeReader {
             do {
                 let content = try inputs.readFile(path)
                 files[path] = content
-                let found = isRaw ? EnvironmentFile.raw(content) : EnvironmentFile.parse(content, environment: inputs.variables.merging(own) { _, own in own })
+                let found = isRaw ? EnvironmentFile.raw(content) : EnvironmentFile.parse(content, environment: variables.merging(own) { _, own in own })
                 for problem in found.problems { error("line \(problem.line) of \(path): \(problem.message)", pathNode.place) }
                 for name in found.asked where own[name] == nil { interpolation.use(name) }
                 for (name, value) in found.values { values[name] = EnvironmentValue(value) }

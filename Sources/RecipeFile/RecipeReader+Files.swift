@@ -15,19 +15,44 @@ extension RecipeReader {
     /// - Throws: a ``Diagnostic`` of a file that is no YAML
     mutating func tree() throws(Diagnostic) -> YAMLNode? {
         guard var root = try YAMLReader.read(source.text, limits: inputs.limits) else { return nil }
-        root = try whole(root, in: source.baseDirectory, level: 0)
+        setProjectVariable(root)
+        root = try whole(root, in: source.baseDirectory, after: [])
         for path in source.overlays ?? [] {
-            guard let (number, text) = sourceText(path, Place(line: 1, column: 1)),
-                let over = try YAMLReader.read(text, limits: inputs.limits, file: number)
-            else { continue }
+            guard let over = try file(path, Place(line: 1, column: 1)) else { continue }
             // Their paths start where the first file's do.
-            root = TreeMerge.files(root, try whole(over, in: source.baseDirectory, level: 0))
+            root = TreeMerge.files(root, try whole(over, in: source.baseDirectory, after: [path]))
         }
         if sources.contains(where: { $0.text.contains("!reset") || $0.text.contains("!override") }) { root = TreeMerge.settled(root) }
         guard root.size <= inputs.limits.nodes else {
             throw Diagnostic(.error, "the recipe's files together have more than \(inputs.limits.nodes) values", at: root.place)
         }
         return root
+    }
+
+    /// As in Compose, recipes may name their project.
+    private mutating func setProjectVariable(_ root: YAMLNode) {
+        let name = "COMPOSE_PROJECT_NAME"
+        guard inputs.variables[name] == nil else { return }
+        if let node = RecipeReader.value("name", of: root), case .scalar(let raw, _) = node.content {
+            interpolation.variables[name] = (try? interpolation.expand(raw)) ?? raw
+        } else {
+            interpolation.variables[name] = folderName
+        }
+    }
+
+    /// What a file holds; `nil`, with an error, when it cannot be read, or holds nothing.
+    private mutating func file(_ path: String, _ place: Place) throws(Diagnostic) -> YAMLNode? {
+        guard let (number, text) = sourceText(path, place) else { return nil }
+        if roots[number] == nil { roots[number] = try YAMLReader.read(text, limits: inputs.limits, file: number) }
+        return roots[number]
+    }
+
+    /// Counts what is taken from another file, so that files which are taken again and again end.
+    private mutating func take(_ node: YAMLNode, _ place: Place) throws(Diagnostic) {
+        takenValues += node.size
+        guard takenValues <= 10 * inputs.limits.nodes else {
+            throw Diagnostic(.error, "what is included and extended here comes to more than \(10 * inputs.limits.nodes) values", at: place)
+        }
     }
 
     /// A file's number and text; `nil`, with an error, when it cannot be read.
@@ -49,7 +74,9 @@ extension RecipeReader {
     }
 
     /// A file with what it includes, its services with what they extend.
-    private mutating func whole(_ root: YAMLNode, in base: String, level: Int) throws(Diagnostic) -> YAMLNode {
+    ///
+    /// - Parameter path: the files that led here
+    private mutating func whole(_ root: YAMLNode, in base: String, after path: [String]) throws(Diagnostic) -> YAMLNode {
         guard case .mapping(var entries) = root.content else { return root }
         var isChanged = false
         if let index = entries.firstIndex(where: { $0.key == "services" }), case .mapping(let services) = entries[index].value.content,
@@ -66,7 +93,7 @@ extension RecipeReader {
         if let index = entries.firstIndex(where: { $0.key == "include" }) {
             let include = entries.remove(at: index)
             isChanged = true
-            try addIncluded(include.value, to: &entries, in: base, level: level)
+            try addIncluded(include.value, to: &entries, in: base, after: path)
         }
         return isChanged ? TreeMerge.node(entries, root.place) : root
     }
@@ -100,8 +127,8 @@ extension RecipeReader {
         var (known, folder) = (services, base)
         if let file = other.file {
             let whole = HostPath.normalized(file.hasPrefix("/") ? file : "\(base)/\(file)")
-            guard let (number, text) = sourceText(whole, extends.place) else { return own }
-            let root = try YAMLReader.read(text, limits: inputs.limits, file: number)
+            let root = try self.file(whole, extends.place)
+            if root == nil { return own }
             if case .mapping(let found)? = root.flatMap({ RecipeReader.value("services", of: $0)?.content }) { known = found } else { known = [] }
             folder = HostPath.folder(of: whole)
             other.file = whole
@@ -116,6 +143,7 @@ extension RecipeReader {
             error("there is no service '\(other.name)'\(other.file.map { " in \($0)" } ?? "")\(hint)", extends.place)
             return own
         }
+        try take(entry.value, extends.place)
         guard var parent = try extended(entry.value, other.name, among: known, in: folder, after: path + [step]) else { return own }
         if other.file != nil { parent = placed(expanded(parent), in: folder, isWorkload: true) }
         return TreeMerge.workloads(parent, own)
@@ -123,18 +151,20 @@ extension RecipeReader {
 
     // MARK: Include
 
-    private mutating func addIncluded(_ node: YAMLNode, to entries: inout [YAMLNode.Entry], in base: String, level: Int) throws(Diagnostic) {
+    private mutating func addIncluded(
+        _ node: YAMLNode, to entries: inout [YAMLNode.Entry], in base: String, after path: [String]
+    ) throws(Diagnostic) {
         if node.isNull { return }
         guard case .sequence(let items) = node.content else {
             error("'include' must be a list of files; this is \(node.kindName)", node.place)
             return
         }
-        guard level < RecipeReader.mostIncludes else {
+        guard path.count < RecipeReader.mostIncludes else {
             error("files include others more than \(RecipeReader.mostIncludes) levels deep", node.place)
             return
         }
         for item in items {
-            guard let root = try included(item, in: base, level: level), case .mapping(let sections) = root.content else { continue }
+            guard let root = try included(item, in: base, after: path), case .mapping(let sections) = root.content else { continue }
             for section in sections where ["services", "jobs", "volumes", "networks", "secrets", "configs", "pools", "calendars"].contains(section.key) {
                 add(section, to: &entries)
             }
@@ -164,7 +194,7 @@ extension RecipeReader {
         entries[index] = YAMLNode.Entry(key: section.key, keyPlace: entries[index].keyPlace, value: TreeMerge.node(known, entries[index].value.place))
     }
 
-    private mutating func included(_ item: YAMLNode, in base: String, level: Int) throws(Diagnostic) -> YAMLNode? {
+    private mutating func included(_ item: YAMLNode, in base: String, after files: [String]) throws(Diagnostic) -> YAMLNode? {
         func absolute(_ path: String) -> String { HostPath.normalized(path.hasPrefix("/") ? path : "\(base)/\(path)") }
         var paths: [String]
         var (folder, environment): (String?, [String]?) = (nil, nil)
@@ -184,30 +214,42 @@ extension RecipeReader {
         guard let first = paths.first else { return nil }
         let directory = folder ?? HostPath.folder(of: first)
         let outer = interpolation.variables
-        for path in environment ?? ["\(directory)/.env"] { addVariables(path, isRequired: environment != nil, item.place) }
+        var own: [String: String] = [:]
+        for path in environment ?? ["\(directory)/.env"] {
+            let found = variablesOf(path, isRequired: environment != nil, item.place, known: own.merging(outer) { _, outer in outer })
+            own.merge(found) { _, later in later }
+        }
+        // What is known outside wins.
+        interpolation.variables = own.merging(outer) { _, outer in outer }
+        includedVariables.merge(own) { first, _ in first }
         defer { interpolation.variables = outer }
         var root: YAMLNode?
         for path in paths {
-            guard let (number, text) = sourceText(path, item.place), let node = try YAMLReader.read(text, limits: inputs.limits, file: number) else { continue }
-            let whole = try whole(node, in: directory, level: level + 1)
+            guard !files.contains(path), path != source.file, path != "\(source.baseDirectory)/\(source.file)" else {
+                error("the files include one another: \((files + [path]).joined(separator: ", which includes "))", item.place)
+                return nil
+            }
+            guard let node = try file(path, item.place) else { continue }
+            try take(node, item.place)
+            let whole = try whole(node, in: directory, after: files + [path])
             root = root.map { TreeMerge.files($0, whole) } ?? whole
         }
         return root.map { placed(expanded($0), in: directory, isWorkload: false) }
     }
 
-    /// Variables of a file, for what is included with it; those that are known already win.
-    private mutating func addVariables(_ path: String, isRequired: Bool, _ place: Place) {
-        guard path != "\(source.baseDirectory)/.env" else { return }
+    /// Variables of a file, for what is included with it.
+    private mutating func variablesOf(_ path: String, isRequired: Bool, _ place: Place, known: [String: String]) -> [String: String] {
+        guard path != "\(source.baseDirectory)/.env" else { return [:] }
         let text: String
         do { text = try inputs.readFile(path) } catch {
             if isRequired { self.error("the env_file cannot be read: \(error)", place) }
-            return
+            return [:]
         }
         files[path] = text
-        let found = EnvironmentFile.parse(text, environment: interpolation.variables)
+        let found = EnvironmentFile.parse(text, environment: known)
         for problem in found.problems { error("line \(problem.line) of \(path): \(problem.message)", place) }
         for name in found.asked { interpolation.use(name) }
-        interpolation.variables.merge(found.values) { known, _ in known }
+        return found.values
     }
 
     // MARK: Values of other files

@@ -12,11 +12,12 @@ extension RecipeReader {
             return
         }
         var ports: [PublishedPort] = []
+        var seen: Set<PublishedPort> = []
         for item in items {
             let found: [PublishedPort]
             if case .mapping = item.content { found = longPort(item) } else { found = shortPorts(item) }
             // An equal entry twice is one, as in Compose.
-            for port in found where !ports.contains(port) { ports.append(port) }
+            for port in found where seen.insert(port).inserted { ports.append(port) }
         }
         guard !ports.isEmpty else { return }
         switch spec.network {

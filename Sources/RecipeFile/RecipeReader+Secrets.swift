@@ -42,7 +42,7 @@ extension RecipeReader {
         case .file: return .file(hostPath(text))
         case .environment:
             interpolation.use(text)
-            if let value = inputs.variables[text] { return .text(EnvironmentValue(value)) }
+            if let value = variables[text] { return .text(EnvironmentValue(value)) }
             error("the variable \(text), which the \(kind) '\(entry.key)' is in, is not set", node.place)
             return nil
         default: return .text(EnvironmentValue(text))

@@ -43,6 +43,14 @@ public struct RecipeReader {
 
     /// The files that were read, by the number in a place.
     var sources: [SourceText] = []
+    /// What they hold, by the same number.
+    var roots: [Int: YAMLNode] = [:]
+    /// Values that were taken from files so far, each time that they were.
+    var takenValues = 0
+    /// Variables of files that are included with recipes, for names that nothing else has.
+    var includedVariables: [String: String] = [:]
+    /// What names may stand for.
+    var variables: [String: String] { inputs.variables.merging(includedVariables) { own, _ in own } }
 
     let source: RecipeSource
     let inputs: RecipeInputs
@@ -199,6 +207,13 @@ public struct RecipeReader {
         return entries.reversed()
     }
 
+    /// As Compose: the folder's name, in lower case, without what a name may not hold.
+    var folderName: String {
+        let folder = source.baseDirectory.split(separator: "/").last.map(String.init) ?? ""
+        let cleaned = folder.lowercased().filter { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") }
+        return String(cleaned.drop { $0 == "-" || $0 == "_" }.prefix(63))
+    }
+
     private mutating func readName(_ node: YAMLNode?) {
         // As in Compose, the variable comes before the file.
         interpolation.use("COMPOSE_PROJECT_NAME")
@@ -208,10 +223,7 @@ public struct RecipeReader {
             guard let text = text(node) else { return }
             do { project = try ProjectName(text) } catch { self.error(error.description, node.place) }
         } else {
-            // As Compose: the folder's name, in lower case, without what a name may not hold.
-            let folder = source.baseDirectory.split(separator: "/").last.map(String.init) ?? ""
-            let cleaned = folder.lowercased().filter { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") }
-            project = try? ProjectName(String(cleaned.drop { $0 == "-" || $0 == "_" }.prefix(63)))
+            project = try? ProjectName(folderName)
             if project == nil { error("the recipe has no 'name:', and the folder's name is none either", Place(line: 1, column: 1)) }
         }
         projectText = project?.description ?? ""

@@ -87,7 +87,11 @@ extension Scheduler {
             if !isHeld, let held = heldByNeeds(id, start, now) {
                 if let reason = held.reason {
                     drop(reason)
-                } else if waiting == nil || job.policy.overlap == .allow {
+                } else if waiting == nil || [.allow, .replace].contains(job.policy.overlap) {
+                    if job.policy.overlap == .replace, let waiting {
+                        jobs[id]?.record.pending.removeAll { $0 == waiting }
+                        event("dropped", "\(waiting.words), which waited, gave way to \(start.words)", now, workload: id)
+                    }
                     jobs[id]?.record.pending.append(held.start)
                     evaluateJob(id, now)
                 } else {

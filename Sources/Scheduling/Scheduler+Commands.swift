@@ -60,15 +60,14 @@ extension Scheduler {
         service.policy = policy
         service.digest = digest
         let rests = service.record.phase.rests
-        let wasWanted = service.record.wanted
         if explicit { service.record.wanted = true }
         services[id] = service
         if service.active != nil {
             if changed, service.record.wanted {
                 replaceService(id, reason: "its recipe changed", now)
-            } else if explicit, !wasWanted {
-                // It is being stopped, and now somebody wants it on.
-                services[id]?.record.generation += 1
+            } else {
+                if explicit { wantAgain(id) }
+                endUnhealthy(id, "it is unhealthy, and its recipe says now what becomes of it", now)
             }
         } else if service.record.wanted, changed || explicit && rests || [.starting, .running, .stopping, .waiting].contains(service.record.phase) {
             // The last phases are those of a service that was up before a reboot, and whose recipe could not be read at the start.
@@ -214,6 +213,10 @@ extension Scheduler {
             decision.reply = .queued
             return
         }
+        if job.policy.overlap != .allow, job.policy.overlap != .queue, job.record.pending.contains(where: { $0.trigger == .manual && $0.needsSince != nil }) {
+            decision.reply = .refused("\(id) waits already for what it depends on, and its overlap policy is \(job.policy.overlap.rawValue)")
+            return
+        }
         if let held = heldByNeeds(id, start, now) {
             if let reason = held.reason {
                 decision.reply = .refused("\(id) cannot run: \(reason)")
@@ -237,15 +240,9 @@ extension Scheduler {
         event("started", "started by hand", now, actor: actor, workload: id)
         if let workload = services[instances[0]]?.workload { summon(for: workload, byHand: true, now) }
         for id in instances {
-            let wasWanted = services[id]?.record.wanted
             services[id]?.record.wanted = true
             services[id]?.record.failures = 0
-            if services[id]?.active == nil {
-                startService(id, trigger: .manual, now)
-            } else if wasWanted == false {
-                // It is being stopped, and now somebody wants it on.
-                services[id]?.record.generation += 1
-            }
+            if services[id]?.active == nil { startService(id, trigger: .manual, now) } else { wantAgain(id) }
         }
     }
 

@@ -94,10 +94,8 @@ extension Scheduler {
                 if dependency.condition == .completed, service.record.lastOutcome == .succeeded { continue }
                 summon(for: service.workload, byHand: byHand, now)
                 guard service.active == nil else {
-                    if !service.record.wanted {
-                        services[instance]?.record.wanted = true
-                        services[instance]?.record.generation += 1
-                    }
+                    services[instance]?.record.wanted = true
+                    wantAgain(instance)
                     continue
                 }
                 guard service.record.phase.rests else { continue }

@@ -106,8 +106,16 @@ extension Scheduler {
         }
         let times = health.failures == 1 ? "its probe failed" : "\(health.failures) probes in a row failed"
         event("unhealthy", "\(times): \(probe.sentence)", now, workload: run.workload, run: run.id)
-        guard let service = services[run.instance], service.policy.onUnhealthy != .nothing, service.record.wanted, !service.removing else { return }
-        set(run.instance, .stopping, now)
-        stopRun(run.id, reason: "it was unhealthy: \(probe.sentence)", now)
+        endUnhealthy(run.instance, "it was unhealthy: \(probe.sentence)", now)
+    }
+
+    /// Ends the run of a service that is unhealthy, if its policy says so.
+    mutating func endUnhealthy(_ id: InstanceID, _ reason: String, _ now: Timestamp) {
+        guard let service = services[id], let run = service.active, service.record.health?.state == .unhealthy, service.policy.onUnhealthy != .nothing,
+            service.record.wanted, !service.removing, runs[run]?.stopReason == nil
+        else { return }
+        services[id]?.record.health?.isEnding = true
+        set(id, .stopping, now)
+        stopRun(run, reason: reason, now)
     }
 }

@@ -7,6 +7,7 @@ extension Scheduler {
     /// Handles what is due and what waits, and asks to be woken for what comes next.
     mutating func evaluateJob(_ id: WorkloadID, _ now: Timestamp) {
         guard jobs[id] != nil, holds.isEmpty else { return }
+        noteNeedsMet(id)
         takeDueTimes(id, now)
         startPending(id, now)
         forgetArrivals(id)

@@ -40,6 +40,12 @@ extension Scheduler {
         return false
     }
 
+    /// Starts that waited for services which are as they must be now wait for other things only, and have time again.
+    mutating func noteNeedsMet(_ id: WorkloadID) {
+        guard let job = jobs[id], job.record.pending.contains(where: { $0.needsSince != nil }), needs(of: job.workload, toBeUp: true) == .met else { return }
+        for index in job.record.pending.indices where job.record.pending[index].needsSince != nil { jobs[id]?.record.pending[index].needsSince = nil }
+    }
+
     /// What has waited past its deadline does not wait on.
     mutating func dropExpired(_ id: WorkloadID, _ now: Timestamp) {
         guard let job = jobs[id] else { return }

@@ -38,7 +38,8 @@ extension Scheduler {
             if service.record.phase != .starting { set(id, .starting, now) }
             return
         }
-        guard case .met = needs(of: service.workload) else {
+        // While much is taken in at once, what one depends on may be looked at yet.
+        guard service.workload.dependsOn.isEmpty || !holds.contains(.gathering), case .met = needs(of: service.workload) else {
             if service.record.phase != .waiting { set(id, .waiting, now) }
             return
         }
@@ -54,6 +55,15 @@ extension Scheduler {
         if trigger == .restart { service.record.restarts += 1 }
         services[id] = service
         set(id, .starting, now)
+    }
+
+    /// Somebody wants a service on whose run was told to end: another one follows.
+    mutating func wantAgain(_ id: InstanceID) {
+        guard let service = services[id], let run = service.active.flatMap({ runs[$0] }), run.stopReason != nil, run.generation == service.record.generation
+        else {
+            return
+        }
+        services[id]?.record.generation += 1
     }
 
     /// Notes how a service stands from now on.
@@ -106,7 +116,7 @@ extension Scheduler {
             set(id, .stopped, now)
         } else if end.generation != service.record.generation {
             startService(id, trigger: .start, now)
-        } else if end.stopped, service.record.health?.state == .unhealthy, service.policy.onUnhealthy != .nothing {
+        } else if end.stopped, service.record.health?.isEnding == true {
             followUnhealthy(end, of: id, now)
         } else if end.stopped {
             // The daemon stopped it because it ends itself; the next daemon starts it again, unless its policy is `no`.

@@ -190,9 +190,11 @@ public struct Scheduler: Sendable {
         guard let step = clock.step(to: moment) else { return }
         if step > .zero {
             event("clock-set", "the clock went forward by \(DurationText.print(step)), or the host slept", moment.wall)
+            for id in jobs.keys.sorted() { moveNeeds(id, by: step) }
             gather(moment.wall) { scheduler in
                 for id in scheduler.jobs.keys.sorted() { scheduler.missDueTimes(id, .clockJump, moment.wall) }
             }
+            for id in services.keys.sorted() { moveHealth(of: id, by: step, moment.wall) }
         } else {
             let back = Duration.zero - step
             event("clock-set", "the clock went back by \(DurationText.print(back))", moment.wall)
@@ -204,6 +206,7 @@ public struct Scheduler: Sendable {
     }
 
     private mutating func clockWentBack(job id: WorkloadID, by back: Duration, _ now: Timestamp) {
+        moveNeeds(id, by: .zero - back)
         guard var job = jobs[id] else { return }
         for index in job.record.pending.indices where job.record.pending[index].trigger != .schedule || back > ClockWatch.correction {
             job.record.pending[index].notBefore = max(now, job.record.pending[index].notBefore - back)
@@ -214,14 +217,27 @@ public struct Scheduler: Sendable {
     }
 
     private mutating func clockWentBack(service id: InstanceID, by back: Duration, _ now: Timestamp) {
-        if let run = services[id]?.active, services[id]?.record.health != nil {
-            // Failures count from now on, as after a start.
-            if services[id]?.record.health?.state == .starting { services[id]?.record.health?.countedAt = now }
-            if runs[run]?.probes.isOut == false { wakes.set(.probe(id), at: now) }
-        }
+        moveHealth(of: id, by: .zero - back, now)
         guard case .backoff(let next) = services[id]?.record.phase else { return }
         services[id]?.record.phase = .backoff(until: max(now, next - back))
         evaluateService(id, now)
+    }
+
+    /// How long services have been waited for is no matter of the wall clock.
+    private mutating func moveNeeds(_ id: WorkloadID, by step: Duration) {
+        for index in jobs[id]?.record.pending.indices ?? 0..<0 {
+            guard let since = jobs[id]?.record.pending[index].needsSince else { continue }
+            jobs[id]?.record.pending[index].needsSince = since + step
+        }
+    }
+
+    /// Nor is the time from which on failures of a service count.
+    private mutating func moveHealth(of id: InstanceID, by step: Duration, _ now: Timestamp) {
+        guard let service = services[id], let run = service.active.flatMap({ runs[$0] }), let check = run.health, let startedAt = run.startedAt,
+            let health = service.record.health
+        else { return }
+        if health.state == .starting { services[id]?.record.health?.countedAt = (health.countedAt ?? startedAt + check.startPeriod) + step }
+        if !run.probes.isOut { wakes.set(.probe(id), at: now) }
     }
 
     // MARK: Small things

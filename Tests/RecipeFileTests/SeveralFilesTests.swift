@@ -139,7 +139,7 @@ import WorkloadModel
         ("services: { a: { extends: { file: f.yaml, service: x } } }", ["f.yaml": "services: {}\n"], "there is no service 'x' in /srv/shop/f.yaml"),
         ("services: { a: { extends: { service: b, fil: x } } }", [:], "did you mean 'file'?"), ("include: x.yaml", [:], "'include' must be a list"),
         ("include: [x.yaml]\nservices: { a: { image: x } }", ["x.yaml": "services: { a: { image: y } }\n"], "one name is one thing"),
-        ("include: [x.yaml]", ["x.yaml": "include: [x.yaml]\n"], "levels deep"), ("include: [{ env_file: x }]", [:], "needs its 'path'"),
+        ("include: [x.yaml]", ["x.yaml": "include: [x.yaml]\n"], "include one another"), ("include: [{ env_file: x }]", [:], "needs its 'path'"),
         ("jobs: { a: { image: x, extends: b } }", [:], "it is for services"),
     ]) func refusesWithAReason(_ text: String, _ files: [String: String], _ words: String) {
         let result = Self.read("name: t\n\(text)\n", files)
@@ -158,5 +158,67 @@ import WorkloadModel
     @Test func theProjectsNameMayComeFromOutside() {
         #expect(Self.read("name: t\nservices: { a: { image: x } }\n", [:], variables: ["COMPOSE_PROJECT_NAME": "shop"]).recipe?.project.description == "shop")
         #expect(Self.read("name: t\nservices: { a: { image: x } }\n", [:], variables: ["COMPOSE_PROJECT_NAME": "SHOP"]).recipe == nil)
+    }
+
+    // MARK: Each of these once came to something else than in Compose
+
+    @Test func theShortFormSaysAllOfADependency() throws {
+        let result = Self.read(
+            "name: t\nservices: { a: { image: x, depends_on: { b: { condition: service_completed_successfully, required: false } } }, b: { image: x } }\n",
+            ["over.yaml": "services: { a: { depends_on: [b] } }\n"])
+        #expect(result.recipe?.workloads[0].dependsOn.values.map { $0 } == [Dependency()])
+    }
+
+    @Test func whatWasResetStaysSo() throws {
+        let ports = try Self.workloads(
+            Self.read(
+                "name: t\nservices: { a: { image: x, ports: ['80:80'], command: [b], environment: { A: 1 } } }\n",
+                [
+                    "over1.yaml": "services: { a: { ports: !reset ['81:81'], command: null, environment: !reset { B: 2 } } }\n",
+                    "over2.yaml": "services: { a: { ports: ['82:82'] } }\n",
+                ]))["a"]
+        #expect(ports?.ports.map(\.containerPort) == [82] && ports?.command == nil && ports?.environment.isEmpty == true)
+    }
+
+    @Test func formsThatSayTheSameAreOne() throws {
+        let a = try Self.workloads(
+            Self.read(
+                "name: t\nservices: { a: { image: x, extra_hosts: ['b=2.2.2.2'], volumes: ['./a:/data'], configs: [s], ports: ['80:80'] } }\nconfigs: { s: { content: x }, t: { content: y } }\n",
+                [
+                    "over.yaml":
+                        "services: { a: { extra_hosts: { a: 3.3.3.3 }, volumes: ['./b:/data/'], configs: [{ source: t, target: /s }], ports: ['80:80/tcp', { target: 80, published: '80' }] } }\n"
+                ]))["a"]
+        #expect(a?.extraHosts.map(\.name).sorted() == ["a", "b"] && a?.mounts.map(\.source) == [.bind("/srv/shop/b")])
+        #expect(a?.files?.value.map(\.source) == [.text(EnvironmentValue("y"))] && a?.ports.count == 1)
+    }
+
+    @Test func variablesOfAnIncludeReachAllOfIt() throws {
+        let result = Self.read(
+            "name: t\ninclude: [{ path: sub/c.yaml, env_file: [e1, e2] }]\n",
+            [
+                "sub/c.yaml":
+                    "services: { a: { image: x, environment: [TOK, 'W=${W}'], env_file: f.env, secrets: [s] } }\nsecrets: { s: { environment: TOK } }\n",
+                "sub/f.env": "R=$TOK\n", "e1": "W=1\nTOK=in\nV=5\n", "e2": "W=${V}2\n",
+            ])
+        let a = try #require(try Self.workloads(result)["a"])
+        #expect(a.environment.mapValues(\.revealed) == ["TOK": "in", "W": "52", "R": "in"] && a.files?.value.map(\.source) == [.text(EnvironmentValue("in"))])
+    }
+
+    @Test(arguments: ["name: p\n", ""]) func recipesMayNameTheirProject(_ name: String) throws {
+        let a = try Self.workloads(Self.read("\(name)services: { a: { image: x, container_name: '${COMPOSE_PROJECT_NAME}-q' } }\n", [:]))["a"]
+        #expect(a?.containerName == (name.isEmpty ? "shop-q" : "p-q"))
+    }
+
+    /// What includes itself, or comes back by many ways, ends soon.
+    @Test(.timeLimit(.minutes(1))) func filesThatComeBackEnd() {
+        let bomb = Self.read("name: t\ninclude: [b.yaml]\n", ["b.yaml": "include: [b.yaml, b.yaml]\nservices: { x: { image: a } }\n"])
+        #expect(bomb.recipe == nil && bomb.diagnostics.contains { $0.message.contains("the files include one another: /srv/shop/b.yaml, which includes") })
+        var files: [String: String] = [:]
+        for level in 0..<18 { files["l\(level).yaml"] = "include: [l\(level + 1).yaml, ./l\(level + 1).yaml]\nservices: { s\(level): { image: a } }\n" }
+        files["l18.yaml"] = "services: { x: { image: a } }\n"
+        let wide = Self.read("name: t\ninclude: [l0.yaml]\n", files)
+        #expect(wide.recipe == nil && wide.diagnostics.contains { $0.message.contains("what is included and extended here comes to more than") })
+        let ports = Self.read("name: t\nservices: { a: { image: x, ports: ['1-65535'] } }\n", [:])
+        #expect(ports.recipe != nil)
     }
 }

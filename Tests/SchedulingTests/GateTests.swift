@@ -323,4 +323,112 @@ import WorkloadModel
         #expect(SchedulerTests.rows(world, "dump") == ["2026-01-01T01:00 ran 1"])
         #expect(world.broken(accounted: []).isEmpty)
     }
+
+    // MARK: Each of these was once decided wrongly
+
+    @Test func whoWaitsForItsPlaceHasTimeAgain() {
+        let policy = { (on: [WorkloadName: Dependency], text: String) in
+            JobPolicy(schedule: Make.schedule(text), overlap: .queue, pool: Self.name("p"), dependsOn: on)
+        }
+        var world = Self.world(ends: ["dump": (.seconds(1), .exited(code: 0)), "other": (.seconds(900), .exited(code: 0))])
+        let start = Self.start
+        world.script = { request, _ in
+            request.workload.name.description == "dump"
+                ? (.seconds(1), .exited(code: 0))
+                : request.workload.name.description == "other" ? (.seconds(900), .exited(code: 0)) : (.seconds(1_000_000), .exited(code: 0))
+        }
+        let recipe = Recipe(
+            project: Make.id("x").project,
+            workloads: [
+                Self.asked("db", .no), Make.job("dump", policy([Self.name("db"): Dependency(condition: .healthy)], "0 1 * * *")),
+                Make.job("other", policy([:], "0 1 * * *")),
+            ].sorted { $0.id < $1.id }, volumes: [], pools: [Self.name("p"): 1], digest: "d")
+        world.launchTakes = .seconds(3)
+        world.take(.apply(recipe, explicit: true, actor: "t"))
+        world.run(until: start + .seconds(10))
+        // It ends by itself before the job is due.
+        world.finish(world.scheduler.status(of: Make.id("db"))!.runs[0], .exited(code: 0))
+        world.run(until: start + .seconds(6000))
+        // It was waited for, was up in seconds, and then the place was taken for a quarter of an hour.
+        #expect(SchedulerTests.rows(world, "dump") == ["2026-01-01T01:00 ran 1"] && Self.seconds(world, "dump").first ?? 0 > 4400)
+        #expect(world.broken(accounted: []).isEmpty)
+    }
+
+    @Test(arguments: [-20, 20, -4000, 4000]) func aStepOfTheClockKeepsTheStartPeriod(step: Int64) {
+        var world = Self.world()
+        world.answers = { _, _ in (.zero, .exited(1)) }
+        Self.up(&world, Self.asked("db", .always, period: 600))
+        world.run(until: world.now + .seconds(5))
+        let base = world.now
+        world.setClock(by: .seconds(step))
+        world.run(until: base + .seconds(step) + .seconds(500))
+        #expect(Self.state(world, "db") == "running starting")
+        world.run(until: base + .seconds(step) + .seconds(660))
+        #expect(Self.state(world, "db") == "running unhealthy")
+    }
+
+    @Test(arguments: [-7200, 7200]) func aStepOfTheClockIsNoTimeThatWasWaited(step: Int64) {
+        var world = Self.world(ends: ["dump": (.seconds(1), .exited(code: 0))])
+        world.answers = { _, _ in (.zero, .exited(1)) }
+        Self.up(&world, Self.asked("db"), Self.job(["db": Dependency(condition: .healthy)]))
+        world.run(until: world.now + .seconds(10))
+        #expect(world.take(.run(Make.id("dump"), actor: "t")) == .queued)
+        world.run(until: world.now + .seconds(10))
+        world.setClock(by: .seconds(step))
+        world.run(until: world.now + .seconds(200))
+        #expect(world.scheduler.status(of: Make.id("dump"))?.waitsFor != nil)
+        world.run(until: world.now + .seconds(200))
+        #expect(world.scheduler.status(of: Make.id("dump"))?.waitsFor == nil && Self.seconds(world, "dump").isEmpty)
+    }
+
+    @Test func whoIsStartedWhileItEndsForBeingIllIsStarted() {
+        var world = Self.world()
+        world.stopTakes = .seconds(10)
+        world.answers = { _, _ in (.zero, .exited(1)) }
+        Self.up(&world, Self.asked("db", .always, .stop))
+        world.run(until: Self.start + .seconds(35))
+        #expect(Self.state(world, "db") == "stopping unhealthy")
+        world.take(.start(Make.id("db"), actor: "t"))
+        world.run(until: Self.start + .seconds(45))
+        #expect(Self.seconds(world, "db").count == 2)
+    }
+
+    @Test func aChangedPolicyActsOnWhoIsIllAlready() {
+        var world = Self.world()
+        world.answers = { _, _ in (.zero, .exited(1)) }
+        Self.up(&world, Self.asked("db", .always, .nothing))
+        world.run(until: Self.start + .seconds(35))
+        #expect(Self.state(world, "db") == "running unhealthy")
+        Self.up(&world, Self.asked("db", .always, .stop))
+        world.run(until: Self.start + .seconds(40))
+        #expect(Self.state(world, "db") == "failed")
+    }
+
+    @Test func whoEndsWithTheDaemonIsNotTakenForIll() {
+        var world = Self.world()
+        world.answers = { _, _ in (.zero, .exited(1)) }
+        Self.up(&world, Self.asked("db", .always, .nothing))
+        world.run(until: Self.start + .seconds(35))
+        world.take(.stopAll)
+        world.run(until: Self.start + .seconds(40))
+        world.restart(after: .seconds(5), newBoot: true)
+        world.run(until: world.now + .seconds(5))
+        #expect(Self.seconds(world, "db").count == 2)
+    }
+
+    /// The host goes down while one is being replaced: it is looked at before what it depends on is known to be gone.
+    @Test func aBootInTheMiddleOfARestartKeepsTheOrder() {
+        var world = Self.world()
+        world.stopTakes = .seconds(30)
+        Self.up(&world, Self.asked("zdb"), Self.service("app", on: ["zdb": Dependency(condition: .started, restart: true)]))
+        world.run(until: Self.start + .seconds(10))
+        world.take(.restart(Make.id("app"), actor: "t"))
+        world.run(until: Self.start + .seconds(20))
+        world.restart(after: .seconds(10), newBoot: true)
+        #expect(Self.state(world, "app") == "waiting: zdb is not up yet" || Self.state(world, "app") == "running")
+        world.run(until: world.now + .seconds(10))
+        let (app, db) = (Self.seconds(world, "app"), Self.seconds(world, "zdb"))
+        #expect(app.count == 2 && db.count == 2 && world.starts.last?.workload == Make.id("app"), "\(world.starts.map(\.workload))")
+        #expect(world.violations.isEmpty)
+    }
 }

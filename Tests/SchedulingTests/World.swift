@@ -281,6 +281,15 @@ struct World {
         if !crashed { inbox.append(.exited(id, status)) }
     }
 
+    /// A container ends by itself now, and the daemon hears of it in its turn.
+    mutating func finish(_ id: RunID, _ ending: ExitStatus.Ending) {
+        guard let container = containers[id] else { return }
+        var status = ExitStatus(ending: ending, finishedAt: now)
+        status.startedAt = container.startedAt
+        containers[id]?.endsAt = now
+        containers[id]?.status = status
+    }
+
     /// The daemon dies: what it had not committed and not done is gone.
     mutating func die() {
         crashed = true
