@@ -50,7 +50,7 @@ extension RecipeReader {
         readNetworking(keys, into: &spec)
         if let node = node(.shmSize), let size = bytes(node, "'shm_size'") { spec.sharedMemoryBytes = size }
         readNotes(keys, into: &spec)
-        if let node = node(.healthcheck) { spec.healthCheck = healthCheck(node) }
+        if let node = node(.healthcheck) { spec.healthCheck = healthCheck(node).map { Shared($0) } }
         readLimits(keys, into: &spec.limits)
         readTuning(keys, into: &spec)
         if let node = node(.ulimits) { spec.resourceLimits = userLimits(node) }

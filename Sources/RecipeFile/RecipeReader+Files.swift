@@ -22,7 +22,7 @@ extension RecipeReader {
             // Their paths start where the first file's do.
             root = TreeMerge.files(root, try whole(over, in: source.baseDirectory, after: [path]))
         }
-        if sources.contains(where: { $0.text.contains("!reset") || $0.text.contains("!override") }) { root = TreeMerge.settled(root) }
+        if root.holdsMarks { root = TreeMerge.settled(root) }
         guard root.size <= inputs.limits.nodes else {
             throw Diagnostic(.error, "the recipe's files together have more than \(inputs.limits.nodes) values", at: root.place)
         }
@@ -261,11 +261,11 @@ extension RecipeReader {
             guard raw.contains("$"), let text = text(node) else { return node }
             return YAMLNode(content: .scalar(text.replacing("$", with: "$$"), quoted: true), place: node.place, size: 1, mark: node.mark)
         case .sequence(let items):
-            return YAMLNode(content: .sequence(items.map { expanded($0) }), place: node.place, size: node.size, mark: node.mark)
+            return YAMLNode(content: .sequence(items.map { expanded($0) }), place: node.place, size: node.size, mark: node.mark, holdsMarks: node.holdsMarks)
         case .mapping(let entries):
             return YAMLNode(
                 content: .mapping(entries.map { YAMLNode.Entry(key: $0.key, keyPlace: $0.keyPlace, value: expanded($0.value)) }), place: node.place,
-                size: node.size, mark: node.mark)
+                size: node.size, mark: node.mark, holdsMarks: node.holdsMarks)
         }
     }
 
@@ -304,14 +304,14 @@ extension RecipeReader {
                 content: .mapping(
                     entries.map { entry in
                         YAMLNode.Entry(key: entry.key, keyPlace: entry.keyPlace, value: changes[entry.key].map { $0(entry.value) } ?? entry.value)
-                    }), place: node.place, size: node.size, mark: node.mark)
+                    }), place: node.place, size: node.size, mark: node.mark, holdsMarks: node.holdsMarks)
         }
         func all(_ change: @escaping (YAMLNode) -> YAMLNode) -> (YAMLNode) -> YAMLNode {
             { node in
                 guard case .mapping(let entries) = node.content else { return node }
                 return YAMLNode(
                     content: .mapping(entries.map { YAMLNode.Entry(key: $0.key, keyPlace: $0.keyPlace, value: change($0.value)) }), place: node.place,
-                    size: node.size, mark: node.mark)
+                    size: node.size, mark: node.mark, holdsMarks: node.holdsMarks)
             }
         }
         func environmentFile(_ node: YAMLNode) -> YAMLNode {

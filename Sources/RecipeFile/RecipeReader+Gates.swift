@@ -134,7 +134,7 @@ extension RecipeReader {
                     : "'\(name)' is a job: write 'after: { \(name): success }' to run after it", place)
             return
         }
-        let hasNone = other.container.healthCheck?.test == .disabled || other.container.image == nil && other.container.healthCheck?.test == nil
+        let hasNone = other.container.healthCheck?.value.test == .disabled || other.container.image == nil && other.container.healthCheck?.value.test == nil
         if dependency.condition == .healthy, hasNone { error("'\(name)' has no 'healthcheck', so it is never healthy", place) }
     }
 }

@@ -7,7 +7,16 @@ extension RecipeReader {
     enum ReservationKey: String, CaseIterable { case memory, cpus, devices, genericResources = "generic_resources" }
     enum ReservedDeviceKey: String, CaseIterable { case capabilities, driver, count, deviceIDs = "device_ids", options }
 
+    private static let tuningKeys: Set<String> = Set(
+        [
+            ContainerKey.groupAdd, .sysctls, .oomScoreAdj, .cpuset, .cpuShares, .cpuQuota, .cpuPeriod, .memReservation, .memswapLimit, .deploy, .pid, .ipc,
+            .uts,
+            .cgroup, .usernsMode, .stdinOpen, .tty, .devices, .deviceCgroupRules, .gpus, .attach, .develop, .scale, .runtime,
+        ].map(\.rawValue))
+
     mutating func readTuning(_ keys: [String: YAMLNode.Entry], into spec: inout ContainerSpec) {
+        // Few have any of it, and a recipe may have a hundred thousand containers.
+        guard keys.contains(where: { RecipeReader.tuningKeys.contains($0.key) }) else { return }
         func node(_ key: ContainerKey) -> YAMLNode? { keys[key.rawValue].map(\.value).flatMap { $0.isNull ? nil : $0 } }
         var tuning = ContainerTuning()
         if let node = node(.groupAdd) { tuning.groups = groups(node) }

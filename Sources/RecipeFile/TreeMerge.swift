@@ -75,11 +75,13 @@ enum TreeMerge {
     }
 
     static func node(_ entries: [YAMLNode.Entry], _ place: Place) -> YAMLNode {
-        YAMLNode(content: .mapping(entries), place: place, size: entries.reduce(1) { $0 + 1 + $1.value.size })
+        YAMLNode(
+            content: .mapping(entries), place: place, size: entries.reduce(1) { $0 + 1 + $1.value.size },
+            holdsMarks: entries.contains { $0.value.isMarked })
     }
 
     static func node(_ items: [YAMLNode], _ place: Place) -> YAMLNode {
-        YAMLNode(content: .sequence(items), place: place, size: items.reduce(1) { $0 + $1.size })
+        YAMLNode(content: .sequence(items), place: place, size: items.reduce(1) { $0 + $1.size }, holdsMarks: items.contains(where: \.isMarked))
     }
 
     private static func sequence(_ left: [YAMLNode], _ right: [YAMLNode], _ place: Place, key: String, _ level: Level) -> YAMLNode {

@@ -27,19 +27,25 @@ struct YAMLNode {
 
     let content: Content
     let place: Place
-    /// The mark in the two highest bits below the sign, the size below them.
+    /// The size in the lowest bits, the mark in the two above them, and in the highest whether something in it has one.
     private let count: Int32
 
-    init(content: Content, place: Place, size: Int, mark: Mark = .none) {
+    init(content: Content, place: Place, size: Int, mark: Mark = .none, holdsMarks: Bool = false) {
         self.content = content
         self.place = place
-        count = Int32(min(max(size, 0), (1 << 29) - 1)) | mark.rawValue << 29
+        count = Int32(min(max(size, 0), (1 << 29) - 1)) | mark.rawValue << 29 | (holdsMarks ? Int32.min : 0)
     }
 
     /// How many nodes it is, with all that aliases bring in.
     var size: Int { Int(count & ((1 << 29) - 1)) }
 
-    var mark: Mark { Mark(rawValue: count >> 29) ?? .none }
+    var mark: Mark { Mark(rawValue: count >> 29 & 3) ?? .none }
+
+    /// Whether something in it has a mark.
+    var holdsMarks: Bool { count < 0 }
+
+    /// Whether it, or something in it, has one.
+    var isMarked: Bool { count >> 29 != 0 }
 
     /// What a message calls it.
     var kindName: String {

@@ -73,14 +73,16 @@ struct YAMLReader {
         case .sequenceStart:
             var items: [YAMLNode] = []
             var size = 1
+            var holdsMarks = false
             while true {
                 let next = try events.next()
                 if next.kind == .sequenceEnd { break }
                 let item = try self.node(next, &events, depth: depth + 1)
                 size += item.size
+                holdsMarks = holdsMarks || item.isMarked
                 items.append(item)
             }
-            node = YAMLNode(content: .sequence(items), place: event.place, size: size, mark: event.mark)
+            node = YAMLNode(content: .sequence(items), place: event.place, size: size, mark: event.mark, holdsMarks: holdsMarks)
         case .mappingStart:
             node = try mapping(event, &events, depth: depth)
         case .streamStart, .streamEnd, .documentStart, .documentEnd, .sequenceEnd, .mappingEnd:
@@ -95,6 +97,7 @@ struct YAMLReader {
         var known = KeyLines()
         var merged: [YAMLNode.Entry] = []
         var size = 1
+        var holdsMarks = false
         while true {
             let keyEvent = try events.next()
             if keyEvent.kind == .mappingEnd { break }
@@ -104,6 +107,7 @@ struct YAMLReader {
             try spend(1, keyEvent.place)
             let value = try node(try events.next(), &events, depth: depth + 1)
             size += 1 + value.size
+            holdsMarks = holdsMarks || value.isMarked
             if key == "<<" {
                 merged += try YAMLReader.mergeEntries(value)
                 continue
@@ -115,7 +119,7 @@ struct YAMLReader {
         }
         // Own keys win over merged ones, and earlier merged ones over later.
         for entry in merged where known.line(of: entry.key, in: entries) == nil { entries.append(entry) }
-        return YAMLNode(content: .mapping(entries), place: event.place, size: size, mark: event.mark)
+        return YAMLNode(content: .mapping(entries), place: event.place, size: size, mark: event.mark, holdsMarks: holdsMarks)
     }
 
     private static func mergeEntries(_ node: YAMLNode) throws(Diagnostic) -> [YAMLNode.Entry] {

@@ -56,7 +56,7 @@ public struct ContainerSpec: Hashable, Sendable, Codable {
     /// Files that it is given at each start: secrets and configs; `nil` is none.
     public var files: Shared<[GivenFile]>?
     /// How it is asked whether it works; `nil` is what the image says.
-    public var healthCheck: HealthCheckSpec?
+    public var healthCheck: Shared<HealthCheckSpec>?
     /// What few containers ask for; `nil` is nothing.
     public var tuning: Shared<ContainerTuning>?
     /// Limits of the container's cgroup.

@@ -31,6 +31,9 @@ public struct HealthCheckSpec: Hashable, Sendable, Codable {
     }
 
     /// The health check in force: each part is the recipe's, or else the image's, or else Docker's default; `nil` when nothing is run.
+    public static func resolve(_ own: Shared<HealthCheckSpec>?, image: HealthCheckSpec?) -> HealthCheck? { resolve(own?.value, image: image) }
+
+    /// The same of what is at hand.
     public static func resolve(_ own: HealthCheckSpec?, image: HealthCheckSpec?) -> HealthCheck? {
         let command: [String]
         switch own?.test ?? image?.test {

@@ -20,7 +20,7 @@ import WorkloadModel
         let text = keys.hasPrefix("{") ? keys : "{ \(keys) }"
         let result = Self.read("healthcheck: \(text)")
         let recipe = try #require(result.recipe, "\(result.diagnostics)")
-        #expect(recipe[WorkloadID(project: recipe.project, name: try WorkloadName("web"))]?.container.healthCheck?.test == test)
+        #expect(recipe[WorkloadID(project: recipe.project, name: try WorkloadName("web"))]?.container.healthCheck?.value.test == test)
     }
 
     @Test func timesOfNothingSayNothing() throws {
@@ -31,7 +31,7 @@ import WorkloadModel
         var wanted = HealthCheckSpec(test: .shell("x"))
         wanted.interval = .seconds(90)
         wanted.startInterval = .seconds(2)
-        #expect(web.container.healthCheck == wanted)
+        #expect(web.container.healthCheck?.value == wanted)
         guard case .service(let policy) = web.kind else { return }
         #expect(policy.onUnhealthy == .restart)
         // What neither it nor its image says is Docker's default.
@@ -39,7 +39,7 @@ import WorkloadModel
         (image.interval, image.timeout) = (.seconds(7), .seconds(8))
         let check = HealthCheckSpec.resolve(web.container.healthCheck, image: image)
         #expect(check == HealthCheck(command: ["/bin/sh", "-c", "x"], interval: .seconds(90), timeout: .seconds(8), startInterval: .seconds(2)))
-        #expect(HealthCheckSpec.resolve(nil, image: image)?.command == ["y"])
+        #expect(HealthCheckSpec.resolve(nil as HealthCheckSpec?, image: image)?.command == ["y"])
         #expect(HealthCheckSpec.resolve(HealthCheckSpec(test: .disabled), image: image) == nil)
     }
 

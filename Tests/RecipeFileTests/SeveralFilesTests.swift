@@ -69,7 +69,7 @@ import WorkloadModel
         #expect(web.ports.map(\.description).sorted() == ["80:80", "81:81"].sorted() || web.ports.count == 2)
         #expect(web.mounts.map(\.source) == [.volume("data"), .bind("/srv/shop/other"), .bind("/srv/shop/new")] && web.mounts[1].readOnly)
         #expect(web.resolver.servers.map(\.description) == ["10.0.0.1", "10.0.0.2"])
-        #expect(web.healthCheck?.test == .command(["y"]) && web.healthCheck?.interval == .seconds(5))
+        #expect(web.healthCheck?.value.test == .command(["y"]) && web.healthCheck?.value.interval == .seconds(5))
         #expect(result.recipe?.workloads.first { $0.id.name.description == "web" }?.dependsOn.keys.map(\.description).sorted() == ["cache", "db"])
     }
 

@@ -17,10 +17,11 @@ import WorkloadModel
         _ name: String, _ restart: RestartPolicy = .always, period: Int64 = 0, startInterval: Int64? = nil, _ onUnhealthy: UnhealthyPolicy = .nothing
     ) -> Workload {
         Make.service(name, restart) { container, policy in
-            container.healthCheck = HealthCheckSpec(test: .shell("ask"))
-            container.healthCheck?.interval = .seconds(10)
-            container.healthCheck?.startPeriod = .seconds(period)
-            container.healthCheck?.startInterval = startInterval.map { .seconds($0) }
+            var check = HealthCheckSpec(test: .shell("ask"))
+            check.interval = .seconds(10)
+            check.startPeriod = .seconds(period)
+            check.startInterval = startInterval.map { .seconds($0) }
+            container.healthCheck = Shared(check)
             policy.onUnhealthy = onUnhealthy
         }
     }

@@ -70,10 +70,11 @@ import WorkloadModel
             workloads.append(
                 Make.service("db", [RestartPolicy.no, .onFailure(limit: 3)].randomElement(using: &dice)!) { container, policy in
                     // A probe each minute of a year would be all that happens.
-                    container.healthCheck = HealthCheckSpec(test: .shell("ask"))
-                    container.healthCheck?.interval = .seconds(6 * 3600)
-                    container.healthCheck?.startPeriod = .seconds(3600)
-                    container.healthCheck?.retries = 2
+                    var check = HealthCheckSpec(test: .shell("ask"))
+                    check.interval = .seconds(6 * 3600)
+                    check.startPeriod = .seconds(3600)
+                    check.retries = 2
+                    container.healthCheck = Shared(check)
                     policy.onUnhealthy = UnhealthyPolicy.allCases.randomElement(using: &dice)!
                 })
             world.answers = { _, dice in (.seconds(Int64.random(in: 0...20, using: &dice)), Int.random(in: 0..<4, using: &dice) == 0 ? .timedOut : .exited(0)) }
