@@ -91,7 +91,9 @@ struct GateEndToEndTests {
             let up = it.berth("up", "-f", wrong)
             #expect(up.code == 1 && up.errors.contains("'db' has no 'healthcheck', so it is never healthy"), "\(up)")
             // One that ends is no service that is up.
-            try it.apply("name: t\nservices: { x: { rootfs: host, network_mode: none, command: [sh, -c, exit 3] } }\n")
+            try it.apply(
+                "name: t\nservices: { x: { rootfs: host, network_mode: none, command: [sh, -c, sleep 0.5; exit 3], healthcheck: { test: 'false', interval: 10s } } }\n"
+            )
             let waited = it.berth("up", "-f", "\(it.scratch.path)/berth.yaml", "--wait")
             #expect(waited.code == 1 && waited.errors.contains("t/x ended as failed"), "\(waited)")
         }
