@@ -94,9 +94,8 @@ struct CgroupHost: Sendable {
         return nil
     }
 
-    private enum URLPath {
-        static func parent(of path: String) -> String { String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) }
-    }
+    /// The group that a group is in.
+    private static func parent(of path: String) -> String { String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) }
 
     // MARK: Runs
 
@@ -109,7 +108,7 @@ struct CgroupHost: Sendable {
     }
 
     private var hasCpuset: Bool {
-        guard let v2, let text = try? HostFile.text("\(URLPath.parent(of: v2))/cgroup.controllers") else { return false }
+        guard let v2, let text = try? HostFile.text("\(CgroupHost.parent(of: v2))/cgroup.controllers") else { return false }
         return text.split(whereSeparator: \.isWhitespace).contains("cpuset")
     }
 
@@ -175,7 +174,7 @@ struct CgroupHost: Sendable {
         if let processors = tuning.processors {
             // Few ask for it, and each group costs more with it.
             if !HostFile.exists("\(path)/cpuset.cpus"), let v2 {
-                for directory in [URLPath.parent(of: v2), v2] { try HostFile.put("+cpuset", to: "\(directory)/cgroup.subtree_control") }
+                for directory in [CgroupHost.parent(of: v2), v2] { try HostFile.put("+cpuset", to: "\(directory)/cgroup.subtree_control") }
             }
             try HostFile.put(processors, to: "\(path)/cpuset.cpus")
         }
@@ -197,8 +196,8 @@ struct CgroupHost: Sendable {
         case "cpuset":
             guard let processors = tuning?.processors else { return }
             // A new group has no memory node, and takes no process before it has one.
-            let parent = URLPath.parent(of: path)
-            for (directory, above) in [(parent, URLPath.parent(of: parent)), (path, parent)] {
+            let parent = CgroupHost.parent(of: path)
+            for (directory, above) in [(parent, CgroupHost.parent(of: parent)), (path, parent)] {
                 for file in ["cpuset.cpus", "cpuset.mems"] {
                     let present = (try? HostFile.text("\(directory)/\(file)"))?.split(separator: "\n").first ?? ""
                     guard present.isEmpty, let all = (try? HostFile.text("\(above)/\(file)"))?.split(separator: "\n").first else { continue }

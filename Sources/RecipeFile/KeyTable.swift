@@ -104,7 +104,9 @@ public enum KeyTable {
         }, ["constraints", "max_replicas_per_node", "preferences"].map { Row(place: "deploy.placement", key: $0, fate: .mapped, note: nothing) },
         group(
             "network", RecipeReader.NetworkKey.self, mapped: ["attachable": nothing, "driver": "bridge, host and none"]),
-        group("network.ipam", RecipeReader.AddressingKey.self), group("network.ipam.config", RecipeReader.SubnetKey.self),
+        group("network.ipam", RecipeReader.AddressingKey.self),
+        group(
+            "network.ipam.config", RecipeReader.SubnetKey.self, refused: ["aux_addresses": "leave room by 'ip_range'"]),
         group("volume", RecipeReader.VolumeKey.self, mapped: ["driver": "local only", "driver_opts": "a folder of the host, or memory"]),
         ["secret", "config"].flatMap { place in
             group(

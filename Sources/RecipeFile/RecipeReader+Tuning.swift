@@ -157,10 +157,15 @@ extension RecipeReader {
         if number <= 0 { return }
         if keys[ContainerKey.cpus.rawValue] != nil {
             error("'cpu_quota' says the same as 'cpus': give one of them", quota.place)
+        } else if number > RecipeReader.longestQuota {
+            error("'cpu_quota' is more than \(RecipeReader.longestQuota) microseconds: '\(text)'", quota.place)
         } else {
             limits.cpuMillis = max(1, number * 1000 / length)
         }
     }
+
+    /// Microseconds: a million processors, which is the most that `cpus` takes, over the longest period.
+    private static let longestQuota: Int64 = 1_000_000 * 1_000_000
 
     private mutating func memoryAndSwap(_ node: YAMLNode, _ limits: ResourceLimits) -> Int64? {
         guard let text = text(node) else { return nil }

@@ -160,7 +160,9 @@ enum TreeMerge {
     /// A published port in long form, so that the same one is known in either.
     private static func port(_ node: YAMLNode) -> String? {
         switch node.content {
-        case .scalar(let text, _): return text.contains("$") ? nil : PortConfig.parse(text).map(\.json).joined()
+        case .scalar(let text, _):
+            let ports = text.contains("$") ? [] : PortConfig.parse(text)
+            return ports.isEmpty ? nil : ports.map(\.json).joined()
         case .mapping(let entries):
             var found: [String: ConfigValue] = ["mode": .text("ingress"), "protocol": .text("tcp")]
             for entry in entries {

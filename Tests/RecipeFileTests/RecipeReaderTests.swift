@@ -477,4 +477,15 @@ import WorkloadModel
         arguments: [("SIGIOT", 6), ("poll", 29), ("RTMIN", 34), ("SIGRTMAX-2", 62), ("RTMAX", 64), ("9", 9), ("+9", nil), ("0", nil), ("RTMAX-31", nil)]
             as [(String, Int32?)])
     func knowsEverySignal(_ text: String, _ number: Int32?) { #expect(SignalName.number(text) == number) }
+
+    /// A plain number is a text in the digits that Compose prints; what has no such number stays as it is.
+    @Test(arguments: [
+        ("0x10", "16"), ("-0x10", "-16"), ("0o17", "15"), ("017", "15"), ("1_000", "1000"), ("+5", "5"), ("9223372036854775807", "9223372036854775807"),
+        ("-9223372036854775808", "-9223372036854775808"), ("-0x-8000000000000000", "-0x-8000000000000000"), ("0x-5", "0x-5"), ("0b+1", "0b+1"),
+        ("-0o-1000000000000000000000", "-0o-1000000000000000000000"), ("--5", "--5"), ("00-1", "00-1"),
+        ("18446744073709551615", "18446744073709551615"), ("18446744073709551616", "1.8446744073709552e+19"),
+    ]) func plainNumbersBecomeTexts(_ written: String, _ text: String) throws {
+        let result = Self.read("name: t\nservices: { a: { image: x, environment: { N: \(written) } } }\n")
+        #expect(try #require(result.recipe, "\(result.diagnostics)").workloads[0].container.environment["N"]?.revealed == text)
+    }
 }

@@ -221,4 +221,12 @@ import WorkloadModel
         let ports = Self.read("name: t\nservices: { a: { image: x, ports: ['1-65535'] } }\n", [:])
         #expect(ports.recipe != nil)
     }
+
+    /// Merging compares ports before anything has said that they are ports.
+    @Test(arguments: ["1-99999999999", "8000-9223372036854775807:80", "5-1", "65536", "-1--5", "::", "[", "/"])
+    func aWrongPortIsAnErrorThroughAMerge(_ port: String) {
+        let result = Self.read(
+            "name: t\nservices: { a: { image: x, ports: ['\(port)'] } }\n", ["over.yaml": "services: { a: { ports: ['\(port)', '81:80'] } }\n"])
+        #expect(result.recipe == nil && result.diagnostics.contains { $0.severity == .error }, "\(result.diagnostics)")
+    }
 }
