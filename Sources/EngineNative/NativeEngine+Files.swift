@@ -31,6 +31,7 @@ extension NativeEngine {
     /// The network that the run joins, and what it finds of it in /etc.
     private func addNetwork(_ run: RunRequest, _ network: NetworkPlace, _ spec: inout LaunchSpec, _ note: inout RunNote) throws(EngineError) {
         var (hosts, resolver) = ("\(paths.etc)/hosts", "\(paths.etc)/resolv.conf")
+        try addHostName(run, &spec)
         switch network {
         case .place(let place):
             note.place = place.id
@@ -51,6 +52,19 @@ extension NativeEngine {
         }
         try spec.addBind(try .own(hosts), "/etc/hosts", [.readOnly])
         try spec.addBind(try .own(resolver), "/etc/resolv.conf", [.readOnly])
+    }
+
+    /// /etc/hostname, which is the container's as its name is.
+    private func addHostName(_ run: RunRequest, _ spec: inout LaunchSpec) throws(EngineError) {
+        // In the host's root file system the host's file is right where it is.
+        guard run.container.root != .host else { return }
+        let path = "\(paths.run(run.id))/hostname"
+        let isHosts = run.container.tuning?.value.hostName == true
+        do {
+            let name = isHosts ? try HostFile.text("/proc/sys/kernel/hostname").filter { !$0.isNewline } : NativeEngine.hostName(run)
+            try HostFile.replace(path, with: "\(name)\n", mode: 0o644, durable: false)
+        } catch { throw .sandbox("\(error)") }
+        try spec.addBind(try .own(path), "/etc/hostname", [.readOnly])
     }
 
     private func addRoot(

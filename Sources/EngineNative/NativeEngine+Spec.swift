@@ -17,7 +17,7 @@ extension NativeEngine {
         try spec.add(.scratch, "\(paths.scratch)/\(run.id)")
         for word in try command(container, image) { try spec.add(.argument, word) }
         try addProcess(run, image, sandbox, &spec)
-        try spec.add(.hostname, container.hostname ?? run.workload.name.description)
+        try spec.add(.hostname, NativeEngine.hostName(run))
         spec.add(.readOnly, container.readOnlyRoot)
         spec.add(.hostNetwork, sandbox.network == .host)
         spec.add(.initProcess, container.initProcess)
@@ -83,6 +83,9 @@ extension NativeEngine {
         return wanted & hostCapabilities
     }
 
+    /// The name that the container's own UTS namespace has.
+    static func hostName(_ run: RunRequest) -> String { run.container.hostname ?? run.workload.name.description }
+
     private func command(_ container: ContainerSpec, _ image: Image?) throws(EngineError) -> [String] {
         // As Compose: an own entrypoint drops the image's command.
         let entrypoint = container.entrypoint ?? image?.configuration.entrypoint ?? []
@@ -99,7 +102,7 @@ extension NativeEngine {
             if pair.count == 2 { values[String(pair[0])] = String(pair[1]) }
         }
         for (name, value) in run.container.environment { values[name] = value.revealed }
-        values["HOSTNAME"] = values["HOSTNAME"] ?? run.container.hostname ?? run.workload.name.description
+        values["HOSTNAME"] = values["HOSTNAME"] ?? NativeEngine.hostName(run)
         values["BERTH_RUN_ID"] = run.id.description
         values["BERTH_TRIGGER"] = run.trigger.rawValue
         values["BERTH_ATTEMPT"] = String(run.attempt)

@@ -29,7 +29,9 @@ enum PlaceFiles {
         let search = settings.search ?? host.search
         if !search.isEmpty { lines.append("search \(search.joined(separator: " "))") }
         // What the host's own resolver is told of its server's abilities says nothing about ours.
-        let options = settings.options ?? host.options.filter { $0 != "edns0" && $0 != "trust-ad" }
+        var options = settings.options ?? host.options.filter { $0 != "edns0" && $0 != "trust-ad" }
+        // A service's name is asked for as it is before the host's domains are tried, as Docker has it.
+        if server != nil, !options.contains(where: { $0.hasPrefix("ndots:") }) { options.append("ndots:0") }
         if !options.isEmpty { lines.append("options \(options.joined(separator: " "))") }
         return lines.joined(separator: "\n") + "\n"
     }

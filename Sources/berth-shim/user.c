@@ -185,8 +185,13 @@ int user_resolve(const char *text, struct user *user, struct error *err)
     int found = find_user(wanted, user, name, sizeof name, err);
     if (found < 0) return -1;
     if (!found) return fail(err, 0, "user '%s' is not in the root file system's /etc/passwd", wanted);
-    if (!group) return *name ? find_memberships(name, user, err) : 0;
-    found = find_group(group, &user->gid, err);
-    if (found < 0) return -1;
-    return found ? 0 : fail(err, 0, "group '%s' is not in the root file system's /etc/group", group);
+    if (group) {
+        found = find_group(group, &user->gid, err);
+        if (found < 0) return -1;
+        if (!found) return fail(err, 0, "group '%s' is not in the root file system's /etc/group", group);
+    }
+    /* The main group is a supplementary one too, as in Docker: a set-group-id program would else escape from what a file
+     * denies that group (CVE-2022-36109). */
+    if (add_group(user, user->gid, err) < 0) return -1;
+    return !group && *name ? find_memberships(name, user, err) : 0;
 }

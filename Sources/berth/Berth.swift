@@ -22,8 +22,9 @@ struct Berth: AsyncParsableCommand {
         ])
 
     static func main() async {
-        let arguments = GlobalOptions.moved(Array(CommandLine.arguments.dropFirst()))
+        var arguments = Array(CommandLine.arguments.dropFirst())
         do {
+            arguments = try GlobalOptions.moved(arguments)
             var command = try await asyncParseAsRoot(arguments)
             if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
         } catch let code as ExitCode { exit(withError: code) } catch {
@@ -48,23 +49,37 @@ struct Berth: AsyncParsableCommand {
     }
 }
 
-/// Options that most verbs have may stand before the verb, as with docker.
+/// Options may stand before the verb, as with docker and docker compose.
 enum GlobalOptions {
+    private static let flags: Set<String> = ["--json"]
+    private static let valued: Set<String> = ["--socket"]
+    /// Those that say which recipe is meant.
+    private static let recipe: Set<String> = ["-f", "--file", "-p", "--project-name", "--env-file", "--profile"]
+    private static let recipeVerbs = ["up", "plan", "validate", "config", "down"]
+
     /// The arguments with such options behind the verb's own, and before a `--`.
-    static func moved(_ arguments: [String]) -> [String] {
+    ///
+    /// - Throws: `ValidationError` of one that the verb does not have
+    static func moved(_ arguments: [String]) throws -> [String] {
         var rest = arguments[...]
         var moved: [String] = []
+        var ofRecipe: String?
         while let first = rest.first {
-            if first == "--json" || first.hasPrefix("--socket=") {
-                moved.append(String(rest.removeFirst()))
-            } else if first == "--socket", rest.count > 1 {
-                moved += rest.prefix(2)
-                rest = rest.dropFirst(2)
-            } else {
-                break
-            }
+            let name = first.firstIndex(of: "=").map { String(first[..<$0]) } ?? first
+            let isValued = valued.contains(name) || recipe.contains(name)
+            let count = isValued && name == first ? 2 : 1
+            guard isValued || flags.contains(first), rest.count >= count else { break }
+            if recipe.contains(name) { ofRecipe = name }
+            moved += rest.prefix(count)
+            rest = rest.dropFirst(count)
         }
-        guard !moved.isEmpty, !rest.isEmpty else { return arguments }
+        guard !moved.isEmpty, let verb = rest.first else { return arguments }
+        // Another option of this name would be taken for it, as in `logs -f`.
+        if let ofRecipe, !recipeVerbs.contains(verb) {
+            throw ValidationError(
+                "'\(ofRecipe)' before the verb says which recipe is meant, and '\(Terminal.harmless(verb))' takes none: "
+                    + "it goes with \(recipeVerbs.dropLast().joined(separator: ", ")) and \(recipeVerbs.last!)")
+        }
         let end = rest.firstIndex(of: "--") ?? rest.endIndex
         return rest[..<end] + moved + rest[end...]
     }

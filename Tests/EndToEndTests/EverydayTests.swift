@@ -138,6 +138,12 @@ struct EverydayTests {
             #expect(bare("--socket", it.socket, "ps").output.contains("j"))
             #expect(bare("--json", "--socket=\(it.socket)", "ps").output.hasPrefix("[{"))
             #expect(bare("--socket", it.socket, "run", "j", "--wait", "--", "echo", "--json").output == "--json\n")
+            // As with docker compose, which recipe is meant may be said before the verb.
+            it.scratch.write("more.yaml", "jobs: { k: { rootfs: host, command: [echo, more] } }\n")
+            let config = bare("-f", file, "--file=\(it.scratch.path)/more.yaml", "-p", "other", "config", "--json")
+            #expect(config.code == 0 && config.output.contains("other") && config.output.contains("more"), "\(config)")
+            let logs = bare("-f", file, "logs", "j")
+            #expect(logs.code == 2 && logs.errors.contains("'logs' takes none: it goes with up, plan, validate, config and down"), "\(logs)")
         }
     }
 

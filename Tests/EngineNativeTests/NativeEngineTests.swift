@@ -110,8 +110,10 @@ struct NativeEngineTests {
                     == "CapInh:0000000000000000\nCapPrm:00000000800405fb\nCapEff:00000000800405fb\nCapBnd:00000000800405fb\nCapAmb:0000000000000000\nNoNewPrivs:1\nSeccomp:2"
             )
             let plain = try await fixture.run(
-                EngineFixture.shell("grep -E '^(CapEff|CapBnd):' /proc/self/status | tr -d '\\t'; id -u; id -G", { $0.user = "1000:1001" }))
-            #expect(plain.output == "CapEff:0000000000000000\nCapBnd:00000000800405fb\n1000\n1001")
+                EngineFixture.shell(
+                    "grep -E '^(CapEff|CapBnd):' /proc/self/status | tr -d '\\t'; id -u; id -G; grep -o 'Groups:.*[0-9]' /proc/self/status | tr -d '\\t'",
+                    { $0.user = "1000:1001" }))
+            #expect(plain.output == "CapEff:0000000000000000\nCapBnd:00000000800405fb\n1000\n1001\nGroups:1001")
         }
     }
 
