@@ -30,7 +30,9 @@ public enum ControlPaths {
     /// `GET`: a list of ``VolumeInfo``, ascending by name. Below it, `DELETE` of `/NAME` removes one that no service or job has, and `POST` of `/prune`
     /// those that nobody has (with `all=1` the ones with names as well): the answer is a ``RemovedInfo``.
     public static let volumes = "/v1/volumes"
-    /// `GET`: a list of ``ImageInfo``, ascending by name.
+    /// `GET`: a list of ``ImageInfo``, ascending by name. Below it, `POST` of a ``RecipeUpload`` to `/pull` brings a recipe's images in; the answer is
+    /// one ``ProgressLine`` a line. `DELETE` of `/NAME` removes one that nothing needs, and `POST` of `/prune` all of those: the answer is a
+    /// ``RemovedInfo``.
     public static let images = "/v1/images"
     /// `POST` of a ``SignInUpload`` signs in at a registry; the answer is an ``ActionInfo``.
     public static let registries = "/v1/registries"

@@ -27,18 +27,21 @@ public struct ImageInfo: Codable, Sendable {
     public var bytes: Int64
     /// Those of layers that no other image has.
     public var ownBytes: Int64
+    /// The services and jobs that need it, as `PROJECT/NAME`, ascending.
+    public var users: [String]
 
     private enum CodingKeys: String, CodingKey {
-        case names, digest, broughtIn = "brought_in", bytes, ownBytes = "own_bytes"
+        case names, digest, broughtIn = "brought_in", bytes, ownBytes = "own_bytes", users
     }
 
     /// All of its fields.
-    public init(names: [String], digest: String, broughtIn: String?, bytes: Int64, ownBytes: Int64) {
+    public init(names: [String], digest: String, broughtIn: String?, bytes: Int64, ownBytes: Int64, users: [String]) {
         self.names = names
         self.digest = digest
         self.broughtIn = broughtIn
         self.bytes = bytes
         self.ownBytes = ownBytes
+        self.users = users
     }
 }
 

@@ -247,13 +247,16 @@ public struct ProgressLine: Codable, Sendable {
     public var progress: String?
     /// What the recipe changed; only in the last line, on success.
     public var plan: PlanInfo?
+    /// The names of the images that are there now; only in the last line, when images were to be brought in and no more.
+    public var images: [String]?
     /// Why nothing was changed; only in the last line, on failure.
     public var error: ErrorInfo?
 
     /// All of its fields; one of them is given.
-    public init(progress: String? = nil, plan: PlanInfo? = nil, error: ErrorInfo? = nil) {
+    public init(progress: String? = nil, plan: PlanInfo? = nil, images: [String]? = nil, error: ErrorInfo? = nil) {
         self.progress = progress
         self.plan = plan
+        self.images = images
         self.error = error
     }
 }

@@ -31,27 +31,34 @@ extension ControlServer {
             let reply = try await recipes.takeDown(project, actor: actor(context))
             if case .refused(let sentence) = reply { throw HTTPError(.notFound, message: sentence) }
             await waitForEnd(of: running, context)
-            Task { await recipes.removeImages() }
+            Task { await recipes.removeImages(.outdated) }
             return try json(ActionInfo(run: nil, queued: false))
         }
         router.post("v1/workloads/:project/:name/:action") { request, context in try await act(request, context) }
     }
 
-    /// Answers line by line while images are brought in and the recipe is applied. A client that goes away calls it off, unless it is decided.
+    /// Answers line by line while images are brought in and the recipe is applied.
     private func apply(_ upload: RecipeUpload, _ recipe: Recipe, _ context: ControlContext) -> Response {
-        let (lines, sink) = AsyncStream.makeStream(of: ByteBuffer.self)
         let actor = actor(context)
+        return lines(context) { say in
+            let plan = try await recipes.apply(upload.source, recipe, explicit: true, actor: actor, pull: upload.pull?.policy) {
+                say(ProgressLine(progress: $0))
+            }
+            return ProgressLine(plan: PlanInfo(plan, project: recipe.project))
+        }
+    }
+
+    /// Answers line by line while something is done. A client that goes away calls it off, unless it is decided.
+    ///
+    /// - Parameter body: gives the last line
+    func lines(_ context: ControlContext, _ body: @escaping @Sendable (@escaping @Sendable (ProgressLine) -> Void) async throws -> ProgressLine) -> Response {
+        let (lines, sink) = AsyncStream.makeStream(of: ByteBuffer.self)
         let task = Task {
             @Sendable func say(_ line: ProgressLine) {
                 guard let data = try? JSONEncoder().encode(line) else { return }
                 sink.yield(ByteBuffer(bytes: data + [0x0A]))
             }
-            do {
-                let plan = try await recipes.apply(upload.source, recipe, explicit: true, actor: actor, pull: upload.pull?.policy) {
-                    say(ProgressLine(progress: $0))
-                }
-                say(ProgressLine(plan: PlanInfo(plan, project: recipe.project)))
-            } catch {
+            do { say(try await body(say)) } catch {
                 say(ProgressLine(error: error as? ErrorInfo ?? ErrorInfo(error: "\(error)")))
             }
             sink.finish()

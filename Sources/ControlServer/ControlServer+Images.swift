@@ -1,15 +1,24 @@
 internal import ControlAPI
 internal import EngineAPI
+internal import Foundation
 internal import Hummingbird
 internal import Schedules
 internal import WorkloadModel
 
 extension ControlServer {
     func addImages(_ router: Router<ControlContext>) {
-        router.get("v1/images") { _, _ in
-            do { return try json(try await engine.imageList().map(ImageInfo.init)) } catch let error as EngineError {
-                throw HTTPError(.internalServerError, message: error.description)
+        router.get("v1/images") { _, _ in try json(try await recipes.images().map(ImageInfo.init)) }
+        router.post("v1/images/pull") { request, context in
+            let upload = try await body(RecipeUpload.self, request)
+            let recipe = try await recipes.read(upload.source)
+            return lines(context) { say in
+                ProgressLine(images: try await recipes.pull(recipe, upload.pull?.policy) { say(ProgressLine(progress: $0)) })
             }
+        }
+        router.post("v1/images/prune") { _, _ in try json(RemovedInfo(removed: try await recipes.removeImages(named: nil))) }
+        router.delete("v1/images/:image") { _, context in
+            let name = try context.parameters.require("image")
+            return try json(RemovedInfo(removed: try await recipes.removeImages(named: name.removingPercentEncoding ?? name)))
         }
         router.post("v1/registries") { request, _ in
             let upload = try await body(SignInUpload.self, request)
@@ -28,7 +37,9 @@ extension ControlServer {
 }
 
 extension ImageInfo {
-    init(_ status: StoredImageStatus) {
-        self.init(names: status.names, digest: status.digest, broughtIn: status.broughtIn?.description, bytes: status.bytes, ownBytes: status.ownBytes)
+    init(_ status: StoredImageStatus, users: [WorkloadID]) {
+        self.init(
+            names: status.names, digest: status.digest, broughtIn: status.broughtIn?.description, bytes: status.bytes, ownBytes: status.ownBytes,
+            users: users.map(\.description).sorted())
     }
 }

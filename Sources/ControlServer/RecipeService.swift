@@ -143,7 +143,7 @@ public struct RecipeService: Sendable {
                 var images: [String] = []
                 defer { engine.release(images) }
                 var digests: [String: String] = [:]
-                let prepared = await prepare(recipe, pull: pull, progress: progress)
+                let prepared = await prepare(recipe.workloads, of: recipe, pull: pull, progress: progress)
                 for (workload, result) in prepared {
                     // Those that came are let go of again, too, when another one cannot be had.
                     if case .success(let digest?) = result {
@@ -184,7 +184,7 @@ public struct RecipeService: Sendable {
                 }
                 // To read a recipe takes many times what is kept of it.
                 clinux_give_memory_back()
-                Task { await removeImages() }
+                Task { await removeImages(.outdated) }
                 return plan
             }
         } catch let error as ErrorInfo { throw error } catch is CancellationError {
@@ -208,9 +208,9 @@ public struct RecipeService: Sendable {
     /// How many images are brought in at once: more would only share the line.
     private static let mostPulls = 3
 
-    /// Makes all containers of a recipe ready, each image once.
-    private func prepare(
-        _ recipe: Recipe, pull: PullPolicy?, progress: @escaping @Sendable (String) -> Void
+    /// Makes containers of a recipe ready, each image once.
+    func prepare(
+        _ workloads: [Workload], of recipe: Recipe, pull: PullPolicy?, progress: @escaping @Sendable (String) -> Void
     ) async -> [(Workload, Result<String?, EngineError>)] {
         @Sendable func prepare(_ workload: Workload) async -> (Workload, Result<String?, EngineError>) {
             let policy = pull ?? workload.container.image.flatMap { recipe.pullPolicies[$0.description] } ?? .missing
@@ -220,8 +220,8 @@ public struct RecipeService: Sendable {
         }
         var results: [(Workload, Result<String?, EngineError>)] = []
         // Those without an image have nothing to wait for.
-        for workload in recipe.workloads where workload.container.image == nil { results.append(await prepare(workload)) }
-        var left = recipe.workloads.filter { $0.container.image != nil }[...]
+        for workload in workloads where workload.container.image == nil { results.append(await prepare(workload)) }
+        var left = workloads.filter { $0.container.image != nil }[...]
         await withTaskGroup(of: (Workload, Result<String?, EngineError>).self) { group in
             for workload in left.prefix(RecipeService.mostPulls) { group.addTask { await prepare(workload) } }
             left = left.dropFirst(RecipeService.mostPulls)
@@ -298,11 +298,8 @@ public struct RecipeService: Sendable {
         return removed
     }
 
-    /// Removes the images that no recipe in force and no run needs, once that was allowed.
-    public func removeImages() async {
-        guard progress.mayRemoveImages else { return }
-        await engine.removeImages { [supervisor] in await supervisor.containers }
-    }
+    /// Whether it is known what every recipe needs.
+    var mayRemoveImages: Bool { progress.mayRemoveImages }
 
     /// Until then recipes may be missing that need images: those of files are read, and a damaged history is looked at.
     public func allowRemovalOfImages() { progress.allowRemovalOfImages() }

@@ -46,10 +46,14 @@ public protocol ContainerEngine: Sendable {
     /// command is left when it takes too long.
     func probe(_ run: RunRequest, _ check: HealthCheck) async -> Probe
 
-    /// Removes the images that none of these containers and no run needs.
+    /// Removes images that none of these containers and no run needs.
     ///
-    /// - Parameter containers: asked before each removal; `nil` when it is not known now what is needed
-    func removeImages(except containers: @escaping @Sendable () async -> [ContainerSpec]?) async
+    /// - Parameters:
+    ///   - which: those of them that are to go
+    ///   - containers: asked before each removal; `nil` when it is not known now what is needed
+    /// - Returns: what was removed, ascending by name
+    @discardableResult
+    func removeImages(_ which: ImageRemoval, except containers: @escaping @Sendable () async -> [ContainerSpec]?) async -> [StoredImageStatus]
 
     /// The volumes that are there, ascending by id.
     func volumes() async -> [StoredVolume]
@@ -194,6 +198,16 @@ public struct StoredImageStatus: Hashable, Sendable {
         self.bytes = bytes
         self.ownBytes = ownBytes
     }
+}
+
+/// Which of the images that nothing needs are to be removed.
+public enum ImageRemoval: Sendable {
+    /// Those that nothing has needed for the time that the engine keeps them.
+    case outdated
+    /// All of them.
+    case unneeded
+    /// The one with this digest.
+    case digest(String)
 }
 
 extension ContainerEngine {

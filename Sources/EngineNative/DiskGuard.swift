@@ -236,6 +236,11 @@ final class DiskGuard: Sendable {
         }
     }
 
+    /// Whether little more is free than what is kept for the history: the next image may not find room.
+    var isShort: Bool {
+        DiskQuantity.allCases.contains { quantity in space(quantity).map { $0.free < 2 * $0.limits.floor } ?? false }
+    }
+
     /// What there is to say to people; empty when all is well.
     var notices: [String] {
         let frozen = state.withLock { $0.frozen }

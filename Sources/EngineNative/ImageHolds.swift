@@ -31,6 +31,9 @@ struct ImageHolds {
         if let image { pins[image, default: 0] += 1 }
     }
 
+    /// Whether a live run, or a recipe that is being applied, needs it, or that is not known.
+    func isHeld(_ image: String) -> Bool { pins[image] != nil || runs.values.contains { $0 == nil || $0 == image } }
+
     mutating func unpin(_ image: String) {
         guard let count = pins[image] else { return }
         pins[image] = count > 1 ? count - 1 : nil
@@ -38,7 +41,7 @@ struct ImageHolds {
 
     /// - Returns: whether it may be removed
     mutating func beginRemoval(of image: String) -> Bool {
-        guard arrivals == 0, pins[image] == nil, runs.values.allSatisfy({ $0 != nil && $0 != image }) else { return false }
+        guard arrivals == 0, !isHeld(image) else { return false }
         leaving.insert(image)
         return true
     }

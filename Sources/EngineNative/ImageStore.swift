@@ -30,25 +30,30 @@ final class ImageStore: Sendable {
     private let runDirectory: String
     /// How long bringing an image in may use the processor.
     private let processorSeconds: Int
-    private let disk: DiskGuard
-    private let known = Mutex<[ImageSource: Image]>([:])
+    let disk: DiskGuard
+    /// How long images stay that nothing needs any more.
+    let keep: Duration
+    /// Those that were kept for long enough when they were looked at last.
+    let outdated = Mutex<Set<String>>([])
+    let known = Mutex<[ImageSource: Image]>([:])
     let holds = Mutex(ImageHolds())
     /// One removal of images at a time, of whatever images.
-    private let removals = Turns<String>()
+    let removals = Turns<String>()
     /// One image at a time of each name.
     private let pulls = Turns<String>()
-    private static let line = "removals"
+    static let line = "removals"
     /// Below it, each copy has a folder for what skopeo has not unpacked yet.
     private var unpacking: String { "\(directory)/unpacking" }
 
-    private let log: Logger
+    let log: Logger
 
-    init(directory: String, runDirectory: String, processorSeconds: Int, disk: DiskGuard, log: Logger) {
+    init(directory: String, runDirectory: String, processorSeconds: Int, keep: Duration, disk: DiskGuard, log: Logger) {
         self.log = log
         self.processorSeconds = processorSeconds
         self.directory = directory
         self.runDirectory = runDirectory
         self.disk = disk
+        self.keep = keep
         // What an earlier daemon left of copies that it did not finish.
         try? FileManager.default.removeItem(atPath: unpacking)
     }
@@ -153,43 +158,6 @@ final class ImageStore: Sendable {
         return SHA256.hash(data: configuration).map { byte in String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }.joined()
     }
 
-    // MARK: Removing
-
-    /// Removes the images that nothing wants and no run needs, unless an image is being brought in.
-    ///
-    /// - Parameter wanted: asked again for each image; `nil` when it is not known now
-    func remove(except wanted: @escaping @Sendable () async -> Set<ImageSource>?) async {
-        // Once begun it is not called off: half of an image would be left.
-        let task = Task { try await removals.run(ImageStore.line) { [self] in await removeUnwanted(wanted) } }
-        _ = await task.result
-    }
-
-    private func removeUnwanted(_ wanted: @Sendable () async -> Set<ImageSource>?) async {
-        for image in (try? storedImages()) ?? [] {
-            guard await isUnwanted(image, wanted), holds.withLock({ $0.beginRemoval(of: image.id) }) else { continue }
-            // From here on it is neither brought in nor launched from: it may have been wanted meanwhile.
-            if await isUnwanted(image, wanted) { await remove(image) }
-            holds.withLock { $0.endRemoval(of: image.id) }
-        }
-    }
-
-    private func isUnwanted(_ image: StoredImage, _ wanted: @Sendable () async -> Set<ImageSource>?) async -> Bool {
-        guard let wanted = await wanted() else { return false }
-        let names = wanted.filter { $0.digest == nil }.map(ImageStore.name)
-        return !wanted.contains { $0.digest == image.id } && Set(names).isDisjoint(with: image.names ?? [])
-    }
-
-    private func remove(_ image: StoredImage) async {
-        known.withLock { known in known = known.filter { $0.value.id != image.id } }
-        do {
-            _ = try await skopeo(["delete", "\(storage)\(image.id)"], "the image \(image.id.prefix(12)) cannot be removed")
-            HostFile.removeFlat("\(directory)/berth-layers/\(image.id)")
-            log.info("an image that nothing needs was removed", metadata: ["image": "\(image.id)"])
-        } catch {
-            log.warning("an image that nothing needs stays", metadata: ["image": "\(image.id)", "error": "\(error)"])
-        }
-    }
-
     private struct Inspection: Decodable { let Layers: [String]? }
 
     /// Refuses an image that could not be run, before it is unpacked.
@@ -238,7 +206,7 @@ final class ImageStore: Sendable {
         }
     }
 
-    private var storage: String { "containers-storage:[overlay@\(directory)+\(runDirectory)]" }
+    var storage: String { "containers-storage:[overlay@\(directory)+\(runDirectory)]" }
 
     private func skopeo(_ arguments: [String], _ source: ImageSource) async throws(EngineError) -> [UInt8] {
         var arguments = arguments

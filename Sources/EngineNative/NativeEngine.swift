@@ -68,9 +68,10 @@ public final class NativeEngine: ContainerEngine {
     /// - Parameters:
     ///   - diskFloor: bytes of the state disk that containers leave free; `nil` chooses by its size
     ///   - imageSeconds: of processor time, that bringing one image in may take
+    ///   - keepImages: how long images stay that nothing needs any more
     ///   - networks: makes what containers have of networks; `nil` for none but their own loopback interface
     public init(
-        paths: EnginePaths, cgroupName: String, diskFloor: Int64? = nil, imageSeconds: Int = 1800, networks: (any PlaceProvider)? = nil, log: Logger
+        paths: EnginePaths, cgroupName: String, diskFloor: Int64? = nil, imageSeconds: Int = 1800, keepImages: Duration = .zero, networks: (any PlaceProvider)? = nil, log: Logger
     ) throws(EngineError) {
         self.networks = networks
         self.paths = paths
@@ -98,7 +99,7 @@ public final class NativeEngine: ContainerEngine {
         shared = SharedDirectories(file: "\(paths.state)/writable.json", quarantine: "\(paths.state)/quarantine", log: log)
         hostCapabilities = HostProcess.permittedCapabilities()
         disk.prepare()
-        images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds, disk: disk, log: log)
+        images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds, keep: keepImages, disk: disk, log: log)
         filters = SeccompFilters(shimPath: paths.shim)
         launches = OperationQueue()
         launches.maxConcurrentOperationCount = max(2, 2 * ProcessInfo.processInfo.activeProcessorCount)
@@ -171,11 +172,15 @@ public final class NativeEngine: ContainerEngine {
     /// The digest of the container's image in the store, SHA-256 in hexadecimal; `nil` when the container has no image or the store does not have it.
     public func readyImage(of container: ContainerSpec) -> String? { container.image.flatMap { try? images.image($0).id } }
 
-    /// Removes the images of the store that none of these containers and no run needs.
+    /// Removes images of the store that none of these containers and no run needs.
     ///
-    /// - Parameter containers: asked before each removal; `nil` keeps the images
-    public func removeImages(except containers: @escaping @Sendable () async -> [ContainerSpec]?) async {
-        await images.remove { await containers().map { Set($0.compactMap(\.image)) } }
+    /// - Parameters:
+    ///   - which: those of them that are to go
+    ///   - containers: asked before each removal; `nil` keeps the images
+    /// - Returns: what was removed, ascending by name
+    @discardableResult
+    public func removeImages(_ which: ImageRemoval, except containers: @escaping @Sendable () async -> [ContainerSpec]?) async -> [StoredImageStatus] {
+        await images.remove(which) { await containers().map { Set($0.compactMap(\.image)) } }
     }
 
     /// Refuses what a container asks for and cannot have.

@@ -47,6 +47,7 @@ struct Daemon: AsyncParsableCommand {
             "A range of addresses that networks are taken from, as 10.89.0.0/16; may be given more than once. What the host routes already is left out.",
             valueName: "range"))
     var networkPool: [String] = []
+    @Option(help: "How long an image is kept that nothing needs any more, as 12h; it goes sooner where the disk is short.") var keepImages = "7d"
     @Option(help: "trace, debug, info, notice, warning or error.") var logLevel = "info"
     @Flag(help: "On SIGTERM, stop every container and wait until all have ended.") var stopAll = false
 
@@ -147,6 +148,10 @@ struct Daemon: AsyncParsableCommand {
             }
             return range
         }
+        let keep: Duration
+        do { keep = try DurationText.parse(keepImages) } catch {
+            throw StartError(description: "--keep-images '\(keepImages)' is not a time: write it as 12h", code: 64)
+        }
         let engine: NativeEngine
         let networks: NetworkHost
         do {
@@ -157,7 +162,7 @@ struct Daemon: AsyncParsableCommand {
                 state: state, runtime: runtime, name: isUsual ? "berth" : "b" + own.suffix(6), pools: pools.isEmpty ? NetworkHost.usualPools : pools, log: log)
             engine = try NativeEngine(
                 paths: EnginePaths(state: state, runtime: runtime, shim: program), cgroupName: isUsual ? "berth" : "berth-" + own, diskFloor: floor,
-                networks: networks, log: log)
+                keepImages: keep, networks: networks, log: log)
         } catch { throw StartError(description: error.description, code: 69) }
         let clock = SystemClock()
         let scheduler = Scheduler(bootID: engine.bootID, seed: .random(in: .min ... .max))
@@ -197,7 +202,7 @@ struct Daemon: AsyncParsableCommand {
             while !Task.isCancelled {
                 do { try await Task.sleep(for: .seconds(60)) } catch { return }
                 await readZonesAgain(store, supervisor, recipes, zones, log)
-                await recipes.removeImages()
+                await recipes.removeImages(.outdated)
             }
         }
         // Images of recipe files may take long to bring in: everything else goes on meanwhile.

@@ -176,7 +176,7 @@ struct ApplyEndToEndTests {
                 "\($0.name) \($0.action) \($0.reasons.joined(separator: " "))"
             }
         }
-        try it.start()
+        try it.start(["--keep-images", "0s"])
         try it.apply(recipe)
         let keep = ["j keep ", "other keep ", "w keep "]
         #expect(try actions("plan") == keep)
@@ -187,7 +187,7 @@ struct ApplyEndToEndTests {
         // What is in force is what was applied, for the next daemon too.
         #expect(it.berth("run", "j", "--wait").output == "one\n")
         it.kill()
-        try it.start()
+        try it.start(["--keep-images", "0s"])
         #expect(it.berth("run", "j", "--wait").output == "one\n")
         let changed = ["j change image", "other keep ", "w restart image"]
         #expect(try actions("plan") == changed)
@@ -214,5 +214,39 @@ struct ApplyEndToEndTests {
         #expect(Self.images(it) == [] && layers() == [])
         try it.apply(recipe)
         #expect(it.berth("run", "j", "--wait").output == "two\n")
+    }
+
+    @Test func imagesStayForAWhileAndGoWhenAskedTo() throws {
+        let it = Instance()
+        defer { it.finish() }
+        try Self.makeImage(it, saying: "one")
+        try it.start(["--keep-images", "100d"])
+        let name = "oci:\(it.scratch.path)/web:v1"
+        it.scratch.write("pulled.yaml", "name: t\njobs: { j: { image: '\(name)', command: [cat, /hello] } }\n")
+        // A recipe that is not in force has its images brought in.
+        let pulled = it.berth("-f", "\(it.scratch.path)/pulled.yaml", "pull")
+        #expect(pulled.code == 0 && pulled.output == "\(name) is there\n", "\(pulled)")
+        #expect(it.sql("select count(*) from runs") == "0" && it.berth("ps", "--json").output == "[]\n")
+        try it.apply("name: t\njobs: { j: { image: '\(name)', command: [cat, /hello] } }\n")
+        #expect(it.berth("images").output.contains("t/j"))
+        let refused = it.berth("rmi", name)
+        #expect(refused.code == 1 && refused.errors.contains("is the image of t/j: it stays"), "\(refused)")
+        #expect(it.berth("prune").output == "there is nothing to remove\n")
+        // Taken down, it stays: its source is not needed to bring the project up again.
+        #expect(it.berth("down", "t").code == 0)
+        let since = "\(it.scratch.path)/state/images/unneeded/\(Self.images(it)[0])"
+        it.wait(upTo: 20) { HostFile.exists(since) }
+        #expect(Self.images(it).count == 1 && HostFile.exists(since))
+        try it.apply("name: t\njobs: { j: { image: '\(name)', command: [cat, /hello] } }\n")
+        #expect(it.berth("run", "j", "--wait").output == "one\n")
+        it.wait(upTo: 20) { !HostFile.exists(since) }
+        #expect(!HostFile.exists(since))
+        #expect(it.berth("down", "t").code == 0)
+        let unknown = it.berth("rmi", "nobody")
+        #expect(unknown.code == 1 && unknown.errors.contains("there is no image 'nobody': 'berth images' lists them"))
+        #expect(it.berth("rmi", String(Self.images(it)[0].prefix(12))).output == "removed \(name)\n")
+        #expect(Self.images(it) == [])
+        #expect(it.berth("-f", "\(it.scratch.path)/pulled.yaml", "pull").code == 0)
+        #expect(it.berth("prune").output == "removed \(name)\n" && Self.images(it) == [])
     }
 }

@@ -143,7 +143,7 @@ struct EverydayTests {
             let config = bare("-f", file, "--file=\(it.scratch.path)/more.yaml", "-p", "other", "config", "--json")
             #expect(config.code == 0 && config.output.contains("other") && config.output.contains("more"), "\(config)")
             let logs = bare("-f", file, "logs", "j")
-            #expect(logs.code == 2 && logs.errors.contains("'logs' takes none: it goes with up, plan, validate, config and down"), "\(logs)")
+            #expect(logs.code == 2 && logs.errors.contains("'logs' takes none: it goes with up, plan, validate, config, down and pull"), "\(logs)")
         }
     }
 

@@ -84,7 +84,7 @@ public final class ScriptedEngine: ContainerEngine {
     /// Always `nil`.
     public func readyImage(of container: ContainerSpec) -> String? { nil }
     /// Does nothing.
-    public func removeImages(except containers: @escaping @Sendable () async -> [ContainerSpec]?) async {}
+    public func removeImages(_ which: ImageRemoval, except containers: @escaping @Sendable () async -> [ContainerSpec]?) async -> [StoredImageStatus] { [] }
 
     /// Always empty.
     public var notices: [String] { [] }

@@ -99,16 +99,12 @@ struct Network: AsyncParsableCommand {
     }
 
     struct Remove: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(commandName: "rm", abstract: "Remove a network that belongs to no project.")
-        @Argument(help: "The network.") var name: String
+        static let configuration = CommandConfiguration(commandName: "rm", abstract: "Remove networks that belong to no project.")
+        @Argument(help: "Networks, as 'berth network ls' names them.") var names: [String]
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
-            try await report(connection) {
-                let path = "\(ControlPaths.networks)/\(ControlClient.percentEncoded(name))"
-                let info: RemovedInfo = try await ControlClient.use(connection) { try await $0.delete(path) }
-                try Network.say(info, connection)
-            }
+            try await report(connection) { try await Removals.each(names, below: ControlPaths.networks, connection) }
         }
     }
 
@@ -117,20 +113,7 @@ struct Network: AsyncParsableCommand {
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
-            try await report(connection) {
-                let info: RemovedInfo = try await ControlClient.use(connection) { try await $0.post("\(ControlPaths.networks)/prune") }
-                try Network.say(info, connection)
-            }
-        }
-    }
-
-    private static func say(_ info: RemovedInfo, _ connection: ConnectionOptions) throws {
-        if connection.json {
-            try Terminal.print(json: info)
-        } else if info.removed.isEmpty {
-            Terminal.say("there is nothing to remove")
-        } else {
-            for name in info.removed { Terminal.say("removed \(Terminal.harmless(name))") }
+            try await report(connection) { try await Removals.prune("\(ControlPaths.networks)/prune", connection) }
         }
     }
 }

@@ -17,21 +17,30 @@ struct Up: AsyncParsableCommand {
         try await report(connection) {
             let (source, _) = try recipe.read()
             try await ControlClient.use(connection) { client in
-                var lines = LineSplitter()
-                var plan: PlanInfo?
-                try await client.stream(.POST, ControlPaths.recipes, body: RecipeUpload(source: source, pull: pulls.pull)) { bytes in
-                    for line in lines.take(bytes) {
-                        let answer = try JSONDecoder().decode(ProgressLine.self, from: Data(line))
-                        if let error = answer.error { throw CommandFailure(description: error.error, diagnostics: error.diagnostics, problems: error.problems) }
-                        if let progress = answer.progress { Terminal.warn(Terminal.paint(progress, .grey)) }
-                        if let result = answer.plan { plan = result }
-                    }
-                }
-                guard let plan else { throw CommandFailure(description: "the daemon broke off before the recipe was applied") }
+                let last = try await client.progress(of: RecipeUpload(source: source, pull: pulls.pull), at: ControlPaths.recipes)
+                guard let plan = last?.plan else { throw CommandFailure(description: "the daemon broke off before the recipe was applied") }
                 if connection.json { try Terminal.print(json: plan) } else { PlanView.print(plan, done: true) }
                 if wait || waitTimeout != nil { try await Readiness.wait(for: plan.project, limit: waitTimeout, client) }
             }
         }
+    }
+}
+
+extension ControlClient {
+    /// Sends a recipe and tells what is done with it.
+    ///
+    /// - Returns: the last line of the answer
+    func progress(of upload: RecipeUpload, at path: String) async throws -> ProgressLine? {
+        var lines = LineSplitter()
+        var last: ProgressLine?
+        try await stream(.POST, path, body: upload) { bytes in
+            for line in lines.take(bytes) {
+                let answer = try JSONDecoder().decode(ProgressLine.self, from: Data(line))
+                if let error = answer.error { throw CommandFailure(description: error.error, diagnostics: error.diagnostics, problems: error.problems) }
+                if let progress = answer.progress { Terminal.warn(Terminal.paint(progress, .grey)) } else { last = answer }
+            }
+        }
+        return last
     }
 }
 

@@ -36,17 +36,7 @@ struct Volume: AsyncParsableCommand {
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
-            try await report(connection) {
-                try await ControlClient.use(connection) { client in
-                    var removed: [String] = []
-                    for name in names {
-                        let info: RemovedInfo = try await client.delete("\(ControlPaths.volumes)/\(ControlClient.percentEncoded(name))")
-                        removed += info.removed
-                        if !connection.json { Volume.say(info) }
-                    }
-                    if connection.json { try Terminal.print(json: RemovedInfo(removed: removed)) }
-                }
-            }
+            try await report(connection) { try await Removals.each(names, below: ControlPaths.volumes, connection) }
         }
     }
 
@@ -57,15 +47,7 @@ struct Volume: AsyncParsableCommand {
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
-            try await report(connection) {
-                let info: RemovedInfo = try await ControlClient.use(connection) { try await $0.post("\(ControlPaths.volumes)/prune\(all ? "?all=1" : "")") }
-                if connection.json { try Terminal.print(json: info) } else { Volume.say(info) }
-            }
+            try await report(connection) { try await Removals.prune("\(ControlPaths.volumes)/prune\(all ? "?all=1" : "")", connection) }
         }
-    }
-
-    private static func say(_ info: RemovedInfo) {
-        if info.removed.isEmpty { Terminal.say("there is nothing to remove") }
-        for name in info.removed { Terminal.say("removed \(Terminal.harmless(name))") }
     }
 }
