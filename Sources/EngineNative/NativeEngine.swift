@@ -71,7 +71,8 @@ public final class NativeEngine: ContainerEngine {
     ///   - keepImages: how long images stay that nothing needs any more
     ///   - networks: makes what containers have of networks; `nil` for none but their own loopback interface
     public init(
-        paths: EnginePaths, cgroupName: String, diskFloor: Int64? = nil, imageSeconds: Int = 1800, keepImages: Duration = .zero, networks: (any PlaceProvider)? = nil, log: Logger
+        paths: EnginePaths, cgroupName: String, diskFloor: Int64? = nil, imageSeconds: Int = 1800, keepImages: Duration = .zero,
+        networks: (any PlaceProvider)? = nil, log: Logger
     ) throws(EngineError) {
         self.networks = networks
         self.paths = paths
@@ -99,7 +100,8 @@ public final class NativeEngine: ContainerEngine {
         shared = SharedDirectories(file: "\(paths.state)/writable.json", quarantine: "\(paths.state)/quarantine", log: log)
         hostCapabilities = HostProcess.permittedCapabilities()
         disk.prepare()
-        images = ImageStore(directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds, keep: keepImages, disk: disk, log: log)
+        images = ImageStore(
+            directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds, keep: keepImages, disk: disk, log: log)
         filters = SeccompFilters(shimPath: paths.shim)
         launches = OperationQueue()
         launches.maxConcurrentOperationCount = max(2, 2 * ProcessInfo.processInfo.activeProcessorCount)

@@ -16,7 +16,9 @@ struct Berth: AsyncParsableCommand {
         groupedSubcommands: [
             CommandGroup(name: "Recipes", subcommands: [Up.self, Plan.self, Validate.self, Config.self, Down.self, Import.self]),
             CommandGroup(name: "Looking", subcommands: [Ps.self, Runs.self, Logs.self, Next.self, Due.self, Events.self, Inspect.self, Explain.self]),
-            CommandGroup(name: "Things that containers share", subcommands: [Images.self, Pull.self, RemoveImages.self, PruneImages.self, Login.self, Logout.self, Network.self, Volume.self]),
+            CommandGroup(
+                name: "Things that containers share",
+                subcommands: [Images.self, Pull.self, RemoveImages.self, PruneImages.self, Login.self, Logout.self, Network.self, Volume.self]),
             CommandGroup(name: "Acting", subcommands: [RunJob.self, Wait.self, Stop.self, Start.self, Restart.self, Pause.self, Resume.self]),
             CommandGroup(name: "Berth itself", subcommands: [Doctor.self, Version.self]),
         ])

@@ -151,7 +151,9 @@ private struct Dice: RandomNumberGenerator {
         host.search = ["example.org"]
         host.options = ["edns0", "trust-ad", "timeout:1"]
         var settings = ResolverSettings()
-        #expect(PlaceFiles.resolver(settings, server: Self.address("10.5.0.1"), host: host) == "nameserver 10.5.0.1\nsearch example.org\noptions timeout:1 ndots:0\n")
+        #expect(
+            PlaceFiles.resolver(settings, server: Self.address("10.5.0.1"), host: host)
+                == "nameserver 10.5.0.1\nsearch example.org\noptions timeout:1 ndots:0\n")
         (settings.search, settings.options) = ([], ["ndots:2"])
         #expect(PlaceFiles.resolver(settings, server: Self.address("10.5.0.1"), host: host) == "nameserver 10.5.0.1\noptions ndots:2\n")
         // Without a server of ours the host's words stand.

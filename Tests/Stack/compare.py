@@ -293,7 +293,7 @@ def jobs(side):
     restore = side.verb("run", "restore", "--wait")
     yield "its restore takes the orders back", f"{side.get()['orders']} orders", restore.returncode == 0 and side.get()["orders"] == 3
     due = json.loads(side.verb("next", "--json").stdout.splitlines()[0])
-    yield "the dump's next due time", due["at"], due["name"] == "dump"
+    yield "the dump's next due time", due["due_at"], due["job"] == "shop/dump"
 
 
 def main():
