@@ -12,6 +12,7 @@ struct LaunchSpec {
     struct MountFlags: OptionSet {
         let rawValue: UInt8
         static let readOnly = MountFlags(rawValue: 1)
+        static let noPrograms = MountFlags(rawValue: 2)
         static let file = MountFlags(rawValue: 4)
         static let recursive = MountFlags(rawValue: 8)
         static let named = MountFlags(rawValue: 16)
@@ -65,8 +66,9 @@ struct LaunchSpec {
         for path in hidden { try add(.hide, path) }
     }
 
-    mutating func addTemporary(_ target: String, size: Int64?, mode: UInt32, _ flags: MountFlags = []) throws(EngineError) {
-        try addMount(kind: 2, flags: flags, descriptor: 0, mode: mode, size: UInt64(size ?? 0), "", target)
+    /// - Parameter options: further options of tmpfs(5), as `uid=5,gid=5`
+    mutating func addTemporary(_ target: String, size: Int64?, mode: UInt32, options: String = "", _ flags: MountFlags = []) throws(EngineError) {
+        try addMount(kind: 2, flags: flags, descriptor: 0, mode: mode, size: UInt64(size ?? 0), options, target)
     }
 
     /// The directory that is the root file system's only layer.

@@ -112,7 +112,11 @@ extension NativeEngine {
         var temporaries = container.temporaryFileSystems.sorted { $0.target.count < $1.target.count }[...]
         func addTemporaries(_ spec: inout LaunchSpec, shorterThan length: Int) throws(EngineError) {
             while let next = temporaries.first, next.target.count < length {
-                try spec.addTemporary(next.target, size: next.sizeBytes, mode: next.mode, NativeEngine.named(next.target))
+                var flags = NativeEngine.named(next.target)
+                if next.isExecutable != true { flags.insert(.noPrograms) }
+                if next.isReadOnly == true { flags.insert(.readOnly) }
+                let options = [next.owner.map { "uid=\($0)" }, next.group.map { "gid=\($0)" }, next.mostFiles.map { "nr_inodes=\($0)" }].compactMap { $0 }
+                try spec.addTemporary(next.target, size: next.sizeBytes, mode: next.mode, options: options.joined(separator: ","), flags)
                 temporaries.removeFirst()
             }
         }

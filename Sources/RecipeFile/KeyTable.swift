@@ -51,12 +51,14 @@ public enum KeyTable {
             mapped: [
                 "attach": "Berth keeps logs and attaches to none", "develop": "Berth watches no sources",
                 "tty": "the input stays open, and there is no terminal",
-                "runtime": "runc only, for which Berth's own stands", "scale": "1 only", "userns_mode": "host only: there is no other",
-                "cgroup": "private only", "security_opt": "no-new-privileges, which is always on, and seccomp=socketcall",
-                "logging": "json-file and local, for which Berth's own logs stand", "gpus": "taken by validate; no host gives any yet",
+                "runtime": "runc, for which Berth's own stands, and nvidia, as 'gpus'", "scale": "1 only", "userns_mode": "host only: there is no other",
+                "cgroup": "private only", "security_opt": "no-new-privileges, which is always on, seccomp=socketcall, and what turns AppArmor or SELinux off",
+                "logging": "json-file and local, for which Berth's own logs stand; none and journald, with a warning that the log stays here",
+                "gpus": "taken by validate; no host gives any yet",
                 "pid": "host only beside its own", "ipc": "host only beside its own",
                 "expose": "checked: containers of one network reach all of each other's ports",
-                "mac_address": "as in 'networks'",
+                "mac_address": "as in 'networks'", "annotations": "for OCI runtimes", "mem_swappiness": "version 2 of control groups has no such setting",
+                "oom_kill_disable": "false only", "isolation": "default only",
             ], refused: ComposeKeys.container.filter { $0.key != "extends" }),
         group("service", ServiceKey.self), [Row(place: "service", key: "extends", fate: .supported, note: "of services; not of jobs")],
         group("job", JobKey.self),
@@ -69,7 +71,9 @@ public enum KeyTable {
             "service.ports", RecipeReader.PortKey.self, mapped: ["mode": nothing, "name": "kept for people", "app_protocol": "kept for people"]),
         group(
             "service.volumes", RecipeReader.MountKey.self, mapped: ["consistency": "for macOS only"], refused: ["image": later]),
-        group("service.volumes.bind", RecipeReader.BindKey.self, mapped: ["selinux": "Berth sets no labels", "propagation": "private only"]),
+        group(
+            "service.volumes.bind", RecipeReader.BindKey.self,
+            mapped: ["selinux": "Berth sets no labels", "propagation": "private; slave as private, with a warning"]),
         group("service.volumes.volume", RecipeReader.VolumeOptionKey.self), group("service.volumes.tmpfs", RecipeReader.MountTmpfsKey.self),
         group(
             "service.networks", RecipeReader.AttachmentKey.self,
@@ -88,7 +92,8 @@ public enum KeyTable {
             mapped: [
                 "endpoint_mode": nothing, "placement": nothing, "update_config": nothing, "rollback_config": nothing, "labels": nothing,
                 "replicas": "1 only", "mode": "replicated and global, which are the same for one",
-            ], refused: ["restart_policy": "write 'restart' at the service"]),
+                "restart_policy": "counts where there is no 'restart'",
+            ]),
         group("deploy.resources", RecipeReader.ResourcesKey.self),
         group("deploy.resources.limits", RecipeReader.LimitKey.self),
         group(
@@ -98,7 +103,7 @@ public enum KeyTable {
                 "devices": "taken by validate; no host gives any yet",
             ]),
         group("deploy.resources.reservations.devices", RecipeReader.ReservedDeviceKey.self),
-        refused("deploy.restart_policy", "write 'restart' at the service", "condition", "delay", "max_attempts", "window"),
+        group("deploy.restart_policy", RecipeReader.RestartPolicyKey.self, mapped: ["delay": "Berth's own pauses", "window": "Berth's own pauses"]),
         ["deploy.update_config", "deploy.rollback_config"].flatMap { place in
             ["delay", "failure_action", "max_failure_ratio", "monitor", "order", "parallelism"].map { Row(place: place, key: $0, fate: .mapped, note: nothing) }
         }, ["constraints", "max_replicas_per_node", "preferences"].map { Row(place: "deploy.placement", key: $0, fate: .mapped, note: nothing) },

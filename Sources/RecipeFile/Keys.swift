@@ -9,7 +9,7 @@ enum ContainerKey: String, CaseIterable {
     case groupAdd = "group_add", sysctls, oomScoreAdj = "oom_score_adj", cpuset, cpuShares = "cpu_shares", cpuQuota = "cpu_quota"
     case cpuPeriod = "cpu_period", memReservation = "mem_reservation", memswapLimit = "memswap_limit", pid, ipc, uts, cgroup
     case usernsMode = "userns_mode", stdinOpen = "stdin_open", tty, devices, deviceCgroupRules = "device_cgroup_rules", gpus, scale, attach, develop
-    case runtime, secrets, configs
+    case runtime, secrets, configs, annotations, memSwappiness = "mem_swappiness", oomKillDisable = "oom_kill_disable", isolation
 }
 
 enum ServiceKey: String, CaseIterable {
@@ -32,9 +32,6 @@ enum ComposeKeys {
     static let container: [String: String] = {
         var reasons: [String: String] = [
             "external_links": "obsolete: containers of one network find each other by name; put both on one by 'networks'",
-            "mem_swappiness": "not supported: control groups of version 2 have no such setting",
-            "oom_kill_disable": "not supported: a container that may not be killed for memory takes the host with it",
-            "isolation": "not supported: it is a setting of Windows",
             "credential_spec": "not supported: it is a setting of Windows",
             "cgroup_parent": "not supported: Berth keeps its own cgroups",
             "extends": "not supported here: as in Compose, it is for services",
@@ -42,7 +39,7 @@ enum ComposeKeys {
         for key in ["cpu_count", "cpu_percent"] { reasons[key] = "not supported: it is a setting of Windows" }
         for key in ["cpu_rt_period", "cpu_rt_runtime"] { reasons[key] = "not supported: control groups of version 2 have no such limit" }
         for key in [
-            "annotations", "blkio_config", "build", "label_file", "models", "post_start", "pre_start", "pre_stop", "provider", "pull_refresh_after",
+            "blkio_config", "build", "label_file", "models", "post_start", "pre_start", "pre_stop", "provider", "pull_refresh_after",
             "use_api_socket", "volumes_from",
         ] { reasons[key] = later }
         return reasons

@@ -130,6 +130,16 @@ extension RecipeReader {
             found["networks"] = nil
         }
         if case .map(let networks)? = found["networks"] { used["networks", default: []].formUnion(networks.keys) }
+        let implied =
+            (keys["links"].map { strings($0).map { String($0.prefix { $0 != ":" }) } } ?? [])
+            + ["network_mode", "ipc", "pid"].compactMap { keys[$0].map { string($0) } }.filter { $0.hasPrefix("service:") }.map { String($0.dropFirst(8)) }
+        if !implied.isEmpty {
+            var dependencies: [String: ConfigValue] = if case .map(let given)? = found["depends_on"] { given } else { [:] }
+            for name in implied where dependencies[name] == nil {
+                dependencies[name] = .map(["condition": .text("service_started"), "required": .bool(true), "restart": .bool(true)])
+            }
+            found["depends_on"] = .map(dependencies)
+        }
         for (section, key) in [("volumes", "volumes"), ("secrets", "secrets"), ("configs", "configs")] {
             guard case .list(let items)? = found[key] else { continue }
             for case .map(let item) in items {
@@ -163,9 +173,9 @@ extension RecipeReader {
 
     private static let truths: Set<String> = ["init", "privileged", "read_only", "stdin_open", "tty", "attach", "oom_kill_disable", "use_api_socket"]
     private static let numbers: Set<String> = [
-        "cpu_shares", "cpu_quota", "cpu_period", "cpu_count", "oom_score_adj", "pids_limit", "mem_swappiness", "scale", "cpus", "cpu_percent",
+        "cpu_shares", "cpu_quota", "cpu_period", "cpu_count", "oom_score_adj", "pids_limit", "scale", "cpus", "cpu_percent",
     ]
-    private static let sizes: Set<String> = ["mem_limit", "mem_reservation", "memswap_limit", "shm_size"]
+    private static let sizes: Set<String> = ["mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "shm_size"]
     private static let listsOfTexts: Set<String> = [
         "cap_add", "cap_drop", "dns", "dns_search", "dns_opt", "tmpfs", "expose", "group_add", "links", "external_links", "profiles", "security_opt",
         "device_cgroup_rules", "volumes_from",
@@ -178,10 +188,14 @@ extension RecipeReader {
             if node.isNull { return .null }
             if case .scalar = node.content { return .list((ShellWords.split(string(node)) ?? []).map { .text($0) }) }
             return .list(strings(node).map { .text($0) })
-        case "privileged", "read_only", "tty", "stdin_open":
+        case "privileged", "read_only", "tty", "stdin_open", "oom_kill_disable":
             // As Compose prints it: what is false is left out.
             let value = typed(node)
             return value == .bool(false) ? nil : value
+        case "mem_limit", "pids_limit":
+            // As Compose prints it: no limit is left out.
+            let value = key == "mem_limit" ? size(node) : typed(node)
+            return value == .int(0) || value == .text("0") ? nil : value
         case _ where RecipeReader.truths.contains(key) || RecipeReader.numbers.contains(key): return typed(node)
         case _ where RecipeReader.sizes.contains(key): return size(node)
         case _ where RecipeReader.listsOfTexts.contains(key):
@@ -207,7 +221,10 @@ extension RecipeReader {
             var seen: Set<ConfigValue> = []
             for port in items(node).flatMap({ portConfig($0) }) where seen.insert(port).inserted { ports.append(port) }
             return .list(ports)
-        case "secrets", "configs": return .list(items(node).map { givenConfig($0, isSecret: key == "secrets") })
+        case "secrets", "configs":
+            let given = items(node).map { givenConfig($0, isSecret: key == "secrets") }
+            return given.isEmpty ? nil : .list(given)
+        case "pull_policy": return .text(string(node) == "if_not_present" ? "missing" : string(node))
         case "ulimits":
             return map(node) { reader, _, node in
                 if case .mapping = node.content { return reader.map(node) { reader, _, node in reader.typed(node) } }
@@ -441,7 +458,7 @@ extension RecipeReader {
             if bind["create_host_path"] == .bool(false) { bind["create_host_path"] = nil }
             found["bind"] = .map(bind)
         }
-        if type == "volume", found["volume"] == nil { found["volume"] = .map([:]) }
+        if type == "volume", found["volume"] == nil, found["source"] != nil { found["volume"] = .map([:]) }
         return .map(found)
     }
 
@@ -455,9 +472,9 @@ extension RecipeReader {
         for option in parts.count > 2 ? parts[2].split(separator: ",").map(String.init) : [] {
             switch option {
             case "ro": found["read_only"] = .bool(true)
-            case "nocopy": if !isPath { special["nocopy"] = .bool(true) }
+            case "nocopy": if isPath { found["volume"] = .map(["nocopy": .bool(true)]) } else { special["nocopy"] = .bool(true) }
             case "z", "Z": if isPath { special["selinux"] = .text(option) }
-            case "private", "rprivate": if isPath { special["propagation"] = .text(option) }
+            case "private", "rprivate", "slave", "rslave", "shared", "rshared": if isPath { special["propagation"] = .text(option) }
             default: break
             }
         }

@@ -171,6 +171,8 @@ extension RecipeReader {
             case "seccomp=socketcall", "seccomp:socketcall": spec.allowsSocketcall = true
             // Every container that is not privileged has no new privileges.
             case "no-new-privileges", "no-new-privileges:true", "no-new-privileges=true": break
+            // Berth sets neither AppArmor's profiles nor SELinux's labels.
+            case "apparmor=unconfined", "apparmor:unconfined", "label=disable", "label:disable": break
             case "no-new-privileges:false", "no-new-privileges=false":
                 error("'\(option)' is not supported: only a privileged container may gain privileges", node.place)
             default:

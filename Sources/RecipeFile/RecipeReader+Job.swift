@@ -9,10 +9,11 @@ extension RecipeReader {
     enum ScheduleKey: String, CaseIterable { case cron, every, at, calendar, timezone, jitter, spread, except, between, dst }
 
     mutating func servicePolicy(_ keys: [String: YAMLNode.Entry]) -> ServicePolicy {
-        guard let node = keys[ServiceKey.restart.rawValue]?.value else { return ServicePolicy() }
+        let deployed = deployedPolicy(keys)
+        guard let node = keys[ServiceKey.restart.rawValue]?.value else { return deployed }
         // YAML readers of old take `no` for false; the text is what was written.
-        if node.isNull { return ServicePolicy() }
-        guard let text = text(node), !text.isEmpty else { return ServicePolicy() }
+        if node.isNull { return deployed }
+        guard let text = text(node), !text.isEmpty else { return deployed }
         if let policy = RestartPolicy(text) { return ServicePolicy(restart: policy) }
         let names = ["no", "always", "on-failure", "unless-stopped"]
         let hint = Suggestion.nearest(to: text, among: names).map { "did you mean '\($0)'?" } ?? "use no, on-failure, on-failure:5, always or unless-stopped"
@@ -20,9 +21,39 @@ extension RecipeReader {
         return ServicePolicy()
     }
 
+    /// `deploy.restart_policy`, which counts where there is no `restart`, as in Compose.
+    private mutating func deployedPolicy(_ keys: [String: YAMLNode.Entry]) -> ServicePolicy {
+        guard let node = deployedPolicyNode(keys) else { return ServicePolicy() }
+        let keys = mapping(node, "'restart_policy'", keys: RestartPolicyKey.self)
+        var limit: Int?
+        if let node = keys[.maxAttempts], !node.isNull, let count = integer(node, 0...1_000_000, "'max_attempts'"), count > 0 { limit = Int(count) }
+        for key in [RestartPolicyKey.delay, .window] {
+            guard let node = keys[key], !node.isNull, duration(node) != nil else { continue }
+            warning(
+                "'\(key.rawValue)' has no effect: the pause before a restart is 1 s at first, doubles up to 5 min, and is 1 s again after 10 min up", node.place
+            )
+        }
+        guard let node = keys[.condition], !node.isNull, let text = text(node) else { return ServicePolicy(restart: .always) }
+        switch text {
+        case "none", "no": return ServicePolicy(restart: .no)
+        case "on-failure": return ServicePolicy(restart: .onFailure(limit: limit))
+        case "any", "always": return ServicePolicy(restart: .always)
+        case "unless-stopped": return ServicePolicy(restart: .unlessStopped)
+        default:
+            error("'\(text)' is not a condition of 'restart_policy': use none, on-failure or any", node.place)
+            return ServicePolicy()
+        }
+    }
+
+    private func deployedPolicyNode(_ keys: [String: YAMLNode.Entry]) -> YAMLNode? {
+        guard case .mapping(let entries)? = keys[ContainerKey.deploy.rawValue]?.value.content else { return nil }
+        return entries.first { $0.key == DeployKey.restartPolicy.rawValue }.map(\.value).flatMap { $0.isNull ? nil : $0 }
+    }
+
     mutating func jobPolicy(_ keys: [String: YAMLNode.Entry], _ name: WorkloadName) -> JobPolicy {
         func node(_ key: JobKey) -> YAMLNode? { keys[key.rawValue].map(\.value) }
         var policy = JobPolicy()
+        if let node = deployedPolicyNode(keys) { error("'restart_policy' is for services: a job has 'retries'", node.place) }
         if let node = node(.schedule) { policy.schedule = schedule(node, seed: "\(projectText)/\(name)") }
         if let node = node(.overlap), let overlap = choice(node, "'overlap'", OverlapPolicy.self) { policy.overlap = overlap }
         if let node = node(.timeout) { policy.timeout = positive(node, "'timeout'") }

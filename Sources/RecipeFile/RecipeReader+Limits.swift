@@ -6,6 +6,7 @@ extension RecipeReader {
         case resources, replicas, mode, placement, labels, endpointMode = "endpoint_mode", restartPolicy = "restart_policy", updateConfig = "update_config"
         case rollbackConfig = "rollback_config"
     }
+    enum RestartPolicyKey: String, CaseIterable { case condition, delay, maxAttempts = "max_attempts", window }
     enum ResourcesKey: String, CaseIterable { case limits, reservations }
     enum LimitKey: String, CaseIterable { case memory, cpus, pids }
     enum UserLimitKey: String, CaseIterable { case soft, hard }
@@ -47,9 +48,6 @@ extension RecipeReader {
         if let node = keys[.labels] { _ = pairs(node, "'labels'") }
         for key in [DeployKey.placement, .endpointMode, .updateConfig, .rollbackConfig] {
             if let node = keys[key], !node.isNull { warning("'\(key.rawValue)' of 'deploy' means nothing on one host", node.place) }
-        }
-        if let node = keys[.restartPolicy], !node.isNull {
-            error("'restart_policy' is not supported: write 'restart: on-failure' at the service", node.place)
         }
     }
 

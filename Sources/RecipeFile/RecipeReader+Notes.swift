@@ -26,7 +26,8 @@ extension RecipeReader {
         if let node = keys[.driver], !node.isNull, let text = text(node) {
             switch text {
             case "", "json-file", "local": break
-            case "journald", "none": error("the log driver '\(text)' is not supported yet: leave it out, and 'berth logs' has the output", node.place)
+            case "none": warning("the log driver 'none' has no effect: the output is kept, within bounds, and 'berth logs' shows it", node.place)
+            case "journald": warning("the log driver 'journald' has no effect yet: 'berth logs' has the output, and the journal does not", node.place)
             default: error("the log driver '\(text)' is not supported: use json-file or local", node.place)
             }
         }

@@ -11,7 +11,8 @@ extension RecipeReader {
         [
             ContainerKey.groupAdd, .sysctls, .oomScoreAdj, .cpuset, .cpuShares, .cpuQuota, .cpuPeriod, .memReservation, .memswapLimit, .deploy, .pid, .ipc,
             .uts,
-            .cgroup, .usernsMode, .stdinOpen, .tty, .devices, .deviceCgroupRules, .gpus, .attach, .develop, .scale, .runtime,
+            .cgroup, .usernsMode, .stdinOpen, .tty, .devices, .deviceCgroupRules, .gpus, .attach, .develop, .scale, .runtime, .annotations,
+            .memSwappiness, .oomKillDisable, .isolation,
         ].map(\.rawValue))
 
     mutating func readTuning(_ keys: [String: YAMLNode.Entry], into spec: inout ContainerSpec) {
@@ -61,6 +62,7 @@ extension RecipeReader {
         }
         if let node = node(.gpus) { readGPUs(node, into: &tuning) }
         readMeaningless(keys)
+        if let node = node(.runtime) { readRuntime(node, into: &tuning) }
         if tuning != ContainerTuning() { spec.tuning = Shared(tuning) }
     }
 
@@ -74,7 +76,27 @@ extension RecipeReader {
         if let node = node(.scale), let count = integer(node, 0...1_000_000, "'scale'"), count != 1 {
             error("'scale: \(count)' is not supported yet: a service is one container", node.place)
         }
-        if let node = node(.runtime), let text = text(node), !["", "runc", "io.containerd.runc.v2"].contains(text) {
+        if let entry = keys[ContainerKey.annotations.rawValue], !entry.value.isNull {
+            _ = pairs(entry.value, "'annotations'")
+            warning("'annotations' are for OCI runtimes, and Berth starts containers itself: 'labels' are kept", entry.keyPlace)
+        }
+        if let entry = keys[ContainerKey.memSwappiness.rawValue], !entry.value.isNull, integer(entry.value, 0...100, "'mem_swappiness'") != nil {
+            warning("'mem_swappiness' has no effect: control groups of version 2 have no such setting", entry.keyPlace)
+        }
+        if let node = node(.oomKillDisable), bool(node) == true {
+            error("'oom_kill_disable: true' is not supported: a container that may not be killed for memory takes the host with it", node.place)
+        }
+        if let node = node(.isolation), let text = text(node), !["", "default"].contains(text) {
+            error("'isolation: \(text)' is not supported: it is a setting of Windows", node.place)
+        }
+    }
+
+    private mutating func readRuntime(_ node: YAMLNode, into tuning: inout ContainerTuning) {
+        guard let text = text(node), !["", "runc", "io.containerd.runc.v2"].contains(text) else { return }
+        // It is asked for because of the processors.
+        if text == "nvidia" {
+            tuning.capabilitiesOfDevices.append("gpu")
+        } else {
             error("the runtime '\(text)' is not supported yet: Berth's own starts containers", node.place)
         }
     }
@@ -171,6 +193,8 @@ extension RecipeReader {
         guard let text = text(node) else { return nil }
         if text == "0" { return nil }
         guard let memory = limits.memoryBytes else {
+            // As much as one likes, of both.
+            if text == "-1" { return nil }
             error("'memswap_limit' goes with a limit of memory: give 'mem_limit' as well", node.place)
             return nil
         }

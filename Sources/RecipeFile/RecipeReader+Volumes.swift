@@ -9,7 +9,7 @@ enum NamedVolume: Hashable {
     /// A directory of the host, which must be there.
     case bind(String)
     /// A file system in memory.
-    case memory(size: Int64?, mode: UInt32)
+    case memory(TemporaryFileSystem)
 }
 
 /// `volumes:` of the recipe, and `volumes:` and `tmpfs:` of a container.
@@ -77,18 +77,10 @@ extension RecipeReader {
         }
         switch options["type"] ?? "" {
         case "tmpfs":
-            var (size, mode): (Int64?, UInt32) = (nil, 0o1777)
-            for word in words {
-                let pair = word.split(separator: "=", maxSplits: 1).map(String.init)
-                if pair[0] == "size", pair.count == 2, let bytes = ByteSize.parse(pair[1]) {
-                    size = bytes
-                } else if pair[0] == "mode", pair.count == 2, let bits = UInt32(pair[1], radix: 8), bits <= 0o7777 {
-                    mode = bits
-                } else if word != "rw" {
-                    error("the option '\(word)' of a volume in memory is not supported: use size=64M and mode=1777", place)
-                }
-            }
-            return .memory(size: size, mode: mode)
+            var memory = temporary("", words, "option of a volume in memory", place)
+            // It is mounted as it is described, and not as `tmpfs:` of a service is.
+            memory.isExecutable = memory.isExecutable ?? !words.contains("noexec")
+            return .memory(memory)
         case "none" where words.contains("bind") || words.contains("rbind"), "" where words.contains("bind") || words.contains("rbind"),
             "bind" where options["device"] != nil:
             guard let device = options["device"], device.hasPrefix("/") || device.hasPrefix(".") || device.hasPrefix("~") else {
@@ -154,14 +146,16 @@ extension RecipeReader {
             // Labels of SELinux, which Berth sets none of, and how fresh a copy of macOS has to be.
             case "z", "Z", "cached", "delegated", "consistent": break
             case "private", "rprivate": break
-            case "shared", "rshared", "slave", "rslave":
-                error("the mount option '\(option)' is not supported: what is mounted later on one side is not seen on the other", node.place)
+            case "slave", "rslave": warning("'\(option)' is taken as private: \(RecipeReader.laterMounts)", node.place)
+            case "shared", "rshared": error("the mount option '\(option)' is not supported: what a container mounts is not seen on the host", node.place)
             default: error("'\(option)' is not an option of a volume: use ro, rw or nocopy", node.place)
             }
         }
         let isPath = parts[0].hasPrefix("/") || parts[0].hasPrefix(".") || parts[0].hasPrefix("~")
         addMount(isPath ? .bind : .volume, parts[0], parts[1], options, node.place, &spec)
     }
+
+    private static let laterMounts = "what is mounted on the host later is seen by the container's next run"
 
     struct MountOptions {
         var readOnly = false
@@ -197,9 +191,11 @@ extension RecipeReader {
                     }
                 }
             }
-            for key in [MountKey.source, .readOnly] where keys[key] != nil { error("a tmpfs has no '\(key.rawValue)'", keys[key]!.place) }
+            if let source = keys[.source] { error("a tmpfs has no 'source'", source.place) }
             guard let path = mountTarget(target, targetNode.place) else { return }
-            spec.temporaryFileSystems.append(TemporaryFileSystem(target: path, sizeBytes: size, mode: mode))
+            var found = TemporaryFileSystem(target: path, sizeBytes: size, mode: mode)
+            if let node = keys[.readOnly], bool(node) == true { found.isReadOnly = true }
+            spec.temporaryFileSystems.append(found)
             return
         }
         if let options = keys[.tmpfs] { error("'tmpfs' belongs to a volume of type tmpfs", options.place) }
@@ -209,8 +205,11 @@ extension RecipeReader {
             if type != .bind { error("'bind' belongs to a volume of type bind", node.place) }
             let values = mapping(node, "'bind'", keys: BindKey.self)
             if let node = values[.createHostPath] { options.makesSource = bool(node) ?? true }
-            if let node = values[.propagation], let text = text(node), text != "private", text != "rprivate" {
-                error("the propagation '\(text)' is not supported: what is mounted later on one side is not seen on the other", node.place)
+            if let node = values[.propagation], let text = text(node), !["", "private", "rprivate"].contains(text) {
+                switch text {
+                case "slave", "rslave": warning("'\(text)' is taken as private: \(RecipeReader.laterMounts)", node.place)
+                default: error("the propagation '\(text)' is not supported: what a container mounts is not seen on the host", node.place)
+                }
             }
             if let node = values[.selinux] { _ = text(node) }
             if let node = values[.recursive], let text = text(node), text != "enabled" { error("'recursive: \(text)' is not supported", node.place) }
@@ -264,7 +263,10 @@ extension RecipeReader {
             case .bind(let path):
                 let whole = options.subpath.map { "\(path)/\($0)" } ?? path
                 spec.mounts.append(VolumeMount(source: .bind(whole), target: target, readOnly: options.readOnly))
-            case .memory(let size, let mode): spec.temporaryFileSystems.append(TemporaryFileSystem(target: target, sizeBytes: size, mode: mode))
+            case .memory(var memory):
+                memory.target = target
+                if options.readOnly { memory.isReadOnly = true }
+                spec.temporaryFileSystems.append(memory)
             }
         } else {
             let hint =
@@ -289,18 +291,38 @@ extension RecipeReader {
         for entry in texts(node) {
             let parts = entry.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             guard let first = parts.first, let target = mountTarget(first, node.place) else { continue }
-            var size: Int64?
-            var mode: UInt32 = 0o1777
-            for option in parts.count == 2 ? parts[1].split(separator: ",", omittingEmptySubsequences: false) : [] {
-                let pair = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-                switch (pair[0], pair.count == 2 ? pair[1] : "") {
-                case ("size", let value) where ByteSize.parse(value) != nil: size = ByteSize.parse(value)
-                case ("mode", let value) where UInt32(value, radix: 8).map { $0 <= 0o7777 } == true: mode = UInt32(value, radix: 8) ?? mode
-                case ("rw", ""): break
-                default: error("the tmpfs option '\(option)' is not supported: use size=64M and mode=1777", node.place)
-                }
-            }
-            spec.temporaryFileSystems.append(TemporaryFileSystem(target: target, sizeBytes: size, mode: mode))
+            let words = parts.count == 2 ? parts[1].split(separator: ",", omittingEmptySubsequences: false).map(String.init) : []
+            spec.temporaryFileSystems.append(temporary(target, words, "tmpfs option", node.place))
         }
+    }
+
+    /// A file system in memory by options of mount(8), as Docker takes them.
+    ///
+    /// - Parameter what: what an option is called in errors
+    private mutating func temporary(_ target: String, _ words: [String], _ what: String, _ place: Place) -> TemporaryFileSystem {
+        var found = TemporaryFileSystem(target: target, sizeBytes: nil)
+        for word in words {
+            let pair = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            let value = pair.count == 2 ? pair[1] : ""
+            let number = value.allSatisfy { $0.isASCII && $0.isNumber } ? UInt32(value) : nil
+            switch (pair[0], pair.count) {
+            case ("size", 2) where ByteSize.parse(value) != nil: found.sizeBytes = ByteSize.parse(value)
+            case ("mode", 2) where UInt32(value, radix: 8).map { $0 <= 0o7777 } == true: found.mode = UInt32(value, radix: 8) ?? found.mode
+            case ("uid", 2) where number.map { $0 < .max } == true: found.owner = number
+            case ("gid", 2) where number.map { $0 < .max } == true: found.group = number
+            case ("nr_inodes", 2) where number.map { $0 > 0 } == true: found.mostFiles = number.map { Int64($0) }
+            case ("exec", 1): found.isExecutable = true
+            case ("noexec", 1): found.isExecutable = nil
+            case ("ro", 1): found.isReadOnly = true
+            case ("rw", 1): found.isReadOnly = nil
+            // So it is in any case.
+            case ("nosuid", 1), ("nodev", 1): break
+            case ("suid", 1), ("dev", 1):
+                error("the \(what) '\(word)' is not supported: set-user-id programs and device nodes work nowhere in a sandbox", place)
+            default:
+                error("the \(what) '\(word)' is not supported: use size=64M, mode=1777, uid=1000, gid=1000, nr_inodes=1000, exec, noexec, ro or rw", place)
+            }
+        }
+        return found
     }
 }

@@ -189,11 +189,21 @@ public struct GivenFile: Hashable, Sendable, Codable {
 /// A file system in memory, empty at the start of each run.
 public struct TemporaryFileSystem: Hashable, Sendable, Codable {
     /// Absolute path inside the container, without `.` and `..`.
-    public let target: String
+    public var target: String
     /// `nil` is half of the memory.
-    public let sizeBytes: Int64?
+    public var sizeBytes: Int64?
     /// Permission bits of its root.
-    public let mode: UInt32
+    public var mode: UInt32
+    /// Whether programs in it can be run; `nil` is that they cannot, as with Docker.
+    public var isExecutable: Bool?
+    /// Whether nothing can be written to it; `nil` is that it can.
+    public var isReadOnly: Bool?
+    /// Who owns its root, by number; `nil` is root.
+    public var owner: UInt32?
+    /// The group of its root, by number; `nil` is root's.
+    public var group: UInt32?
+    /// The most files that it may have; `nil` is as many as the kernel chooses.
+    public var mostFiles: Int64?
 
     /// Memberwise; nothing is checked. The default `mode` is that of /tmp.
     public init(target: String, sizeBytes: Int64?, mode: UInt32 = 0o1777) {

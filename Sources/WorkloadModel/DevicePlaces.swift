@@ -1,13 +1,18 @@
-/// Places of a container's /dev that a recipe may mount something on, by name. All else of /dev, and all of /proc and /sys,
-/// belongs to the sandbox.
+/// Places that a recipe may mount something on though the sandbox mounts what they lie in: most of /dev, and /sys, by name. What the sandbox
+/// itself makes in /dev, and all of /proc, belongs to it.
 public enum DevicePlaces {
-    /// Directories and files that Compose files use on purpose: shared memory, the system log's socket, and devices of a kind
-    /// (of which a container that is not privileged can open none).
-    public static let names: Set<String> = [
-        "/dev/shm", "/dev/mqueue", "/dev/hugepages", "/dev/log", "/dev/dri", "/dev/snd", "/dev/net", "/dev/net/tun", "/dev/fuse", "/dev/bus/usb", "/dev/input",
-        "/dev/serial",
+    /// What the sandbox makes in /dev, and all that it needs there.
+    private static let own: Set<String> = [
+        "null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "pts", "stdin", "stdout", "stderr", "fd", "core",
     ]
 
+    /// Shared memory, the system log's socket, and folders of devices (of which a container that is not privileged can open none) are what Compose files
+    /// name there; and /sys, as programs that watch a host do.
+    ///
     /// - Parameter path: absolute, without `.` and `..`
-    public static func contains(_ path: String) -> Bool { names.contains(path) }
+    public static func contains(_ path: String) -> Bool {
+        if path == "/sys" || path.hasPrefix("/sys/") { return true }
+        guard path.hasPrefix("/dev/"), let first = path.dropFirst(5).split(separator: "/").first else { return false }
+        return !own.contains(String(first))
+    }
 }

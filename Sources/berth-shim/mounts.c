@@ -122,7 +122,7 @@ static bool lies_in(const char *path, const char *directory)
 }
 
 /* Where a target was found to be, by the container's own /proc: nothing may lie over what the sandbox itself mounts, unless
- * the recipe names a place in /dev for it. That name must be the place: a link of the image that leads there is none. */
+ * the recipe names a place in /dev or /sys for it. That name must be the place: a link of the image that leads there is none. */
 static int check_place(int proc, int target, const struct mount_entry *entry, struct error *err)
 {
     char name[32], where[4096];
@@ -130,7 +130,7 @@ static int check_place(int proc, int target, const struct mount_entry *entry, st
     ssize_t length = readlinkat(proc, name, where, sizeof where - 1);
     if (length <= 0) return fail(err, errno, "cannot tell where the mount's target %.200s is", entry->target);
     where[length] = 0;
-    if (entry->flags & MOUNT_NAMED && lies_in(where, "/dev") && strcmp(where, entry->target) == 0) return 0;
+    if (entry->flags & MOUNT_NAMED && (lies_in(where, "/dev") || lies_in(where, "/sys")) && strcmp(where, entry->target) == 0) return 0;
     if (strcmp(where, "/") != 0 && !lies_in(where, "/proc") && !lies_in(where, "/sys") && !lies_in(where, "/dev")) return 0;
     if (strcmp(where, entry->target) == 0) return fail(err, 0, "nothing can be mounted on %.200s: it belongs to the sandbox", where);
     return fail(err, 0, "the mount's target %.200s leads to %.200s, which belongs to the sandbox: refused", entry->target, where);
@@ -141,8 +141,17 @@ static int new_tmpfs(const struct mount_entry *entry, struct error *err)
     char mode[16], size[32];
     snprintf(mode, sizeof mode, "%04o", entry->mode & 07777);
     snprintf(size, sizeof size, "%llu", (unsigned long long)entry->size);
-    const char *const options[][2] = { { "mode", mode }, { entry->size ? "size" : NULL, size }, { NULL, NULL } };
-    return mounts_new("tmpfs", options, (unsigned)attributes_of(entry), err);
+    char words[128], *left = words;
+    if (strlen(entry->source) >= sizeof words) return fail(err, 0, "the options of %.200s are too long", entry->target);
+    strcpy(words, entry->source);
+    const char *options[8][2] = { { "mode", mode } };
+    size_t count = 1;
+    if (entry->size) options[count][0] = "size", options[count++][1] = size;
+    for (char *word; count < 7 && (word = strsep(&left, ",")) && *word; count++) {
+        options[count][0] = strsep(&word, "=");
+        options[count][1] = word;
+    }
+    return mounts_new("tmpfs", (const char *const(*)[2])options, (unsigned)attributes_of(entry), err);
 }
 
 /* A fresh volume takes over the owner and mode of the image's directory at its place, as Docker has it. Where the image has

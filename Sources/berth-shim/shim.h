@@ -70,7 +70,7 @@ enum mount_kind { MOUNT_BIND = 1, MOUNT_TMPFS = 2 };
 #define MOUNT_NO_EXEC 2u
 #define MOUNT_FILE 4u      /* the source is a file, so the target is made as one */
 #define MOUNT_RECURSIVE 8u /* a bind takes the mounts below its source along */
-#define MOUNT_NAMED 16u    /* a target below /dev that the recipe names on purpose, such as /dev/shm */
+#define MOUNT_NAMED 16u    /* a target below /dev or /sys that the recipe names on purpose, such as /dev/shm */
 #define MOUNT_OPTIONAL 32u /* left out when its source is not mounted any more */
 #define MOUNT_FRESH 64u    /* an empty volume: it gets an owner when it has none but root yet */
 #define MOUNT_DEVICE 128u  /* a device node of the host, which works */
@@ -88,7 +88,7 @@ struct mount_entry {
     uint16_t descriptor; /* of a bind: which of the descriptors that come with the spec is its source */
     uint32_t mode;       /* of a tmpfs */
     uint64_t size;       /* of a tmpfs, bytes; 0 = the kernel's default */
-    const char *source;  /* a bind's source as messages call it; never opened */
+    const char *source;  /* a bind's source as messages call it, never opened; further options of a tmpfs, as uid=5,gid=5 */
     const char *target;  /* absolute, no "..", inside the root file system */
 };
 

@@ -281,6 +281,36 @@ struct NativeEngineTests {
         }
     }
 
+    @Test func placesOfTheSandboxAreMountedOnByName() async throws {
+        try await EngineFixture.with { fixture in
+            fixture.scratch.write("in/file", "given")
+            let targets = ["/sys/fs/cgroup", "/sys/kernel", "/dev/disk", "/dev/serial/by-id"]
+            let container = EngineFixture.shell(
+                "cat \(targets.map { "\($0)/file" }.joined(separator: " ")); echo > /sys/kernel/x && echo WROTE; ls /dev/pts/ptmx"
+            ) {
+                $0.mounts = targets.map { VolumeMount(source: .bind("\(fixture.scratch.path)/in"), target: $0, readOnly: true) }
+            }
+            let (_, output, _) = try await fixture.run(container)
+            #expect(output.contains("givengivengivengiven/dev/pts/ptmx") && !output.contains("WROTE"), "\(output)")
+        }
+    }
+
+    @Test func aFileSystemInMemoryIsAsItIsDescribed() async throws {
+        try await EngineFixture.with { fixture in
+            let container = EngineFixture.shell(
+                "for d in /plain /owned /read; do cp /bin/true $d/true 2>/dev/null && $d/true && echo $d runs; stat -c '%n %a %u %g' $d; done 2>/dev/null; cd /owned; touch 1 2 3 4 5 6 2>/dev/null; ls | wc -l"
+            ) {
+                var owned = TemporaryFileSystem(target: "/owned", sizeBytes: 1 << 20, mode: 0o750)
+                (owned.isExecutable, owned.owner, owned.group, owned.mostFiles) = (true, 1000, 1001, 5)
+                var read = TemporaryFileSystem(target: "/read", sizeBytes: nil)
+                read.isReadOnly = true
+                $0.temporaryFileSystems = [TemporaryFileSystem(target: "/plain", sizeBytes: 1 << 20), owned, read]
+            }
+            let (_, output, _) = try await fixture.run(container)
+            #expect(output == "/plain 1777 0 0\n/owned runs\n/owned 750 1000 1001\n/read 1777 0 0\n4")
+        }
+    }
+
     @Test func aWorkingDirectoryIsMadeWhoeverTheUserIs() async throws {
         try await EngineFixture.with { fixture in
             let container = EngineFixture.shell("pwd; id -u") {

@@ -65,7 +65,7 @@ import WorkloadModel
         ("uts: host\n    hostname: x", "leave out 'hostname'"), ("cgroup: host", "is not supported"), ("devices: [dev/x]", "is not a device"),
         ("devices: ['/dev/x:/dev/y:q']", "use r, w and m"), ("devices: ['/dev/x:/etc/y']", "is below /dev"),
         ("devices: ['nvidia.com/gpu=all']", "Container Device Interface"),
-        ("device_cgroup_rules: [c 1]", "is not a rule for devices"), ("scale: 3", "a service is one container"), ("runtime: nvidia", "is not supported yet"),
+        ("device_cgroup_rules: [c 1]", "is not a rule for devices"), ("scale: 3", "a service is one container"), ("runtime: kata", "is not supported yet"),
         ("cpus: 1\n    cpu_quota: 1000", "says the same as 'cpus'"),
         ("cpu_quota: 9223372036854775807", "is more than"), ("cpu_quota: 50000\n    cpu_period: 9223372036854775807", "from 1000 to 1000000"),
         ("group_add: ['a b']", "is not a group"), ("cpu_count: 1", "a setting of Windows"),

@@ -26,7 +26,27 @@ import WorkloadModel
 
     @Test func aVolumeMayBeInMemory() throws {
         let x = try Self.container("volumes: { v: { driver_opts: { type: tmpfs, device: tmpfs, o: 'size=10m,mode=0700' } } }", "volumes: ['v:/data']")
-        #expect(x.temporaryFileSystems == [TemporaryFileSystem(target: "/data", sizeBytes: 10 << 20, mode: 0o700)])
+        var expected = TemporaryFileSystem(target: "/data", sizeBytes: 10 << 20, mode: 0o700)
+        expected.isExecutable = true
+        #expect(x.temporaryFileSystems == [expected])
+        let owned = try Self.container("volumes: { v: { driver_opts: { type: tmpfs, device: tmpfs, o: 'uid=5,noexec' } } }", "volumes: ['v:/data:ro']")
+        expected = TemporaryFileSystem(target: "/data", sizeBytes: nil)
+        (expected.owner, expected.isExecutable, expected.isReadOnly) = (5, false, true)
+        #expect(owned.temporaryFileSystems == [expected])
+    }
+
+    /// As `docker run --tmpfs` takes them.
+    @Test func aTmpfsTakesTheOptionsOfMount() throws {
+        let x = try Self.container("", "tmpfs: ['/a:rw,noexec,nosuid,nodev,size=65536k', '/b:exec,mode=0700,uid=1000,gid=1001,nr_inodes=9', '/c:ro', /d]")
+        var b = TemporaryFileSystem(target: "/b", sizeBytes: nil, mode: 0o700)
+        (b.isExecutable, b.owner, b.group, b.mostFiles) = (true, 1000, 1001, 9)
+        var c = TemporaryFileSystem(target: "/c", sizeBytes: nil)
+        c.isReadOnly = true
+        #expect(x.temporaryFileSystems == [TemporaryFileSystem(target: "/a", sizeBytes: 65536 << 10), b, c, TemporaryFileSystem(target: "/d", sizeBytes: nil)])
+        for wrong in ["suid", "uid=x", "uid=4294967295", "uid=-1", "mode=99999", "nr_inodes=0", "size=x", "exec=1", "noatime"] {
+            let result = Self.read("", "tmpfs: ['/a:\(wrong)']")
+            #expect(result.recipe == nil && result.diagnostics.contains { $0.message.hasPrefix("the tmpfs option '\(wrong)' is not supported") }, "\(wrong)")
+        }
     }
 
     @Test(arguments: ["/var/run/docker.sock:/var/run/docker.sock:ro", "{ type: bind, source: /run/docker.sock, target: /s }"])

@@ -1,0 +1,76 @@
+import RecipeFile
+import TestKit
+import Testing
+import WorkloadModel
+
+/// Forms of Compose's keys that are taken for what they mean there, each by itself.
+@Suite struct ComposeFormsTests {
+    private static func read(_ line: String, _ section: String = "services") -> RecipeReader.Result {
+        RecipeReaderTests.read("name: t\n\(section):\n  other: { rootfs: host, command: [a] }\n  x:\n    rootfs: host\n    command: [a]\n    \(line)\n")
+    }
+
+    @Test(
+        arguments: [
+            ("security_opt: [apparmor=unconfined, 'apparmor:unconfined', label=disable, 'label:disable']", nil),
+            ("oom_kill_disable: false", nil), ("isolation: default", nil), ("memswap_limit: -1", nil),
+            ("annotations: { a: b }", "'annotations' are for OCI runtimes"), ("annotations: [a=b]", "'annotations' are for OCI runtimes"),
+            ("mem_swappiness: 60", "'mem_swappiness' has no effect"), ("logging: { driver: none }", "the log driver 'none' has no effect"),
+            ("logging: { driver: journald }", "the log driver 'journald' has no effect yet"),
+            ("volumes: ['/:/rootfs:ro,rslave']", "'rslave' is taken as private"),
+            ("volumes: [{ type: bind, source: /, target: /h, read_only: true, bind: { propagation: slave } }]", "'slave' is taken as private"),
+        ] as [(String, String?)]) func isTaken(_ line: String, _ warning: String?)
+    {
+        let result = Self.read(line)
+        #expect(result.recipe != nil, "\(result.diagnostics)")
+        let said = result.diagnostics.filter { !$0.message.contains("without 'restart'") }.map(\.message)
+        #expect(said.count == (warning == nil ? 0 : 1) && said.allSatisfy { $0.hasPrefix(warning ?? "") }, "\(said)")
+    }
+
+    @Test(arguments: [
+        ("oom_kill_disable: true", "'oom_kill_disable: true' is not supported"), ("isolation: hyperv", "'isolation: hyperv' is not supported"),
+        ("mem_swappiness: 101", "'mem_swappiness'"), ("memswap_limit: 2g", "goes with a limit of memory"),
+        ("volumes: ['/a:/a:rshared']", "the mount option 'rshared' is not supported"), ("runtime: kata", "the runtime 'kata' is not supported yet"),
+        ("volumes: ['/a:/dev/pts/x']", "belongs to the sandbox"), ("volumes: ['/a:/dev']", "belongs to the sandbox"),
+        ("volumes: ['/a:/proc/x']", "belongs to the sandbox"),
+    ]) func isRefused(_ line: String, _ words: String) {
+        let result = Self.read(line)
+        #expect(result.recipe == nil && result.diagnostics.contains { $0.message.contains(words) }, "\(result.diagnostics)")
+    }
+
+    @Test(arguments: ["/sys", "/sys/fs/cgroup", "/dev/disk", "/dev/serial/by-id", "/dev/shm", "/dev/bus/usb/001"]) func placesAreMountedOnByName(
+        _ target: String
+    ) throws {
+        let recipe = try #require(Self.read("volumes: ['/a:\(target):ro']").recipe)
+        #expect(recipe.workloads.last?.container.mounts.map(\.target) == [target])
+    }
+
+    @Test(
+        arguments: [
+            ("{ condition: none }", .no), ("{ condition: any }", .always), ("{}", .always),
+            ("{ condition: on-failure, max_attempts: 3, delay: 5s }", .onFailure(limit: 3)),
+            ("{ condition: on-failure, max_attempts: 0 }", .onFailure(limit: nil)),
+        ] as [(String, RestartPolicy)]) func restartsAsItIsDeployed(_ policy: String, _ expected: RestartPolicy) throws
+    {
+        let result = Self.read("deploy: { restart_policy: \(policy) }")
+        guard case .service(let found)? = result.recipe?.workloads.last?.kind else {
+            Issue.record("\(result.diagnostics)")
+            return
+        }
+        #expect(found.restart == expected)
+        #expect(result.diagnostics.contains { $0.message.hasPrefix("'delay' has no effect") } == policy.contains("delay"))
+        // What is said at the service counts.
+        guard case .service(let said)? = Self.read("restart: unless-stopped\n    deploy: { restart_policy: \(policy) }").recipe?.workloads.last?.kind else {
+            return
+        }
+        #expect(said.restart == .unlessStopped)
+        #expect(
+            Self.read("deploy: { restart_policy: \(policy) }", "jobs").diagnostics.contains {
+                $0.message == "'restart_policy' is for services: a job has 'retries'"
+            })
+    }
+
+    @Test func theRuntimeForGraphicsIsAsIfItAskedForThem() throws {
+        let recipe = try #require(Self.read("runtime: nvidia").recipe)
+        #expect(recipe.workloads.last?.container.tuning?.value.capabilitiesOfDevices == ["gpu"])
+    }
+}
