@@ -31,6 +31,7 @@ final class ImageStore: Sendable {
     /// How long bringing an image in may use the processor.
     private let processorSeconds: Int
     let disk: DiskGuard
+    private let cgroups: CgroupHost
     /// How long images stay that nothing needs any more.
     let keep: Duration
     /// Those that were kept for long enough when they were looked at last.
@@ -47,13 +48,14 @@ final class ImageStore: Sendable {
 
     let log: Logger
 
-    init(directory: String, runDirectory: String, processorSeconds: Int, keep: Duration, disk: DiskGuard, log: Logger) {
+    init(directory: String, runDirectory: String, processorSeconds: Int, keep: Duration, disk: DiskGuard, cgroups: CgroupHost, log: Logger) {
         self.log = log
         self.processorSeconds = processorSeconds
         self.directory = directory
         self.runDirectory = runDirectory
         self.disk = disk
         self.keep = keep
+        self.cgroups = cgroups
         // What an earlier daemon left of copies that it did not finish.
         try? FileManager.default.removeItem(atPath: unpacking)
     }
@@ -226,22 +228,36 @@ final class ImageStore: Sendable {
         return "docker://\(source.path)" + (source.manifest.map { "@\($0)" } ?? ":\(source.tag ?? "latest")")
     }
 
+    /// The most memory that bringing one image in takes, in bytes: a manifest may claim to have gigabytes.
+    private static let mostMemory: Int64 = 1 << 30
+
     /// skopeo, in a mount namespace of its own so that nothing it mounts stays behind. An archive may claim anything, so what
-    /// it takes of the processor and the disk is bounded.
+    /// it takes of the processor, the memory and the disk is bounded.
     ///
     /// - Parameter failure: what a failure means
     func skopeo(_ arguments: [String], _ failure: String, registry: String? = nil, input: String = "") async throws(EngineError) -> [UInt8] {
         let blocks = max(1, (DiskSpace(of: directory)?.free.bytes ?? 1 << 40) / 512)
         // Directories that a layer only implies are made under the mask; they are for the image's users, not for ours.
-        let script = "umask 022; ulimit -t \(processorSeconds) && ulimit -f \(blocks) && exec skopeo \"$@\""
+        let script =
+            "for group in $GROUPS_OF_RUN; do echo $$ > $group/cgroup.procs || exit 125; done; "
+            + "umask 022; ulimit -t \(processorSeconds) && ulimit -f \(blocks) && exec skopeo \"$@\""
+        // In control groups as those of a run, which a daemon that starts anew removes with all that is in them.
+        let place = RunID(now: WallClock.now(), random: .random(in: .min ... .max))
+        var limits = ResourceLimits()
+        limits.memoryBytes = ImageStore.mostMemory
+        defer { _ = cgroups.remove(place.description) }
         do {
+            let group = try cgroups.make(place, limits: limits, allDevices: true)
+            let groups = ([group.v2] + group.v1.map { $0.split(separator: ":", maxSplits: 1).last.map(String.init) }).compactMap { $0 }
             let result = try await run(
                 .name("unshare"), arguments: Arguments(["--mount", "--propagation", "private", "sh", "-c", script, "skopeo"] + arguments),
-                input: .string(input), output: .bytes(limit: 8 << 20), error: .string(limit: 65536))
+                environment: .inherit.updating(["GROUPS_OF_RUN": groups.joined(separator: " ")]), input: .string(input), output: .bytes(limit: 8 << 20),
+                error: .string(limit: 65536))
             if result.terminationStatus.isSuccess { return result.standardOutput }
             guard case .exited = result.terminationStatus else {
                 throw EngineError.image(
-                    "\(failure): it takes more than \(processorSeconds) seconds of the processor, or more disk than is free")
+                    "\(failure): it takes more than \(processorSeconds) seconds of the processor, more than \(ImageStore.mostMemory >> 30) GiB of memory, or more disk than is free"
+                )
             }
             let words = ImageStore.sentence(result.standardError)
             throw EngineError.image("\(failure): \(registry.map { RegistryFailure.sentence(words, registry: $0) } ?? words)")

@@ -101,7 +101,8 @@ public final class NativeEngine: ContainerEngine {
         hostCapabilities = HostProcess.permittedCapabilities()
         disk.prepare()
         images = ImageStore(
-            directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds, keep: keepImages, disk: disk, log: log)
+            directory: paths.images, runDirectory: "\(paths.runtime)/images", processorSeconds: imageSeconds, keep: keepImages, disk: disk, cgroups: cgroups,
+            log: log)
         filters = SeccompFilters(shimPath: paths.shim)
         launches = OperationQueue()
         launches.maxConcurrentOperationCount = max(2, 2 * ProcessInfo.processInfo.activeProcessorCount)

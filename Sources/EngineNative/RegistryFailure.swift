@@ -26,6 +26,7 @@ enum RegistryFailure {
             { "\($0) speaks HTTP without TLS: say 'insecure = true' for it in /etc/containers/registries.conf, if that is meant" }
         ),
         (["digest did not match", "does not match", "digest mismatch"], { "what \($0) sent is not what its manifest says: damaged, or tampered with" }),
+        (["exceeded maximum allowed size"], { "what \($0) sent is larger than a manifest may be: damaged, or made to do harm" }),
         (["unexpected eof", "connection reset", "broken pipe"], { "\($0) broke the transfer off: try again" }),
         (
             ["status code 5", "internal server error", "bad gateway", "service unavailable", "invalid status code from registry 5"],

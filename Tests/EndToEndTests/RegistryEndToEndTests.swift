@@ -158,6 +158,11 @@ struct RegistryEndToEndTests {
                 manifest = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
                     "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(config), "size": len(config)},
                     "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest(layer), "size": len(layer)}]}).encode()
+                deep = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/x"]},
+                    "rootfs": {"type": "layers", "diff_ids": [digest(layer)] * 10000}}).encode()
+                layers = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                    "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(deep), "size": len(deep)},
+                    "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest(layer), "size": len(layer)}] * 10000}).encode()
                 class Handler(http.server.BaseHTTPRequestHandler):
                     protocol_version = "HTTP/1.1"
                     def log_message(self, *_): pass
@@ -174,6 +179,15 @@ struct RegistryEndToEndTests {
                         if name == "limit": return self.say(429, b'{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}')
                         if name == "fail": return self.say(500, b"")
                         if name == "missing": return self.say(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}')
+                        if name == "huge" and "/manifests/" in self.path:
+                            self.say(200, b"{" + b" " * 65535, "application/vnd.oci.image.manifest.v1+json", 1 << 30)
+                            try:
+                                for _ in range(16383):
+                                    if self.command != "HEAD": self.wfile.write(b" " * 65536)
+                            except OSError: pass
+                            return self.connection.close()
+                        if name == "layers" and "/manifests/" in self.path: return self.say(200, layers, "application/vnd.oci.image.manifest.v1+json")
+                        if name == "layers" and digest(deep) in self.path: return self.say(200, deep, "application/octet-stream")
                         if "/manifests/" in self.path: return self.say(200, manifest, "application/vnd.oci.image.manifest.v1+json")
                         data = config if digest(config) in self.path else layer
                         if name == "wrong" and data is layer: data = b"\\1" + layer[1:]
@@ -201,7 +215,8 @@ struct RegistryEndToEndTests {
             it.wait(upTo: 10) { Self.shell("timeout 1 busybox wget -q -O - http://\(registry)/v2/").code == 0 }
             let failures = [
                 ("limit", "takes no more requests for now"), ("fail", "fails: try again later"), ("missing", "has no such image or tag"),
-                ("wrong", "is not what its manifest says"), ("cut", "broke the transfer off"),
+                ("wrong", "is not what its manifest says"), ("cut", "broke the transfer off"), ("huge", "is larger than a manifest may be"),
+                ("layers", "has 10000 layers, and the kernel mounts at most 500"),
             ]
             for (name, words) in failures {
                 let failed = up(name)

@@ -677,11 +677,22 @@ def slow(corpus):
     """Many layers, which share their blobs and their order, and what can keep an unpacker busy: at the end."""
     many = [pack([folder("l"), file(f"l/{number}", f"{number}\n")]) for number in range(600)]
     check = 'n=0; while [ -f /l/$n ]; do n=$((n+1)); done; echo $n'
-    for count, expect, output in ((130, "runs", "129\nend"), (200, "runs", "199\nend"), (600, "refused", None)):
+    for count, expect, output in ((130, "runs", "129\nend"), (200, "runs", "199\nend"), (600, "refused", None), (10_000, "refused", None)):
         corpus.case(
-            f"layers-{count}", "layers", f"The image has {count} layers.", expect, output, layers=[corpus.base] + many[:count - 1], before=check)
+            f"layers-{count}", "layers", f"The image has {count} layers.", expect, output, layers=[corpus.base] + (many * 17)[:count - 1], before=check)
     corpus.case(
         "layer-sparse-8-tib", "layers", "A file claims to be 8 TiB long, nearly all of it a hole.", "either", add=[sparse("huge", 8 << 40)])
+
+    def grown(name):
+        def grow(layout, configuration):
+            listing = json.load(open(f"{layout}/index.json"))
+            manifest = f"{layout}/blobs/sha256/" + listing["manifests"][0]["digest"][7:]
+            path = {"index": f"{layout}/index.json", "manifest": manifest, "config": configuration}[name]
+            os.truncate(path, 1 << 30)
+        return grow
+
+    for name in ("index", "manifest", "config"):
+        corpus.case(f"gigabyte-{name}", "layers", f"The {name} has a gigabyte, nearly all of it a hole.", "either" if name == "index" else "refused", finish=grown(name))
 
 
 # ---- The whole ----
