@@ -112,7 +112,7 @@ extension NativeEngine {
         var temporaries = container.temporaryFileSystems.sorted { $0.target.count < $1.target.count }[...]
         func addTemporaries(_ spec: inout LaunchSpec, shorterThan length: Int) throws(EngineError) {
             while let next = temporaries.first, next.target.count < length {
-                var flags = NativeEngine.named(next.target)
+                var flags = NativeEngine.named(next.target, container)
                 if next.isExecutable != true { flags.insert(.noPrograms) }
                 if next.isReadOnly == true { flags.insert(.readOnly) }
                 let options = [next.owner.map { "uid=\($0)" }, next.group.map { "gid=\($0)" }, next.mostFiles.map { "nr_inodes=\($0)" }].compactMap { $0 }
@@ -122,7 +122,7 @@ extension NativeEngine {
         }
         for mount in mounted.sorted(by: { $0.target.count < $1.target.count }) {
             try addTemporaries(&spec, shorterThan: mount.target.count)
-            var flags = NativeEngine.named(mount.target)
+            var flags = NativeEngine.named(mount.target, container)
             if mount.readOnly { flags.insert(.readOnly) }
             switch mount.source {
             case .volume, .shared, .anonymous:
@@ -203,7 +203,9 @@ extension NativeEngine {
         try spec.addBind(try .own(copy), file.target, [.readOnly])
     }
 
-    private static func named(_ target: String) -> LaunchSpec.MountFlags { DevicePlaces.contains(target) ? [.named] : [] }
+    private static func named(_ target: String, _ container: ContainerSpec) -> LaunchSpec.MountFlags {
+        DevicePlaces.contains(target, privileged: container.privileged) ? [.named] : []
+    }
 
     /// What a bind may not show, relative to it.
     ///

@@ -257,5 +257,6 @@ extension Run {
         image = row["image"]
         startedAt = state == .starting ? nil : timestamp(row, "started_ms") ?? decidedAt
         stopReason = row["stop_reason"]
+        stopAfter = (row["stop_after"] as String? ?? "").split(separator: " ").compactMap { RunID(String($0)) }
     }
 }

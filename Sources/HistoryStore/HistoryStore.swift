@@ -125,9 +125,10 @@ public final class HistoryStore: Sendable {
                     WHERE run_id = ? AND state = 'starting'
                     """
             ).execute(arguments: [at.milliseconds, image, id.description])
-        case .stopRequested(let id, let at, let reason):
-            try db.cachedStatement(sql: "UPDATE run_rows SET stop_ms = ?, stop_reason = ? WHERE run_id = ? AND state <> 'finished'")
-                .execute(arguments: [at.milliseconds, reason, id.description])
+        case .stopRequested(let id, let at, let reason, let after):
+            let others = after.isEmpty ? nil : after.map(\.description).joined(separator: " ")
+            try db.cachedStatement(sql: "UPDATE run_rows SET stop_ms = ?, stop_reason = ?, stop_after = ? WHERE run_id = ? AND state <> 'finished'")
+                .execute(arguments: [at.milliseconds, reason, others, id.description])
         case .closeRun(let id, let outcome, let status, let reason): try close(id, outcome, status, reason, db)
         case .due(let due): try insert(due, db)
         case .dueCaughtUp(let id, let dueAt, let run):

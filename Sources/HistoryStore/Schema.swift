@@ -31,6 +31,9 @@ enum Schema {
         migrator.registerMigration("9") { db in
             try db.execute(sql: version9)
         }
+        migrator.registerMigration("10") { db in
+            try db.execute(sql: version10)
+        }
         return migrator
     }()
 
@@ -265,4 +268,7 @@ enum Schema {
             \(time("health_since_ms")) AS health_since
             FROM service_rows;
         """
+
+    /// The runs that end before one that is to end is told to, by their ids with spaces between.
+    private static let version10 = "ALTER TABLE run_rows ADD COLUMN stop_after TEXT;"
 }

@@ -58,7 +58,7 @@ public struct Change: Codable, Hashable, Sendable {
         switch write {
         case .openRun(let opened): self = Change(.run, opened.workload, slot: opened.instance.slot, run: opened.id, state: RunState.starting.rawValue)
         case .runStarted(let id, _, _): self = run(id, RunState.running.rawValue)
-        case .stopRequested(let id, _, _): self = run(id, "stopping")
+        case .stopRequested(let id, _, _, _): self = run(id, "stopping")
         case .closeRun(let id, let outcome, _, _): self = run(id, outcome.rawValue)
         case .due(let record):
             self = Change(.due, record.workload, run: record.runID, state: record.result.rawValue)

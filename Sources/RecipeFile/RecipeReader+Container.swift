@@ -31,6 +31,7 @@ extension RecipeReader {
             if !isHostName(text, most: 63) { error("'\(text)' is not a host name: use 1 to 63 letters, digits, '-', '_' and '.'", node.place) }
             spec.hostname = text
         }
+        if let node = node(.privileged) { spec.privileged = bool(node) ?? false }
         if let node = node(.volumes) { readMounts(node, into: &spec) }
         if let node = node(.tmpfs) { readTmpfs(node, into: &spec) }
         if let node = node(.volumes) ?? node(.tmpfs) { checkTargets(spec, node.place) }
@@ -41,7 +42,6 @@ extension RecipeReader {
         if let node = node(.stopGracePeriod), let grace = duration(node) { spec.stopGracePeriod = grace }
         if let node = node(.capAdd) { spec.addedCapabilities = capabilities(node) }
         if let node = node(.capDrop) { spec.droppedCapabilities = capabilities(node) }
-        if let node = node(.privileged) { spec.privileged = bool(node) ?? false }
         if let node = node(.storageOpt), let size = mapping(node, "'storage_opt'", keys: StorageKey.self)[.size], let bytes = bytes(size, "'size'") {
             if bytes < 1 << 20 { error("'size' of 'storage_opt' is less than 1M: nothing could be written", size.place) }
             spec.writableLayerBytes = bytes

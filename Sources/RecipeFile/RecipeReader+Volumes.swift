@@ -119,6 +119,9 @@ extension RecipeReader {
 
     /// Whatever kinds they are: one would hide the other.
     mutating func checkTargets(_ spec: ContainerSpec, _ place: Place) {
+        for target in spec.mounts.map(\.target) + spec.temporaryFileSystems.map(\.target) where DevicePlaces.isInSys(target) && !spec.privileged {
+            error("nothing can be mounted on '\(target)': it belongs to the sandbox of a container that is not privileged", place)
+        }
         var seen: Set<String> = []
         for target in spec.mounts.map(\.target) + spec.temporaryFileSystems.map(\.target) where !seen.insert(target).inserted {
             error("two mounts have the target '\(target)'", place)
@@ -279,7 +282,8 @@ extension RecipeReader {
     /// Where a mount may go: not over what the sandbox itself mounts.
     private mutating func mountTarget(_ text: String, _ place: Place) -> String? {
         guard let path = containerPath(text, "the target", place) else { return nil }
-        if DevicePlaces.contains(path) { return path }
+        // Whether the container may is known once all of its keys are.
+        if DevicePlaces.contains(path, privileged: true) { return path }
         if path == "/" || ["/proc", "/sys", "/dev"].contains(where: { path == $0 || path.hasPrefix($0 + "/") }) {
             error("nothing can be mounted on '\(path)': it belongs to the sandbox", place)
             return nil

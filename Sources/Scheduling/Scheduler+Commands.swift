@@ -163,11 +163,13 @@ extension Scheduler {
                     ? "the recipe of the project '\(project)' cannot be read: apply one, and then take it down" : "there is no project '\(project)'")
             return
         }
+        // As it was started, in reverse: what uses another ends before it.
+        let users = catalogue.dependents.keys.filter { $0.project == project }.reduce(into: [:]) { $0[$1] = self.users(of: $1) }
         catalogue.set(project, nil)
         event("down", "taken down", now, actor: actor, project: project)
         for id in services.keys.sorted() where id.workload.project == project {
             services[id]?.removing = true
-            stopService(id, reason: "its project was taken down", now)
+            stopService(id, reason: "its project was taken down", after: users[id.workload] ?? [], now)
         }
         for id in jobs.keys.sorted() where id.project == project { removeJob(id, reason: "its project was taken down", now) }
         recountPools(project)

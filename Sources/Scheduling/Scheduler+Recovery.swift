@@ -168,7 +168,7 @@ extension Scheduler {
             write(.runStarted(open.id, at: startedAt, image: nil))
         }
         // Its stop was decided; whether it had begun nobody knows. Beginning it again does no harm.
-        if open.stopReason != nil { perform(.stop(open.id)) }
+        tellToEnd(open.id)
         if !known {
             stopRun(open.id, reason: "the recipe no longer has it", now)
         } else if open.kind == .service, let service = services[open.instance], open.stopReason == nil {

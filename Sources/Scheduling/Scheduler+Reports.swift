@@ -30,7 +30,7 @@ extension Scheduler {
         run.startedAt = time
         runs[id] = run
         write(.runStarted(id, at: time, image: image))
-        if run.stopReason != nil { perform(.stop(id)) }
+        tellToEnd(id)
         if run.kind == .service, let service = services[run.instance], service.active == id, service.record.phase == .starting {
             set(run.instance, .running, time)
             beginProbes(of: id, health, now)
@@ -41,6 +41,7 @@ extension Scheduler {
     mutating func ended(_ id: RunID, _ status: ExitStatus, _ now: Timestamp) {
         perform(.settle(id))
         guard let run = runs.removeValue(forKey: id) else { return }
+        releaseStops(after: id)
         let codes = run.kind == .job ? jobs[run.workload]?.policy.successCodes ?? [0] : [0]
         var status = status
         if status.startedAt == nil { status.startedAt = run.startedAt }

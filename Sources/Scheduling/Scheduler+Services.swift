@@ -178,11 +178,13 @@ extension Scheduler {
     }
 
     /// Ends the run of a service that is not to be on any more.
-    mutating func stopService(_ id: InstanceID, reason: String, _ now: Timestamp) {
+    ///
+    /// - Parameter users: runs that end first
+    mutating func stopService(_ id: InstanceID, reason: String, after users: [RunID] = [], _ now: Timestamp) {
         guard let service = services[id] else { return }
         if let run = service.active {
             set(id, .stopping, now)
-            stopRun(run, reason: reason, now)
+            stopRun(run, reason: reason, after: users, now)
         } else if service.removing {
             services[id] = nil
             wakes.set(.service(id), at: nil)

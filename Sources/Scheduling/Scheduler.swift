@@ -91,6 +91,8 @@ public struct Scheduler: Sendable {
     var holds: Holds = []
     /// Runs that are frozen because they fill the disk.
     var frozenRuns: Set<RunID> = []
+    /// Runs that are to end and wait for others to end first.
+    var heldStops: Set<RunID> = []
     /// Services of which something has changed that others may wait for.
     var moved: Set<WorkloadID> = []
     var dice: Dice
@@ -152,7 +154,9 @@ public struct Scheduler: Sendable {
         case .resume(let id, let actor): setPaused(id, false, actor: actor, now)
         case .stopAll:
             holds.insert(.leaving)
-            for id in runs.keys.sorted() { stopRun(id, reason: "the daemon was told to stop everything", now) }
+            for (id, run) in runs.sorted(by: { $0.key < $1.key }) {
+                stopRun(id, reason: "the daemon was told to stop everything", after: run.kind == .service ? users(of: run.workload) : [], now)
+            }
         }
         wakeDue(now)
         settleGates(now)
@@ -291,12 +295,33 @@ public struct Scheduler: Sendable {
         return id
     }
 
-    mutating func stopRun(_ id: RunID, reason: String, _ now: Timestamp) {
+    /// - Parameter users: runs that end first, where they are live
+    mutating func stopRun(_ id: RunID, reason: String, after users: [RunID] = [], _ now: Timestamp) {
         guard let run = runs[id], run.stopReason == nil else { return }
+        let first = Set(users.filter { $0 != id && runs[$0] != nil }).sorted()
         runs[id]?.stopReason = reason
-        write(.stopRequested(id, at: now, reason: reason))
+        runs[id]?.stopAfter = first
+        write(.stopRequested(id, at: now, reason: reason, after: first))
         if run.kind == .service { moved.insert(run.workload) }
-        // One that is still being launched is stopped when it is up.
-        if run.startedAt != nil { perform(.stop(id)) }
+        tellToEnd(id)
+    }
+
+    /// Tells a run that is to end so, when it is up and those that use it have ended.
+    mutating func tellToEnd(_ id: RunID) {
+        guard let run = runs[id], run.stopReason != nil, run.startedAt != nil else { return }
+        if run.stopAfter.contains(where: { runs[$0] != nil }) { heldStops.insert(id) } else { perform(.stop(id)) }
+    }
+
+    /// A run has ended: those that were to end after it may now.
+    mutating func releaseStops(after ended: RunID) {
+        for id in heldStops.sorted() where runs[id]?.stopAfter.contains(ended) ?? true {
+            heldStops.remove(id)
+            tellToEnd(id)
+        }
+    }
+
+    /// The live runs of what depends on a service.
+    func users(of id: WorkloadID) -> [RunID] {
+        (catalogue.dependents[id] ?? []).flatMap { other in instances(of: other).compactMap { services[$0]?.active } + (jobs[other]?.active ?? []) }
     }
 }

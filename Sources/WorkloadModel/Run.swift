@@ -149,6 +149,8 @@ public struct Run: Hashable, Sendable {
     public var startedAt: Timestamp?
     /// Why it is to end; `nil` when nobody asked. Written before the first signal, and honoured by whoever finds the run next.
     public var stopReason: String?
+    /// Of one that is to end: the runs that end before it is told to, because they use it; ascending.
+    public var stopAfter: [RunID] = []
 
     /// A run that has not started: its first attempt, without a due time, arrivals or changes.
     public init(id: RunID, instance: InstanceID, kind: WorkloadKind, trigger: Trigger, decidedAt: Timestamp) {

@@ -54,6 +54,24 @@ struct GateEndToEndTests {
         }
     }
 
+    @Test func whatIsTakenDownEndsInReverse() throws {
+        try EndToEndTests.with { it in
+            try it.apply(
+                """
+                name: t
+                services:
+                  db: { rootfs: host, network_mode: none, command: [sleep, "1000"], stop_signal: SIGKILL }
+                  web: { rootfs: host, network_mode: none, command: [sh, -c, "trap 'sleep 0.3; exit 0' TERM; sleep 1000 & wait"], depends_on: [db] }
+                  proxy: { rootfs: host, network_mode: none, command: [sh, -c, "trap 'sleep 0.3; exit 0' TERM; sleep 1000 & wait"], depends_on: [web] }
+                """)
+            try it.wait("select count(*) from runs where state = 'running'", is: "3")
+            #expect(it.berth("down", "t").code == 0)
+            #expect(it.sql("select name from runs order by finished_at") == "proxy\nweb\ndb")
+            let apart = it.sql("select cast((julianday(max(finished_at)) - julianday(min(finished_at))) * 86400000 as integer) from runs")
+            #expect(Int(apart) ?? 0 >= 250, "\(apart)")
+        }
+    }
+
     @Test func theUnhealthyAreSaidAndStartedAgain() throws {
         try EndToEndTests.with { it in
             try it.apply(Self.recipe(it, onUnhealthy: "restart"))

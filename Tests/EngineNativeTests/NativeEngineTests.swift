@@ -288,6 +288,7 @@ struct NativeEngineTests {
             let container = EngineFixture.shell(
                 "cat \(targets.map { "\($0)/file" }.joined(separator: " ")); echo > /sys/kernel/x && echo WROTE; ls /dev/pts/ptmx"
             ) {
+                $0.privileged = true
                 $0.mounts = targets.map { VolumeMount(source: .bind("\(fixture.scratch.path)/in"), target: $0, readOnly: true) }
             }
             let (_, output, _) = try await fixture.run(container)

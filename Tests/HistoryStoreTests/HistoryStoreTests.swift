@@ -387,7 +387,7 @@ import WorkloadModel
                     + ["pending", "arrivals", "whole"].map { .job(JobRecord(id: Make.id($0), cursor: Self.now, bootID: "b", pending: [pending])) }
                     + [
                         Self.opening(up), Self.opening(ending), Self.opening(late), .runStarted(up.id, at: Self.now, image: nil),
-                        .stopRequested(ending.id, at: Self.now, reason: "r"),
+                        .stopRequested(ending.id, at: Self.now, reason: "r", after: [up.id, late.id]),
                     ])
             try store.close()
             let queue = try DatabaseQueue(path: path)
@@ -419,6 +419,7 @@ import WorkloadModel
                 #expect(
                     loaded.state.openRuns.map(\.id) == [up.id, ending.id, late.id] && loaded.state.openRuns.map(\.state) == [.running, .starting, .starting])
                 #expect(loaded.state.openRuns.first?.kind == .service)
+                #expect(loaded.state.openRuns.map(\.stopAfter) == [[], [up.id, late.id], []])
                 let reader = try DatabaseQueue(path: path)
                 let kept = try await reader.read { db in try String.fetchAll(db, sql: "SELECT content FROM damaged_rows WHERE kind = 'job' ORDER BY id") }
                 try reader.close()

@@ -32,6 +32,8 @@ import WorkloadModel
         ("volumes: ['/a:/a:rshared']", "the mount option 'rshared' is not supported"), ("runtime: kata", "the runtime 'kata' is not supported yet"),
         ("volumes: ['/a:/dev/pts/x']", "belongs to the sandbox"), ("volumes: ['/a:/dev']", "belongs to the sandbox"),
         ("volumes: ['/a:/proc/x']", "belongs to the sandbox"),
+        ("volumes: ['/a:/sys/fs/cgroup:ro']", "belongs to the sandbox of a container that is not privileged"),
+        ("tmpfs: /sys/x", "belongs to the sandbox"),
     ]) func isRefused(_ line: String, _ words: String) {
         let result = Self.read(line)
         #expect(result.recipe == nil && result.diagnostics.contains { $0.message.contains(words) }, "\(result.diagnostics)")
@@ -40,7 +42,7 @@ import WorkloadModel
     @Test(arguments: ["/sys", "/sys/fs/cgroup", "/dev/disk", "/dev/serial/by-id", "/dev/shm", "/dev/bus/usb/001"]) func placesAreMountedOnByName(
         _ target: String
     ) throws {
-        let recipe = try #require(Self.read("volumes: ['/a:\(target):ro']").recipe)
+        let recipe = try #require(Self.read("privileged: true\n    volumes: ['/a:\(target):ro']").recipe)
         #expect(recipe.workloads.last?.container.mounts.map(\.target) == [target])
     }
 

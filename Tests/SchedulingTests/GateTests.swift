@@ -56,6 +56,39 @@ import WorkloadModel
         return status.state + (status.health.map { " \($0.rawValue)" } ?? "") + (status.waitsFor.map { ": \($0)" } ?? "")
     }
 
+    // MARK: The end
+
+    /// Names in the order of their ends.
+    private static func ends(_ world: World) -> [String] {
+        world.runs.values.filter { $0.outcome != nil }.sorted { $0.closedAfter.runs < $1.closedAfter.runs }.map(\.open.workload.name.description)
+    }
+
+    /// As Compose: what uses another ends before it is told to. A daemon that dies between changes nothing of that.
+    @Test(arguments: [nil, 1, 2] as [Int64?]) func whatIsTakenDownEndsInReverse(_ death: Int64?) {
+        var world = Self.world()
+        Self.up(
+            &world, Self.asked("db"), Self.service("app", on: ["db": Dependency(condition: .healthy)]), Self.service("proxy", on: ["app": Dependency()]),
+            Self.service("other", on: [:]))
+        world.run(until: Self.start + .seconds(60))
+        world.take(.down(Make.id("x").project, actor: "t"))
+        #expect(world.runs.values.allSatisfy { $0.open.stopReason != nil })
+        world.run(until: Self.start + .seconds(60 + (death ?? 0)))
+        if death != nil { world.restart(after: .milliseconds(200), newBoot: false) }
+        world.run(until: Self.start + .seconds(80))
+        let ends = Self.ends(world)
+        #expect(ends.filter { $0 != "other" } == ["proxy", "app", "db"] && ends.firstIndex(of: "other") ?? 9 <= 1, "\(ends)")
+        #expect(world.scheduler.statuses.isEmpty && world.violations.isEmpty, "\(world.violations)")
+    }
+
+    @Test func aDaemonThatTakesAllAlongKeepsTheOrder() {
+        var world = Self.world()
+        Self.up(&world, Self.asked("db"), Self.service("app", on: ["db": Dependency(condition: .healthy)]))
+        world.run(until: Self.start + .seconds(60))
+        world.take(.stopAll)
+        world.run(until: Self.start + .seconds(80))
+        #expect(Self.ends(world) == ["app", "db"] && world.violations.isEmpty, "\(world.violations)")
+    }
+
     // MARK: Conditions
 
     @Test func eachConditionIsWaitedFor() {

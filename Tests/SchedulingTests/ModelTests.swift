@@ -224,7 +224,7 @@ import WorkloadModel
                     switch write {
                     case .openRun(let opening): add(1, name(opening.id))
                     case .runStarted(let id, _, _): add(2, name(id))
-                    case .stopRequested(let id, _, _): add(6, name(id))
+                    case .stopRequested(let id, _, _, _): add(6, name(id))
                     case .closeRun(let id, let outcome, _, _): add(3, name(id), outcome.hashValue)
                     case .due(let due): add(due, name)
                     case .dueCaughtUp(let id, let dueAt, let run): add(4, id.hashValue, dueAt.hashValue, name(run))

@@ -309,7 +309,9 @@ struct World {
         case .runStarted(let id, let at, _):
             guard let run = runs[id], run.outcome == nil else { return }
             runs[id]?.open.startedAt = at
-        case .stopRequested(let id, _, let reason): runs[id]?.open.stopReason = reason
+        case .stopRequested(let id, _, let reason, let after):
+            runs[id]?.open.stopReason = reason
+            runs[id]?.open.stopAfter = after
         case .closeRun(let id, let outcome, let status, _):
             guard runs[id] != nil else {
                 violations.append("run \(id) was closed and never opened")
@@ -385,6 +387,9 @@ struct World {
             let probe = Probe(at: now, duration: takes, result: result, output: "")
             if deferred { inbox.append(.probed(request.id, probe)) } else { probing[request.id] = (now + takes, probe) }
         case .stop(let id):
+            for user in runs[id]?.open.stopAfter ?? [] where runs[user]?.outcome == nil {
+                violations.append("\(id) is told to end before \(user), which uses it, has ended")
+            }
             // One that is ending already goes on with it.
             guard let container = containers[id], container.endsAt ?? now >= now, container.status?.stopRequested != true else { return }
             let end = min(now + stopTakes, container.endsAt ?? now + stopTakes)
