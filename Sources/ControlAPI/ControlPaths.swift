@@ -29,6 +29,7 @@ public enum ControlPaths {
     public static let networks = "/v1/networks"
     /// `GET`: a list of ``VolumeInfo``, ascending by name. Below it, `DELETE` of `/NAME` removes one that no service or job has, and `POST` of `/prune`
     /// those that nobody has (with `all=1` the ones with names as well): the answer is a ``RemovedInfo``.
+    /// `GET` of `/NAME/tar` is what the volume holds, as a tar archive; `PUT` replaces it by one, whole or not at all: the answer is a ``VolumeInfo``.
     public static let volumes = "/v1/volumes"
     /// `GET`: a list of ``ImageInfo``, ascending by name. Below it, `POST` of a ``RecipeUpload`` to `/pull` brings a recipe's images in; the answer is
     /// one ``ProgressLine`` a line. `DELETE` of `/NAME` removes one that nothing needs, and `POST` of `/prune` all of those: the answer is a

@@ -12,6 +12,8 @@ public struct ConnectionLimits: Sendable {
     public var firstRequest: Duration = .seconds(5)
     /// Without a piece of a request's body.
     public var body: Duration = .seconds(30)
+    /// Without a piece of an archive: what makes it may be slow.
+    public var archive: Duration = .seconds(600)
     /// Between requests.
     public var idle: Duration = .seconds(60)
     /// The most bytes of a request's body.
@@ -76,6 +78,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var isReading = false
     private var bytes = 0
     private var closesAfterResponse = false
+    /// The request's body is of any size, and comes as fast as its sender can.
+    private var isArchive = false
     /// Requests that have begun and are not answered to the end.
     private var open = 0
 
@@ -105,7 +109,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
-        case .head:
+        case .head(let head):
+            isArchive = head.method == .put && head.path?.hasSuffix("/tar") == true
             isReading = true
             open += 1
             bytes = 0
@@ -113,12 +118,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .body(let buffer):
             bytes += buffer.readableBytes
             // What is more than was announced, or not announced at all; the answer was or will be 413.
-            guard bytes <= limits.bodyBytes + (1 << 20) else {
+            guard isArchive || bytes <= limits.bodyBytes + (1 << 20) else {
                 wait(nil, context)
                 context.close(promise: nil)
                 return
             }
-            if !closesAfterResponse { wait(limits.body, context) }
+            if !closesAfterResponse { wait(isArchive ? limits.archive : limits.body, context) }
         case .end:
             isReading = false
             // The answer may have come before the request's end.

@@ -18,6 +18,31 @@ extension ControlServer {
             let all = request.uri.queryParameters["all"].map { $0 == "1" } ?? false
             return try json(RemovedInfo(removed: try await recipes.removeVolumes(nil, all: all)))
         }
+        router.get("v1/volumes/:volume/tar") { _, context in
+            let name = try context.parameters.require("volume")
+            let id = try await recipes.volume(named: name.removingPercentEncoding ?? name)
+            let place = try longAnswers.place()
+            return Response(
+                status: .ok, headers: [.contentType: "application/x-tar"],
+                body: .init { writer in
+                    defer { withExtendedLifetime(place) {} }
+                    // A failure breaks the answer off, so that nobody takes half of it for the whole.
+                    try await engine.readVolume(id) { try await writer.write(ByteBuffer(bytes: $0)) }
+                    try await writer.finish(nil)
+                })
+        }
+        router.put("v1/volumes/:volume/tar") { request, context in
+            let name = try context.parameters.require("volume")
+            let id = try await recipes.volumeToRestore(name.removingPercentEncoding ?? name)
+            let place = try longAnswers.place()
+            defer { withExtendedLifetime(place) {} }
+            do {
+                try await engine.writeVolume(id, isFree: { try await recipes.checkIsFree(id) }) { take in
+                    for try await piece in request.body { try await take(Array(piece.readableBytesView)) }
+                }
+            } catch let error as EngineError { throw ErrorInfo(error: error.description) }
+            return try json(VolumeInfo(name: id, project: nil, isAnonymous: false, bytes: nil, users: []))
+        }
         router.delete("v1/volumes/:volume") { _, context in
             let name = try context.parameters.require("volume")
             return try json(RemovedInfo(removed: try await recipes.removeVolumes(name.removingPercentEncoding ?? name, all: true)))

@@ -61,6 +61,22 @@ public protocol ContainerEngine: Sendable {
     /// The ids of the volumes that a service or job has, whether they are there or not.
     func volumes(of workload: Workload) -> Set<String>
 
+    /// Writes what a volume holds as a tar archive.
+    ///
+    /// - Parameter take: gets it piece by piece
+    /// - Throws: ``EngineError``, and what `take` throws
+    func readVolume(_ id: String, _ take: ([UInt8]) async throws -> Void) async throws
+
+    /// Replaces what a volume holds by the content of a tar archive, whole or not at all; a volume that is not there is made.
+    ///
+    /// - Parameters:
+    ///   - isFree: asked before the volume is replaced; throws where it is in use
+    ///   - pieces: gives the archive to its argument, piece by piece
+    /// - Throws: ``EngineError``, and what the bodies throw
+    func writeVolume(
+        _ id: String, isFree: () async throws -> Void,
+        _ pieces: (([UInt8]) async throws -> Void) async throws -> Void) async throws
+
     /// Removes a volume with all that is in it.
     ///
     /// - Throws: ``EngineError`` when it is not there or cannot be removed
@@ -227,6 +243,17 @@ extension ContainerEngine {
 
     /// None.
     public func volumes(of workload: Workload) -> Set<String> { [] }
+
+    /// Fails.
+    public func readVolume(_ id: String, _ take: ([UInt8]) async throws -> Void) async throws {
+        throw EngineError.sandbox("this engine has no volumes")
+    }
+
+    /// Fails.
+    public func writeVolume(
+        _ id: String, isFree: () async throws -> Void,
+        _ pieces: (([UInt8]) async throws -> Void) async throws -> Void
+    ) async throws { throw EngineError.sandbox("this engine has no volumes") }
 
     /// Fails.
     public func removeVolume(_ id: String) async throws(EngineError) { throw .sandbox("this engine has no volumes") }

@@ -8,7 +8,7 @@ public import WorkloadModel
 
 /// The volumes that are there: directories of the state directory, by project.
 extension NativeEngine {
-    private static let shared = "~shared"
+    static let shared = "~shared"
 
     /// The volumes, with what they take; of very large ones that is not known.
     public func volumes() async -> [StoredVolume] {
@@ -66,13 +66,9 @@ extension NativeEngine {
     ///
     /// - Throws: ``EngineError/sandbox(_:)``
     public func removeVolume(_ id: String) async throws(EngineError) {
-        let parts = id.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-        let folder = parts.count == 2 ? parts[0] : NativeEngine.shared
-        let name = parts.last ?? ""
-        guard (1...2).contains(parts.count), parts.count == 1 || (try? ProjectName(folder)) != nil, !name.isEmpty, name != ".", name != ".." else {
-            throw .sandbox("'\(id)' is no volume")
-        }
-        let path = "\(paths.volumes)/\(folder)/\(name)"
+        let path = try volumePath(id)
+        let parts = path.split(separator: "/").map(String.init)
+        let (folder, name) = (parts[parts.count - 2], parts[parts.count - 1])
         let gone = "\(paths.volumes)/\(folder)/~gone~\(name)-\(WallClock.now().milliseconds)"
         guard rename(path, gone) == 0 else { throw .sandbox("the volume \(id) cannot be removed: \(String(cString: strerror(errno)))") }
         log.notice("a volume was removed", metadata: ["volume": "\(id)"])

@@ -100,7 +100,16 @@ struct ControlClient {
         }
     }
 
-    private func send(_ method: HTTPMethod, _ path: String, body: (any Encodable)?, _ take: ([UInt8]) async throws -> Void) async throws {
+    /// Sends bytes as they come from a file, a pipe or a terminal.
+    func upload<Value: Decodable>(_ path: String, from file: Int32) async throws -> Value {
+        var bytes: [UInt8] = []
+        try await send(.PUT, path, body: nil, file: file) { bytes += $0 }
+        do { return try JSONDecoder().decode(Value.self, from: Data(bytes)) } catch { throw failure("it does not say what came of it") }
+    }
+
+    private func send(
+        _ method: HTTPMethod, _ path: String, body: (any Encodable)?, file: Int32? = nil, _ take: ([UInt8]) async throws -> Void
+    ) async throws {
         let content = try body.map { ByteBuffer(bytes: try JSONEncoder().encode($0)) }
         let fd = try connect()
         let channel: NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>
@@ -117,12 +126,27 @@ struct ControlClient {
             if let content {
                 headers.add(name: "content-type", value: "application/json")
                 headers.add(name: "content-length", value: String(content.readableBytes))
+            } else if file != nil {
+                headers.add(name: "content-type", value: "application/x-tar")
+                headers.add(name: "transfer-encoding", value: "chunked")
             } else if method == .POST {
                 headers.add(name: "content-length", value: "0")
             }
             // A daemon that refuses a body answers before it has all of it: what it says is read in any case.
             try? await outgoing.write(.head(HTTPRequestHead(version: .http1_1, method: method, uri: path, headers: headers)))
             if let content { try? await outgoing.write(.body(.byteBuffer(content))) }
+            var broken: Int32 = 0
+            if let file {
+                var buffer = [UInt8](repeating: 0, count: 1 << 16)
+                while true {
+                    let count = Glibc.read(file, &buffer, buffer.count)
+                    if count < 0, errno == EINTR { continue }
+                    if count < 0 { broken = errno }
+                    guard count > 0, (try? await outgoing.write(.body(.byteBuffer(ByteBuffer(bytes: buffer[..<count]))))) != nil else { break }
+                }
+            }
+            // Half of an archive is not to be taken for the whole: without its end the daemon drops it.
+            if broken != 0 { throw CommandFailure(description: "the archive cannot be read: \(String(cString: strerror(broken)))") }
             try? await outgoing.write(.end(nil))
             try await read(incoming, take)
         }

@@ -210,4 +210,77 @@ struct VolumeEndToEndTests {
             #expect(climbing.code == 1 && FileManager.default.fileExists(atPath: it.database), "\(climbing)")
         }
     }
+
+    @Test func aVolumeIsSavedAndRestored() throws {
+        try EndToEndTests.with { it in
+            try it.apply(
+                """
+                name: t
+                volumes: { data: {} }
+                services:
+                  db: { rootfs: host, network_mode: none, command: [sleep, "1000"], stop_signal: SIGKILL, volumes: ["data:/data"] }
+                jobs:
+                  fill: { rootfs: host, network_mode: none, volumes: ["data:/data"], command: [sh, -c, "cd /data; mkdir -m 750 d; echo one > d/file; chown 5:6 d/file; ln -s /etc/passwd link; ln d/file hard; truncate -s 1G hole; chmod 1700 ."] }
+                  look: { rootfs: host, network_mode: none, volumes: ["data:/data"], command: [sh, -c, "cd /data; find . -printf '%p %m %U %G %n %l\\n' | sort; cat d/file"] }
+                """)
+            #expect(it.berth("run", "fill", "--wait").code == 0)
+            let before = it.berth("run", "look", "--wait").output
+            #expect(before.contains("./d/file 644 5 6 2") && before.contains("./link 777 0 0 1 /etc/passwd") && before.contains(". 1700 "), "\(before)")
+            let archive = "\(it.scratch.path)/data.tar"
+            let saved = it.berth("volume", "backup", "t_data", "-o", archive)
+            #expect(saved.code == 0 && saved.output.isEmpty, "\(saved)")
+            let size = (try? FileManager.default.attributesOfItem(atPath: archive)[.size] as? Int) ?? 0
+            #expect((1...1 << 20).contains(size), "holes are kept: \(size)")
+            // What a run has is not replaced.
+            let busy = it.berth("volume", "restore", "t/data", archive)
+            #expect(busy.code == 1 && busy.errors.contains("t/db runs and has it; 'berth stop t/db' ends that"), "\(busy)")
+            #expect(it.berth("stop", "db").code == 0)
+            try it.wait("select state from services", is: "stopped")
+            let folder = "\(it.scratch.path)/state/volumes/t"
+            try "other".write(toFile: "\(folder)/data/more", atomically: true, encoding: .utf8)
+            // Half of an archive, and what is none, change nothing.
+            let whole = try Data(contentsOf: URL(fileURLWithPath: archive))
+            try whole.prefix(whole.count / 2 / 512 * 512 - 100).write(to: URL(fileURLWithPath: "\(it.scratch.path)/half.tar"))
+            it.scratch.write("none.tar", String(repeating: "no archive ", count: 1000))
+            for file in ["half.tar", "none.tar"] {
+                let failed = it.berth("volume", "restore", "t/data", "\(it.scratch.path)/\(file)")
+                #expect(failed.code == 1 && failed.errors.contains("the volume t/data is as it was: the archive cannot be unpacked"), "\(failed)")
+                #expect(FileManager.default.fileExists(atPath: "\(folder)/data/more"))
+            }
+            let restored = it.berth("volume", "restore", "t/data", archive)
+            #expect(restored.code == 0 && restored.output == "the volume t/data is restored\n", "\(restored)")
+            #expect(it.berth("run", "look", "--wait").output == before)
+            // Through pipes, into one that is not there yet.
+            let programs = Requirement.programs
+            let piped = Instance.run(
+                "/bin/sh", ["-c", "\(programs)/berth volume backup t/data | \(programs)/berth volume restore t/copy -"],
+                environment: ["PATH": "/usr/bin:/bin", "BERTH_SOCKET": it.socket])
+            #expect(piped.code == 0 && FileManager.default.fileExists(atPath: "\(folder)/copy/d/file"), "\(piped)")
+            it.wait(upTo: 10) { EndToEndTests.names(folder).sorted() == ["copy", "data"] }
+            #expect(EndToEndTests.names(folder).sorted() == ["copy", "data"])
+            #expect(it.berth("volume", "backup", "nobody", "-o", "\(it.scratch.path)/x").errors.contains("there is no volume 'nobody'"))
+            #expect(!FileManager.default.fileExists(atPath: "\(it.scratch.path)/x"))
+            for name in ["../x", "t/..", "a/b/c", ""] { #expect(it.berth("volume", "restore", name, archive).code == 1) }
+            // Names of an archive lead nowhere but into the volume.
+            let hostile = Instance.run(
+                "/usr/bin/env",
+                [
+                    "python3", "-c",
+                    """
+                    import io, sys, tarfile
+                    with tarfile.open(sys.argv[1], "w") as tar:
+                        def add(name, kind=tarfile.REGTYPE, link="", data=b"x"):
+                            info = tarfile.TarInfo(name); info.type = kind; info.linkname = link; info.size = len(data) if kind == tarfile.REGTYPE else 0
+                            tar.addfile(info, io.BytesIO(data))
+                        add("out", tarfile.SYMTYPE, sys.argv[2]); add("out/escaped"); add("/escaped"); add("../../escaped")
+                        add("hard", tarfile.LNKTYPE, "../../../berth.db")
+                    """, "\(it.scratch.path)/hostile.tar", it.scratch.path,
+                ], environment: ["PATH": "/usr/bin:/bin"])
+            #expect(hostile.code == 0, "\(hostile)")
+            _ = it.berth("volume", "restore", "t/copy", "\(it.scratch.path)/hostile.tar")
+            for path in ["\(it.scratch.path)/escaped", "/escaped", "\(it.scratch.path)/state/escaped", "\(it.scratch.path)/state/volumes/escaped"] {
+                #expect(!FileManager.default.fileExists(atPath: path), "\(path)")
+            }
+        }
+    }
 }

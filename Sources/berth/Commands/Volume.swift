@@ -1,11 +1,13 @@
 import ArgumentParser
 import ControlAPI
+import Glibc
+import NIOHTTP1
 
 struct Volume: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "volume", abstract: "Show and remove volumes.",
+        commandName: "volume", abstract: "Show, save and remove volumes.",
         discussion: "A volume stays when its project is taken down, with all that is in it. What a service or job has is not removed.",
-        subcommands: [List.self, Remove.self, Prune.self])
+        subcommands: [List.self, Backup.self, Restore.self, Remove.self, Prune.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(commandName: "ls", abstract: "List volumes, what they take of the disk, and whose they are.")
@@ -27,6 +29,78 @@ struct Volume: AsyncParsableCommand {
                 }
                 if table.isEmpty { Terminal.say("there are no volumes") } else { table.print() }
             }
+        }
+    }
+
+    struct Backup: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "backup", abstract: "Write what a volume holds as a tar archive.",
+            discussion: "Files that change meanwhile are caught as they are just then: a database is better dumped by a job.")
+        @Argument(help: "The volume, as 'berth volume ls' names it.") var name: String
+        @Option(name: .shortAndLong, help: "The archive's file, which is complete or not there; by default the standard output.", completion: .file())
+        var output: String?
+        @OptionGroup var connection: ConnectionOptions
+
+        func run() async throws {
+            try await report(connection) {
+                if output == nil, isatty(STDOUT_FILENO) == 1 {
+                    throw CommandFailure(description: "an archive is nothing for a terminal: name a file with -o, or send it to a program")
+                }
+                let part = output.map { "\($0).part-\(getpid())" }
+                let file = try part.map { part in
+                    let file = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+                    guard file >= 0 else { throw CommandFailure(description: "cannot make \(part): \(String(cString: strerror(errno)))") }
+                    return file
+                }
+                do {
+                    try await ControlClient.use(connection) { client in
+                        try await client.stream(.GET, "\(ControlPaths.volumes)/\(ControlClient.percentEncoded(name))/tar") { bytes in
+                            try Volume.write(bytes, to: file ?? STDOUT_FILENO)
+                        }
+                    }
+                    if let file, let part, let output, fsync(file) != 0 || rename(part, output) != 0 {
+                        throw CommandFailure(description: "cannot write \(output): \(String(cString: strerror(errno)))")
+                    }
+                } catch {
+                    if let part { unlink(part) }
+                    throw error
+                }
+            }
+        }
+    }
+
+    struct Restore: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "restore", abstract: "Replace what a volume holds by a tar archive's content.",
+            discussion: """
+                All that the volume held is gone then; until the archive is unpacked whole it stays as it is. No run may have the volume. One that is \
+                not there is made: write it as PROJECT/NAME.
+                """)
+        @Argument(help: "The volume, as 'berth volume ls' names it.") var name: String
+        @Argument(help: "The archive's file; by default, or as -, the standard input.", completion: .file()) var file: String?
+        @OptionGroup var connection: ConnectionOptions
+
+        func run() async throws {
+            try await report(connection) {
+                var descriptor = STDIN_FILENO
+                if let file, file != "-" {
+                    descriptor = open(file, O_RDONLY | O_CLOEXEC)
+                    guard descriptor >= 0 else { throw CommandFailure(description: "cannot read \(file): \(String(cString: strerror(errno)))") }
+                }
+                let path = "\(ControlPaths.volumes)/\(ControlClient.percentEncoded(name))/tar"
+                let info: VolumeInfo = try await ControlClient.use(connection) { [descriptor] in try await $0.upload(path, from: descriptor) }
+                if connection.json { try Terminal.print(json: info) } else { Terminal.say("the volume \(Terminal.harmless(info.name)) is restored") }
+            }
+        }
+    }
+
+    private static func write(_ bytes: [UInt8], to file: Int32) throws {
+        var left = bytes[...]
+        while !left.isEmpty {
+            let count = left.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw CommandFailure(description: "the archive cannot be written: \(String(cString: strerror(errno)))") }
+            left = left.dropFirst(count)
         }
     }
 
