@@ -104,7 +104,14 @@ struct CgroupHost: Sendable {
         if tuning?.processors != nil, layout == .v2 ? !hasCpuset : v1["cpuset"] == nil {
             return "'cpuset' cannot be kept: this host's control groups have no controller 'cpuset' ('berth doctor' says more)"
         }
+        if let blockIO = tuning?.blockIO, let problem = problem(with: blockIO) { return problem }
         return CgroupHost.problem(with: limits, missing: missing)
+    }
+
+    private func problem(with blockIO: BlockIO) -> String? {
+        guard let path = layout == .v2 ? v2 : v1["blkio"] else { return "'blkio_config' cannot be kept: this host's control groups have no controller 'blkio'" }
+        do { _ = try BlockControl.lines(blockIO, isV2: layout == .v2, in: path) } catch { return "'blkio_config' cannot be kept: \(error)" }
+        return nil
     }
 
     private var hasCpuset: Bool {
@@ -178,6 +185,9 @@ struct CgroupHost: Sendable {
             }
             try HostFile.put(processors, to: "\(path)/cpuset.cpus")
         }
+        if let blockIO = tuning.blockIO {
+            for line in try BlockControl.lines(blockIO, isV2: true, in: path) { try HostFile.put(line.text, to: "\(path)/\(line.file)") }
+        }
     }
 
     private func setV1(
@@ -210,6 +220,9 @@ struct CgroupHost: Sendable {
             guard let cpu = limits.cpuMillis else { return }
             try HostFile.put("100000", to: "\(path)/cpu.cfs_period_us")
             try HostFile.put("\(max(1000, cpu * 100))", to: "\(path)/cpu.cfs_quota_us")
+        case "blkio":
+            guard let blockIO = tuning?.blockIO else { return }
+            for line in try BlockControl.lines(blockIO, isV2: false, in: path) { try HostFile.put(line.text, to: "\(path)/\(line.file)") }
         case "devices":
             try HostFile.put("a", to: "\(path)/devices.deny")
             for rule in DeviceFilter.rules + devices.map(\.description) { try HostFile.put(rule, to: "\(path)/devices.allow") }

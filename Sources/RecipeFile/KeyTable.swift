@@ -79,8 +79,7 @@ public enum KeyTable {
             "service.networks", RecipeReader.AttachmentKey.self,
             refused: ["link_local_ips": "not supported", "driver_opts": "not supported"]),
         group("service.logging", RecipeReader.LoggingKey.self), group("service.devices", RecipeReader.DeviceKey.self),
-        refused(
-            "service.blkio_config", later, "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops", "weight", "weight_device"),
+        group("service.blkio_config", RecipeReader.BlockKey.self),
         refused("service.credential_spec", "a setting of Windows", "config", "file", "registry"),
         group("service.extends", RecipeReader.ExtendsKey.self), refused("service.models", later, "endpoint_var", "model_var"),
         refused("service.provider", later, "options", "type"), group("service.env_file", RecipeReader.FileKey.self),

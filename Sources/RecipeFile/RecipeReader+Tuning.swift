@@ -12,7 +12,7 @@ extension RecipeReader {
             ContainerKey.groupAdd, .sysctls, .oomScoreAdj, .cpuset, .cpuShares, .cpuQuota, .cpuPeriod, .memReservation, .memswapLimit, .deploy, .pid, .ipc,
             .uts,
             .cgroup, .usernsMode, .stdinOpen, .tty, .devices, .deviceCgroupRules, .gpus, .attach, .develop, .scale, .runtime, .annotations,
-            .memSwappiness, .oomKillDisable, .isolation,
+            .memSwappiness, .oomKillDisable, .isolation, .blkioConfig,
         ].map(\.rawValue))
 
     mutating func readTuning(_ keys: [String: YAMLNode.Entry], into spec: inout ContainerSpec) {
@@ -61,6 +61,7 @@ extension RecipeReader {
             }
         }
         if let node = node(.gpus) { readGPUs(node, into: &tuning) }
+        if let node = node(.blkioConfig) { tuning.blockIO = blockIO(node) }
         readMeaningless(keys)
         if let node = node(.runtime) { readRuntime(node, into: &tuning) }
         if tuning != ContainerTuning() { spec.tuning = Shared(tuning) }

@@ -127,6 +127,7 @@ public struct RecipePlan: Hashable, Sendable {
         compare("stdin_open", a.opensInput, b.opensInput)
         compare("devices", a.devices, b.devices)
         compare("device_cgroup_rules", a.deviceRules, b.deviceRules)
+        compare("blkio_config", a.blockIO, b.blockIO)
         compare("gpus", a.capabilitiesOfDevices, b.capabilitiesOfDevices)
     }
 

@@ -28,6 +28,8 @@ public struct ContainerTuning: Hashable, Sendable, Codable {
     public var deviceRules: [DeviceRule] = []
     /// Devices by what they can do, such as `gpu`, which no host gives yet.
     public var capabilitiesOfDevices: [String] = []
+    /// What it may read from and write to disks; `nil` is as any other.
+    public var blockIO: BlockIO?
 
     /// Asks for nothing.
     public init() {}

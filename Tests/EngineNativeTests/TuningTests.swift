@@ -119,4 +119,69 @@ struct TuningTests {
             await fixture.engine.settle(request.id)
         }
     }
+
+    /// A disk of this host; `nil` when there is none.
+    private static var disk: (path: String, number: String)? {
+        for name in HostFile.names(in: "/sys/block").sorted() where HostFile.exists("/dev/\(name)") {
+            guard let number = try? HostFile.text("/sys/block/\(name)/dev").filter({ !$0.isNewline }) else { continue }
+            return ("/dev/\(name)", number)
+        }
+        return nil
+    }
+
+    /// What the groups are told, for both versions.
+    @Test func groupsAreToldOfDisks() throws {
+        guard let disk = Self.disk else { return }
+        let scratch = Scratch("blocks")
+        for file in ["io.weight", "blkio.bfq.weight"] { scratch.write(file, "") }
+        var wanted = BlockIO()
+        wanted.weight = 1000
+        wanted.weights = [BlockIO.Amount(path: disk.path, amount: 10)]
+        wanted[.readBytes] = [BlockIO.Amount(path: disk.path, amount: 1 << 20)]
+        wanted[.writeOperations] = [BlockIO.Amount(path: disk.path, amount: 7)]
+        let v2 = try BlockControl.lines(wanted, isV2: true, in: scratch.path).map { "\($0.file): \($0.text)" }
+        let number = disk.number
+        #expect(v2 == ["io.weight: default 10000", "io.weight: \(number) 1", "io.max: \(number) rbps=1048576", "io.max: \(number) wiops=7"])
+        let v1 = try BlockControl.lines(wanted, isV2: false, in: scratch.path).map { "\($0.file): \($0.text)" }
+        #expect(
+            v1 == [
+                "blkio.bfq.weight: 1000", "blkio.bfq.weight_device: \(number) 10", "blkio.throttle.read_bps_device: \(number) 1048576",
+                "blkio.throttle.write_iops_device: \(number) 7",
+            ])
+        #expect(throws: HostFile.Failure.self) { try BlockControl.lines(wanted, isV2: true, in: "\(scratch.path)/none") }
+        wanted[.readBytes] = [BlockIO.Amount(path: "/dev/null", amount: 1)]
+        #expect(throws: HostFile.Failure.self) { try BlockControl.lines(wanted, isV2: true, in: scratch.path) }
+    }
+
+    /// The kernel's own files say that it holds.
+    @Test func whatIsReadFromADiskIsLimited() async throws {
+        guard let disk = Self.disk else { return }
+        try await EngineFixture.with { fixture in
+            var blockIO = BlockIO()
+            blockIO[.readBytes] = [BlockIO.Amount(path: disk.path, amount: 1 << 20)]
+            let container = EngineFixture.shell("sleep 1000") {
+                var tuning = ContainerTuning()
+                tuning.blockIO = blockIO
+                $0.tuning = Shared(tuning)
+                $0.stopSignal = SIGKILL
+            }
+            try await fixture.engine.prepare(container) { _ in }
+            let request = await fixture.request(container)
+            _ = try await fixture.engine.launch(request)
+            let group = fixture.engine.cgroups.group(of: request.id)
+            let blocks = group.v1.first { $0.hasPrefix("blkio:") }.map { String($0.dropFirst(6)) + "/blkio.throttle.read_bps_device" }
+            let text = try HostFile.text(blocks ?? "\(group.v2 ?? "")/io.max")
+            #expect(text.contains("\(disk.number) ") && text.contains("1048576"), "\(text)")
+            await fixture.engine.stop(request.id)
+            _ = try await fixture.end(of: request.id)
+            await fixture.engine.settle(request.id)
+            var none = blockIO
+            none[.readBytes] = [BlockIO.Amount(path: "/dev/nodisk", amount: 1)]
+            var other = container
+            var tuning = ContainerTuning()
+            tuning.blockIO = none
+            other.tuning = Shared(tuning)
+            await #expect(throws: EngineError.self) { try await fixture.engine.prepare(other) { _ in } }
+        }
+    }
 }

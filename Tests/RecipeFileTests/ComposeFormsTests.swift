@@ -71,6 +71,24 @@ import WorkloadModel
             })
     }
 
+    @Test func disksAreLimited() throws {
+        let result = Self.read(
+            "blkio_config: { weight: 300, weight_device: [{ path: /dev/sda, weight: 400 }], device_read_bps: [{ path: /dev/sda, rate: '12mb' }], device_write_iops: [{ path: /dev/sdb, rate: 30 }] }"
+        )
+        let found = try #require(result.recipe?.workloads.last?.container.tuning?.value.blockIO, "\(result.diagnostics)")
+        #expect(found.weight == 300 && found.weights == [BlockIO.Amount(path: "/dev/sda", amount: 400)])
+        #expect(found[.readBytes] == [BlockIO.Amount(path: "/dev/sda", amount: 12 << 20)] && found[.readOperations].isEmpty && found[.writeBytes].isEmpty)
+        #expect(found[.writeOperations] == [BlockIO.Amount(path: "/dev/sdb", amount: 30)])
+        for (wrong, words) in [
+            ("weight: 5", "'weight' is a share from 10 to 1000, not 5"), ("weight: 1001", "'weight'"), ("device_read_bps: x", "must be a list"),
+            ("device_read_bps: [{ path: sda, rate: 1 }]", "needs the 'path' of its node"), ("device_read_iops: [{ path: /dev/sda, rate: 0 }]", "'rate'"),
+            ("device_read_bps: [{ path: /dev/sda, rate: 0 }]", "'rate'"), ("device_raed_bps: []", "did you mean 'device_read_bps'?"),
+        ] {
+            let result = Self.read("blkio_config: { \(wrong) }")
+            #expect(result.recipe == nil && result.diagnostics.contains { $0.message.contains(words) }, "\(wrong): \(result.diagnostics)")
+        }
+    }
+
     @Test func theRuntimeForGraphicsIsAsIfItAskedForThem() throws {
         let recipe = try #require(Self.read("runtime: nvidia").recipe)
         #expect(recipe.workloads.last?.container.tuning?.value.capabilitiesOfDevices == ["gpu"])
