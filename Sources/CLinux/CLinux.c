@@ -59,6 +59,8 @@ int clinux_disk_space(const char *path, struct clinux_space *space)
     return 0;
 }
 
+int clinux_sync_disk(int fd) { return syncfs(fd); }
+
 int clinux_exchange(const char *one, const char *other) { return renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE); }
 
 int clinux_allocate(int fd, int64_t bytes)

@@ -110,11 +110,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
         case .head(let head):
-            isArchive = head.method == .put && head.path?.hasSuffix("/tar") == true
+            isArchive = head.method == .put && head.path?.hasPrefix("/v1/volumes/") == true && head.path?.hasSuffix("/tar") == true
             isReading = true
             open += 1
             bytes = 0
-            wait(limits.body, context)
+            wait(isArchive ? limits.archive : limits.body, context)
         case .body(let buffer):
             bytes += buffer.readableBytes
             // What is more than was announced, or not announced at all; the answer was or will be 413.

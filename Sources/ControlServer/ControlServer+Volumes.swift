@@ -37,7 +37,7 @@ extension ControlServer {
             let place = try longAnswers.place()
             defer { withExtendedLifetime(place) {} }
             do {
-                try await engine.writeVolume(id, isFree: { try await recipes.checkIsFree(id) }) { take in
+                try await engine.writeVolume(id) { take in
                     for try await piece in request.body { try await take(Array(piece.readableBytesView)) }
                 }
             } catch let error as EngineError { throw ErrorInfo(error: error.description) }

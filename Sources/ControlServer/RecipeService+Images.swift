@@ -39,7 +39,9 @@ extension RecipeService {
             throw ErrorInfo(error: "\(name) is the image of \(wanted.users.map(\.description).sorted().joined(separator: ", ")): it stays")
         }
         let removed = await removeImages(.digest(wanted.image.digest)).map(RecipeService.shown)
-        guard !removed.isEmpty else { throw ErrorInfo(error: "\(name) is in use: a run needs it, or an image is being brought in; try again later") }
+        guard !removed.isEmpty else {
+            throw ErrorInfo(error: "\(name) stays: a run needs it, or an image is being brought in, or it could not be removed, which the daemon's log says")
+        }
         return removed
     }
 

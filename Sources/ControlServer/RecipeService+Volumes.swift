@@ -2,39 +2,35 @@ internal import ControlAPI
 internal import EngineAPI
 internal import Foundation
 internal import HostOS
-internal import Supervision
 internal import WorkloadModel
 
 /// Volumes as archives.
 extension RecipeService {
     /// The id of a volume as ``volumes()`` has it, by that or as `PROJECT_NAME`.
     ///
-    /// - Throws: ``ControlAPI/ErrorInfo`` when it is not there
+    /// - Throws: ``ControlAPI/ErrorInfo`` when it is not there, or several are called so
     func volume(named name: String) async throws(ErrorInfo) -> String {
-        guard let id = await known(name) else { throw ErrorInfo(error: "there is no volume '\(PlainText.shown(name))': 'berth volume ls' lists them") }
+        guard let id = try await known(name) else { throw ErrorInfo(error: "there is no volume '\(PlainText.shown(name))': 'berth volume ls' lists them") }
         return id
     }
 
-    private func known(_ name: String) async -> String? {
-        let ids = await volumes().map(\.volume.id)
-        return ids.first { $0 == name } ?? ids.first { $0.replacing("/", with: "_") == name }
+    private func known(_ name: String) async throws(ErrorInfo) -> String? {
+        let ids = await engine.volumes().map(\.id)
+        if ids.contains(name) { return name }
+        let found = ids.filter { $0.replacing("/", with: "_") == name }
+        guard found.count < 2 else { throw ErrorInfo(error: "'\(PlainText.shown(name))' may be \(found.joined(separator: " or ")): write it so") }
+        return found.first
     }
 
-    /// The id that a volume has or is to have which an archive is unpacked into.
+    /// The id that a volume has, or is to have, which an archive is unpacked into.
     ///
-    /// - Throws: ``ControlAPI/ErrorInfo`` while a run has it
+    /// - Throws: ``ControlAPI/ErrorInfo`` when no recipe could name it
     func volumeToRestore(_ name: String) async throws(ErrorInfo) -> String {
-        let id = await known(name) ?? name
-        try await checkIsFree(id)
-        return id
-    }
-
-    /// Refuses to replace what a run has before it.
-    func checkIsFree(_ id: String) async throws(ErrorInfo) {
-        for user in await volumes().first(where: { $0.volume.id == id })?.users ?? [] {
-            guard await supervisor.runs(of: user).isEmpty else {
-                throw ErrorInfo(error: "the volume \(id) is as it was: \(user) runs and has it; 'berth stop \(user)' ends that")
-            }
+        if let id = try await known(name) { return id }
+        let parts = name.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2, (try? ProjectName(parts[0])) != nil, (try? WorkloadName(parts[1])) != nil else {
+            throw ErrorInfo(error: "there is no volume '\(PlainText.shown(name))': write PROJECT/NAME to make one")
         }
+        return name
     }
 }

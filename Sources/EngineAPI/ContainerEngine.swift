@@ -69,13 +69,9 @@ public protocol ContainerEngine: Sendable {
 
     /// Replaces what a volume holds by the content of a tar archive, whole or not at all; a volume that is not there is made.
     ///
-    /// - Parameters:
-    ///   - isFree: asked before the volume is replaced; throws where it is in use
-    ///   - pieces: gives the archive to its argument, piece by piece
-    /// - Throws: ``EngineError``, and what the bodies throw
-    func writeVolume(
-        _ id: String, isFree: () async throws -> Void,
-        _ pieces: (([UInt8]) async throws -> Void) async throws -> Void) async throws
+    /// - Parameter pieces: gives the archive to its argument, piece by piece
+    /// - Throws: ``EngineError``, also while a run has the volume, and what the body throws
+    func writeVolume(_ id: String, _ pieces: (([UInt8]) async throws -> Void) async throws -> Void) async throws
 
     /// Removes a volume with all that is in it.
     ///
@@ -250,10 +246,9 @@ extension ContainerEngine {
     }
 
     /// Fails.
-    public func writeVolume(
-        _ id: String, isFree: () async throws -> Void,
-        _ pieces: (([UInt8]) async throws -> Void) async throws -> Void
-    ) async throws { throw EngineError.sandbox("this engine has no volumes") }
+    public func writeVolume(_ id: String, _ pieces: (([UInt8]) async throws -> Void) async throws -> Void) async throws {
+        throw EngineError.sandbox("this engine has no volumes")
+    }
 
     /// Fails.
     public func removeVolume(_ id: String) async throws(EngineError) { throw .sandbox("this engine has no volumes") }

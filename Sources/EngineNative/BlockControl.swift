@@ -32,6 +32,10 @@ enum BlockControl {
                 case .writeBytes: ("wbps", "blkio.throttle.write_bps_device")
                 case .writeOperations: ("wiops", "blkio.throttle.write_iops_device")
                 }
+            let file = isV2 ? "io.max" : v1
+            guard blockIO[limit].isEmpty || HostFile.exists("\(group)/\(file)") else {
+                throw HostFile.Failure(path: "\(group)/\(file)", action: "limit disks by", code: ENOENT)
+            }
             for item in blockIO[limit] {
                 let disk = try number(of: item.path)
                 found.append(isV2 ? Line(file: "io.max", text: "\(disk) \(v2)=\(item.amount)") : Line(file: v1, text: "\(disk) \(item.amount)"))

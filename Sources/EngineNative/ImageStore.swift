@@ -34,8 +34,8 @@ final class ImageStore: Sendable {
     private let cgroups: CgroupHost
     /// How long images stay that nothing needs any more.
     let keep: Duration
-    /// Those that were kept for long enough when they were looked at last.
-    let outdated = Mutex<Set<String>>([])
+    /// What nothing needs, and for how long.
+    let unneeded = Mutex(UnneededImages())
     let known = Mutex<[ImageSource: Image]>([:])
     let holds = Mutex(ImageHolds())
     /// One removal of images at a time, of whatever images.
@@ -228,8 +228,8 @@ final class ImageStore: Sendable {
         return "docker://\(source.path)" + (source.manifest.map { "@\($0)" } ?? ":\(source.tag ?? "latest")")
     }
 
-    /// The most memory that bringing one image in takes, in bytes: a manifest may claim to have gigabytes.
-    private static let mostMemory: Int64 = 1 << 30
+    /// The most memory that bringing one image in takes, in bytes, and not more than half of the host's: a manifest may claim to have gigabytes.
+    private static let mostMemory = min(1 << 30, Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE))) / 2)
 
     /// skopeo, in a mount namespace of its own so that nothing it mounts stays behind. An archive may claim anything, so what
     /// it takes of the processor, the memory and the disk is bounded.
@@ -244,7 +244,8 @@ final class ImageStore: Sendable {
         // In control groups as those of a run, which a daemon that starts anew removes with all that is in them.
         let place = RunID(now: WallClock.now(), random: .random(in: .min ... .max))
         var limits = ResourceLimits()
-        limits.memoryBytes = ImageStore.mostMemory
+        // Where the host counts no memory, nothing bounds it.
+        if !cgroups.missing.contains("memory") { limits.memoryBytes = ImageStore.mostMemory }
         defer { _ = cgroups.remove(place.description) }
         do {
             let group = try cgroups.make(place, limits: limits, allDevices: true)
@@ -254,14 +255,17 @@ final class ImageStore: Sendable {
                 environment: .inherit.updating(["GROUPS_OF_RUN": groups.joined(separator: " ")]), input: .string(input), output: .bytes(limit: 8 << 20),
                 error: .string(limit: 65536))
             if result.terminationStatus.isSuccess { return result.standardOutput }
-            guard case .exited = result.terminationStatus else {
+            // Go's runtime ends in its own way where it gets no memory.
+            let ranOut = ["out of memory", "cannot allocate memory"].contains { result.standardError.contains($0) }
+            guard case .exited = result.terminationStatus, !ranOut else {
                 throw EngineError.image(
-                    "\(failure): it takes more than \(processorSeconds) seconds of the processor, more than \(ImageStore.mostMemory >> 30) GiB of memory, or more disk than is free"
+                    "\(failure): it takes more than \(processorSeconds) seconds of the processor, more than \(ImageStore.mostMemory >> 20) MiB of memory, or more disk than is free"
                 )
             }
             let words = ImageStore.sentence(result.standardError)
             throw EngineError.image("\(failure): \(registry.map { RegistryFailure.sentence(words, registry: $0) } ?? words)")
-        } catch let error as EngineError { throw error } catch is CancellationError {
+        } catch let error as EngineError { throw error } catch let error as HostFile.Failure { throw .host("\(failure): \(error)") } catch is CancellationError
+        {
             throw .image("\(failure): it was called off")
         } catch {
             throw .host("skopeo cannot be run (\(error)): install it with 'apt-get install skopeo'")

@@ -6,6 +6,7 @@ internal import Glibc
 internal import HostOS
 internal import Logging
 internal import Schedules
+internal import Synchronization
 public import WorkloadModel
 
 extension NativeEngine {
@@ -101,7 +102,10 @@ extension NativeEngine {
             try HostFile.makeDirectory(directory.path)
             try HostFile.makeDirectories(paths.logs(run.workload))
             // First what may be refused: what the recipe names is opened and looked at before anything is made for the run.
+            let volumes = Set(mounts(of: run, image).compactMap { path(of: $0, run).map { id(of: $0) } })
+            volumeUses.withLock { $0[run.id] = VolumeUse(workload: run.workload.description, volumes: volumes) }
             var (spec, note) = try makeSpec(run, image, sandbox)
+            note.volumes = volumes.sorted()
             try quota.prepare("\(paths.scratch)/\(run.id)", run.container)
             let tuning = run.container.tuning?.value
             let devices = try tuning.map { tuning throws(EngineError) in try addDevices(tuning, &spec) } ?? []

@@ -4,6 +4,7 @@ internal import Glibc
 internal import HostOS
 internal import Logging
 internal import Schedules
+internal import Synchronization
 public import WorkloadModel
 
 /// The volumes that are there: directories of the state directory, by project.
@@ -25,7 +26,7 @@ extension NativeEngine {
             guard project != nil || folder == NativeEngine.shared else { continue }
             for name in HostFile.names(in: "\(paths.volumes)/\(folder)") {
                 // What is being filled, or removed, is no volume.
-                guard !["~part~", "~seed~", "~gone~"].contains(where: { name.hasPrefix($0) }) else { continue }
+                guard !HiddenVolume.isOne(name) else { continue }
                 let path = "\(paths.volumes)/\(folder)/\(name)"
                 guard let identity = FileIdentity(path: path), HostFile.isDirectory(path) else { continue }
                 let tree = DiskUse.tree(path, identity.device, most: 500_000, until: deadline)
@@ -57,7 +58,7 @@ extension NativeEngine {
             })
     }
 
-    private func id(of path: String) -> String {
+    func id(of path: String) -> String {
         let relative = String(path.dropFirst(paths.volumes.count + 1))
         return relative.hasPrefix("\(NativeEngine.shared)/") ? String(relative.dropFirst(NativeEngine.shared.count + 1)) : relative
     }
@@ -66,17 +67,20 @@ extension NativeEngine {
     ///
     /// - Throws: ``EngineError/sandbox(_:)``
     public func removeVolume(_ id: String) async throws(EngineError) {
-        let path = try volumePath(id)
-        let parts = path.split(separator: "/").map(String.init)
-        let (folder, name) = (parts[parts.count - 2], parts[parts.count - 1])
-        let gone = "\(paths.volumes)/\(folder)/~gone~\(name)-\(WallClock.now().milliseconds)"
-        guard rename(path, gone) == 0 else { throw .sandbox("the volume \(id) cannot be removed: \(String(cString: strerror(errno)))") }
+        let (folder, name) = try volumePath(id)
+        try beginWork(onVolume: id)
+        defer { endWork(onVolume: id) }
+        let gone = "\(folder)/\(HiddenVolume.gone)\(name)-\(WallClock.now().milliseconds)"
+        try volumeUses.withLock { uses throws(EngineError) in
+            try NativeEngine.checkIsFree(id, uses)
+            guard rename("\(folder)/\(name)", gone) == 0 else { throw .sandbox("the volume \(id) cannot be removed: \(String(cString: strerror(errno)))") }
+        }
         log.notice("a volume was removed", metadata: ["volume": "\(id)"])
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             cleanups.addOperation { [self] in
                 removeTree(gone)
                 // The project's own folder, when this was its last.
-                if folder != NativeEngine.shared { rmdir("\(paths.volumes)/\(folder)") }
+                if folder != "\(paths.volumes)/\(NativeEngine.shared)" { rmdir(folder) }
                 continuation.resume()
             }
         }
@@ -85,7 +89,7 @@ extension NativeEngine {
     /// Removes what an earlier daemon had begun to remove.
     func removeGoneVolumes() {
         for folder in HostFile.names(in: paths.volumes) {
-            for name in HostFile.names(in: "\(paths.volumes)/\(folder)") where name.hasPrefix("~gone~") {
+            for name in HostFile.names(in: "\(paths.volumes)/\(folder)") where name.hasPrefix(HiddenVolume.gone) {
                 cleanups.addOperation { [self] in removeTree("\(paths.volumes)/\(folder)/\(name)") }
             }
         }

@@ -114,6 +114,7 @@ extension NativeEngine {
     private func adopt(_ run: RunID, _ directory: RunDirectory) {
         let note = directory.note
         images.hold(note?.image, for: run)
+        volumeUses.withLock { $0[run] = VolumeUse(workload: note?.workload ?? "run \(run)", volumes: note?.volumes.map { Set($0) }) }
         shared.began(run, note?.writable ?? [])
         disk.adopt(run, workload: note?.workload ?? "run \(run)", paths: note?.paths ?? ["\(paths.scratch)/\(run)/upper"])
     }
@@ -122,6 +123,7 @@ extension NativeEngine {
     func forget(_ run: RunID) {
         disk.remove(run)
         shared.ended(run)
+        volumeUses.withLock { $0[run] = nil }
         images.drop(run)
         shimless.withLock { $0[run] = nil }
     }

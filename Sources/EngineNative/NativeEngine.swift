@@ -51,6 +51,11 @@ public final class NativeEngine: ContainerEngine {
     /// One copy into a volume at a time.
     let seeds = Turns<String>()
 
+    /// Which volumes live runs have.
+    let volumeUses = Mutex<[RunID: VolumeUse]>([:])
+    /// Volumes that are being saved, restored or removed.
+    let busyVolumes = Mutex<Set<String>>([])
+
     /// Runs whose shims are gone, or are told to stop and may go.
     let shimless = Mutex<[RunID: ShimlessRun]>([:])
 

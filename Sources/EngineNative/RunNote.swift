@@ -22,10 +22,12 @@ struct RunNote: Codable {
     var place: String?
     /// How it is asked whether it works; `nil` when it is not.
     var health: HealthCheck?
+    /// The ids of its volumes; `nil` in a note of a release that did not write it down.
+    var volumes: [String]?
     /// Those of the paths in which nothing is when the run begins; not written down.
     var empty: [String] = []
 
-    private enum CodingKeys: CodingKey { case workload, writable, paths, image, stop, log, place, health }
+    private enum CodingKeys: CodingKey { case workload, writable, paths, image, stop, log, place, health, volumes }
 
     struct Log: Codable {
         let base: String

@@ -62,10 +62,15 @@ package enum HostFile {
         guard rename(temporary, path) == 0 else { throw Failure(path: path, action: "rename", code: errno) }
         guard durable else { return }
         // The name is in the folder, and is as durable as that.
-        let folder = open(path.lastIndex(of: "/").map { String(path[...$0]) } ?? ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard folder >= 0 else { throw Failure(path: path, action: "sync the folder of", code: errno) }
+        try syncDirectory(path.lastIndex(of: "/").map { String(path[...$0]) } ?? ".")
+    }
+
+    /// Makes the names in a directory durable.
+    package static func syncDirectory(_ path: String) throws(Failure) {
+        let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { throw Failure(path: path, action: "sync", code: errno) }
         defer { close(folder) }
-        guard fsync(folder) == 0 else { throw Failure(path: path, action: "sync the folder of", code: errno) }
+        guard fsync(folder) == 0 else { throw Failure(path: path, action: "sync", code: errno) }
     }
 
     /// A file that must not be there yet; none is left when it cannot be written.

@@ -7,7 +7,7 @@ public enum Write: Hashable, Sendable {
     indirect case openRun(Run)
     /// `image` is what the engine ran it from; `nil` changes nothing.
     case runStarted(RunID, at: Timestamp, image: String?)
-    /// A run is to end. It is written down before the first signal, and honoured by whoever finds the run next.
+    /// A run is to end, once those that `after` lists have ended. It is written down before the first signal, and honoured by whoever finds the run next.
     case stopRequested(RunID, at: Timestamp, reason: String, after: [RunID])
     /// A run has ended; the reason is in words, `nil` when there is nothing to say. A run that is closed already stays as it is.
     indirect case closeRun(RunID, Outcome, ExitStatus, reason: String?)

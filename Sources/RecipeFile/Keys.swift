@@ -10,7 +10,7 @@ enum ContainerKey: String, CaseIterable {
     case cpuPeriod = "cpu_period", memReservation = "mem_reservation", memswapLimit = "memswap_limit", pid, ipc, uts, cgroup
     case usernsMode = "userns_mode", stdinOpen = "stdin_open", tty, devices, deviceCgroupRules = "device_cgroup_rules", gpus, scale, attach, develop
     case runtime, secrets, configs, annotations, memSwappiness = "mem_swappiness", oomKillDisable = "oom_kill_disable", isolation
-    case blkioConfig = "blkio_config"
+    case blkioConfig = "blkio_config", labelFile = "label_file"
 }
 
 enum ServiceKey: String, CaseIterable {
@@ -40,7 +40,7 @@ enum ComposeKeys {
         for key in ["cpu_count", "cpu_percent"] { reasons[key] = "not supported: it is a setting of Windows" }
         for key in ["cpu_rt_period", "cpu_rt_runtime"] { reasons[key] = "not supported: control groups of version 2 have no such limit" }
         for key in [
-            "build", "label_file", "models", "post_start", "pre_start", "pre_stop", "provider", "pull_refresh_after",
+            "build", "models", "post_start", "pre_start", "pre_stop", "provider", "pull_refresh_after",
             "use_api_socket", "volumes_from",
         ] { reasons[key] = later }
         return reasons

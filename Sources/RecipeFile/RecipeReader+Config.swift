@@ -123,6 +123,11 @@ extension RecipeReader {
         var own = keys["environment"].map { environmentConfig($0) } ?? [:]
         if let node = keys["env_file"] { own = environmentOfFiles(node, own).merging(own) { _, own in own } }
         if !own.isEmpty { found["environment"] = .map(own) }
+        if let node = keys["label_file"], !node.isNull {
+            var labels = environmentOfFiles(node, [:])
+            if case .map(let own)? = found["labels"] { labels.merge(own) { _, own in own } }
+            found["labels"] = .map(labels)
+        }
         if keys["network_mode"].map({ string($0).isEmpty }) ?? true {
             if case .map? = found["networks"] {} else { found["networks"] = .map(["default": .null]) }
             found["network_mode"] = nil

@@ -16,8 +16,30 @@ extension RecipeReader {
                 error("'\(text)' is not a name for a container: use letters, digits, '-', '_' and '.', and begin with a letter or digit", node.place)
             }
         }
-        if let node = node(.labels) { spec.labels = pairs(node, "'labels'") }
+        if let node = node(.labelFile), !node.isNull { spec.labels = labelsOfFiles(node) }
+        // What the recipe itself says counts.
+        if let node = node(.labels) { spec.labels.merge(pairs(node, "'labels'")) { _, own in own } }
         if let node = node(.logging), !node.isNull { readLogging(node, into: &spec) }
+    }
+
+    /// Labels of files, in the form of `env_file`; of two files the later one counts.
+    private mutating func labelsOfFiles(_ node: YAMLNode) -> [String: String] {
+        var found: [String: String] = [:]
+        let items: [YAMLNode] = if case .sequence(let items) = node.content { items } else { [node] }
+        for item in items {
+            guard let path = text(item).map({ hostPath($0) }) else { continue }
+            do {
+                let content = try inputs.readFile(path)
+                files[path] = content
+                let labels = EnvironmentFile.parse(content, environment: variables)
+                for problem in labels.problems { error("line \(problem.line) of \(path): \(problem.message)", item.place) }
+                for name in labels.asked { interpolation.use(name) }
+                found.merge(labels.values) { _, later in later }
+            } catch {
+                self.error("the label_file cannot be read: \(error)", item.place)
+            }
+        }
+        return found
     }
 
     /// Docker's `local` and `json-file` are what Berth does: files on the host, kept within bounds.

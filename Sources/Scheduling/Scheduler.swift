@@ -129,7 +129,11 @@ public struct Scheduler: Sendable {
         let now = moment.wall
         watchClock(moment)
         // What comes due now could not start either.
-        if event == .historyFails { holds.insert(.historyFails) }
+        if event == .historyFails {
+            holds.insert(.historyFails)
+            // The ends that others wait for are not heard of any more.
+            if holds.contains(.leaving) { releaseAllStops() }
+        }
         // What is due is due under the recipe that was in force, whatever the event changes.
         wakeDue(now)
         switch event {
@@ -155,7 +159,9 @@ public struct Scheduler: Sendable {
         case .stopAll:
             holds.insert(.leaving)
             for (id, run) in runs.sorted(by: { $0.key < $1.key }) {
-                stopRun(id, reason: "the daemon was told to stop everything", after: run.kind == .service ? users(of: run.workload) : [], now)
+                // Where ends cannot be written down, none is heard of that others wait for.
+                let users = run.kind == .service && !holds.contains(.historyFails) ? users(of: run.workload) : []
+                stopRun(id, reason: "the daemon was told to stop everything", after: users, now)
             }
         }
         wakeDue(now)
@@ -295,6 +301,8 @@ public struct Scheduler: Sendable {
         return id
     }
 
+    /// Decides that a run ends: written down, and told to it once that is durable.
+    ///
     /// - Parameter users: runs that end first, where they are live
     mutating func stopRun(_ id: RunID, reason: String, after users: [RunID] = [], _ now: Timestamp) {
         guard let run = runs[id], run.stopReason == nil else { return }
@@ -310,6 +318,12 @@ public struct Scheduler: Sendable {
     mutating func tellToEnd(_ id: RunID) {
         guard let run = runs[id], run.stopReason != nil, run.startedAt != nil else { return }
         if run.stopAfter.contains(where: { runs[$0] != nil }) { heldStops.insert(id) } else { perform(.stop(id)) }
+    }
+
+    /// Tells all that wait for others to end to do so now.
+    mutating func releaseAllStops() {
+        for id in heldStops.sorted() { perform(.stop(id)) }
+        heldStops = []
     }
 
     /// A run has ended: those that were to end after it may now.

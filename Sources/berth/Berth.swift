@@ -57,6 +57,7 @@ enum GlobalOptions {
     private static let valued: Set<String> = ["--socket"]
     /// Those that say which recipe is meant.
     private static let recipe: Set<String> = ["-f", "--file", "-p", "--project-name", "--env-file", "--profile"]
+    /// Those with ``RecipeOptions``.
     private static let recipeVerbs = ["up", "plan", "validate", "config", "down", "pull"]
 
     /// The arguments with such options behind the verb's own, and before a `--`.
@@ -77,7 +78,7 @@ enum GlobalOptions {
         }
         guard !moved.isEmpty, let verb = rest.first else { return arguments }
         // Another option of this name would be taken for it, as in `logs -f`.
-        if let ofRecipe, !recipeVerbs.contains(verb) {
+        if let ofRecipe, !recipeVerbs.contains(verb), !(verb == "next" && ["-f", "--file"].contains(ofRecipe)) {
             throw ValidationError(
                 "'\(ofRecipe)' before the verb says which recipe is meant, and '\(Terminal.harmless(verb))' takes none: "
                     + "it goes with \(recipeVerbs.dropLast().joined(separator: ", ")) and \(recipeVerbs.last!)")

@@ -133,7 +133,9 @@ struct TuningTests {
     @Test func groupsAreToldOfDisks() throws {
         guard let disk = Self.disk else { return }
         let scratch = Scratch("blocks")
-        for file in ["io.weight", "blkio.bfq.weight"] { scratch.write(file, "") }
+        for file in ["io.weight", "io.max", "blkio.bfq.weight", "blkio.throttle.read_bps_device", "blkio.throttle.write_iops_device"] {
+            scratch.write(file, "")
+        }
         var wanted = BlockIO()
         wanted.weight = 1000
         wanted.weights = [BlockIO.Amount(path: disk.path, amount: 10)]

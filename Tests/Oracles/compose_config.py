@@ -4,8 +4,8 @@
     compose_config.py BERTH COMPOSE [COUNT] [SEED] [DIRECTORY]
 
 COMPOSE is the program of Docker Compose 2 (its plugin runs alone). Files are made by a seed; how often a key is used follows what was counted in real
-stacks. Prints what differs, and how many files each program takes. Ends with 1 when a file that Compose takes is refused for another reason than one
-that is expected here, or when values differ.
+stacks. Prints what differs, and how many files each program takes. Ends with 1 when values differ, or
+when Berth refuses more than a tenth of the files that Compose takes; why each is refused is printed.
 """
 import json, os, random, subprocess, sys, tempfile
 
@@ -46,6 +46,10 @@ class Writer:
         self.taken += [form for form in chosen if form not in ('"3000"', "{ target: 91 }")]
         return ["ports:"] + ["  - " + form for form in chosen] if chosen else []
 
+    def label_file(self):
+        self.files["labels"] = "a=b\n# a comment\nempty=\nquoted=\"x y\"\n"
+        return ["label_file: " + self.one("./labels", "[./labels]")]
+
     def volume_list(self):
         lines = []
         for form in self.dice.sample(range(10), self.dice.randint(1, 4)):
@@ -54,7 +58,7 @@ class Writer:
                 self.volumes.setdefault(name, "")
             lines.append([name + ":/data", "%s:/backup:ro" % name, "./config:/config", "/etc/localtime:/etc/localtime:ro", "../shared:/shared:z",
                           "/anonymous", "{ type: bind, source: ./bind, target: /bind, read_only: true }",
-                          "{ type: tmpfs, target: /scratch, tmpfs: { size: 64m } }", "~/media:/media:rw",
+                          "{ type: tmpfs, target: /scratch, tmpfs: { size: 64m } }", self.one("~/media:/media:rw", "/mnt:/mnt:ro,rslave"),
                           "{ type: bind, source: /srv, target: /srv, bind: { create_host_path: false } }"][form])
         targets, kept = set(), []
         for line in lines:
@@ -99,7 +103,7 @@ class Writer:
             (6, lambda: ["entrypoint: " + self.one('["/entry.sh"]', "/bin/sh -c", "[]")]),
             (16, lambda: ["labels:", "  - traefik.enable=true", '  - "traefik.http.routers.%s.rule=Host(`x.y`)"' % name]),
             (8, lambda: ["labels: { com.example.a: b, com.example.n: 1, com.example.t: true }"]),
-            (16, lambda: ["security_opt: [no-new-privileges:true]"]), (29, self.network_use), (29, lambda: ['expose: [%s]' % self.one("3000", '"8000"', "80, 81")]),
+            (16, lambda: ["security_opt: [%s]" % self.one("no-new-privileges:true", "no-new-privileges", "apparmor=unconfined", "label:disable")]), (29, self.network_use), (29, lambda: ['expose: [%s]' % self.one("3000", '"8000"', "80, 81")]),
             (11, self.env_file), (4, lambda: ["platform: linux/amd64"]), (3, self.logging), (4, lambda: ["stdin_open: true"]),
             (6, lambda: ["cap_add: [NET_ADMIN, SYS_TIME]"]), (3, lambda: ["cap_drop: [ALL]"]), (3, lambda: ["privileged: true"]),
             (6, lambda: ["user: " + self.one('"1000:1000"', '"${UID:-1000}"', "root")]), (3, lambda: ["working_dir: /srv/app"]),
@@ -108,12 +112,14 @@ class Writer:
             (3, lambda: ["ulimits: { nofile: { soft: 1024, hard: 65536 }, nproc: 65535 }"]), (2, lambda: ["sysctls: { net.core.somaxconn: 1024 }"]),
             (2, lambda: ["sysctls: [net.ipv4.ip_forward=1]"]), (2, lambda: ["devices: [\"/dev/dri:/dev/dri\", /dev/snd]"]),
             (3, lambda: ["extra_hosts: [\"host.docker.internal:host-gateway\", \"b:10.0.0.2\"]"]), (2, lambda: ["dns: " + self.one("8.8.8.8", "[1.1.1.1, 9.9.9.9]")]),
-            (2, lambda: ["tmpfs: " + self.one("/tmp", "[/tmp, /run]")]), (4, lambda: ["stop_grace_period: " + self.one("30s", "1m", "1m30s")]),
+            (2, lambda: ["tmpfs: " + self.one("/tmp", "[/tmp, /run]", '["/run:rw,noexec,nosuid,size=65536k", "/tmp:exec,mode=1777"]', "/run:uid=1000,gid=1000")]), (4, lambda: ["stop_grace_period: " + self.one("30s", "1m", "1m30s")]),
             (2, lambda: ["stop_signal: SIGINT"]), (3, lambda: ["init: true"]), (3, lambda: ["read_only: true"]), (3, self.secret_use), (1, self.config_use),
             (4, lambda: ["deploy: { resources: { limits: { cpus: '0.50', memory: 256M }, reservations: { memory: 64M } } }"]),
             (2, lambda: ["deploy: { replicas: 1, placement: { constraints: [node.role == manager] }, labels: [a=b] }"]),
             (2, lambda: ["group_add: [\"998\"]"]), (1, lambda: ["pid: host"]), (1, lambda: ["ipc: host"]), (2, lambda: ["oom_score_adj: -500"]),
-            (1, lambda: ["gpus: all"]),
+            (3, lambda: ["deploy: { restart_policy: { condition: %s, max_attempts: 3, delay: 5s } }" % self.one("on-failure", "any", "none")]),
+            (1, lambda: ["gpus: all"]), (1, lambda: ["annotations: { a: b }"]), (1, lambda: ["mem_swappiness: 10"]), (1, lambda: ["runtime: nvidia"]),
+            (1, lambda: ["oom_kill_disable: " + self.one("false", "true")]), (2, self.label_file),
         ]:
             if self.chance(percent):
                 lines += make()
@@ -243,7 +249,7 @@ def main():
     print("%d files, Compose takes %d, Berth takes %d of these (%.1f %%), %d come to the same" % (count, taken, valid, 100 * valid / max(1, taken), same))
     for message, seeds in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
         print("refused %d times: %s (such as %d)" % (len(seeds), message, seeds[0]))
-    return 1 if wrong else 0
+    return 1 if wrong or valid < 0.9 * taken else 0
 
 
 if __name__ == "__main__":

@@ -71,6 +71,17 @@ import WorkloadModel
             })
     }
 
+    @Test func labelsComeFromFilesUnderThoseOfTheRecipe() throws {
+        let text = "name: t\nservices:\n  x: { rootfs: host, command: [a], label_file: [./one, two], labels: { own: '1' } }\n"
+        let files = ["/srv/shop/one": "a=b\n# c\nempty=\nq=\"x y\"\n", "/srv/shop/two": "a=c\nown=2\n"]
+        let recipe = try #require(RecipeReaderTests.read(text, files: files).recipe)
+        #expect(recipe.workloads[0].container.labels == ["a": "c", "empty": "", "q": "x y", "own": "1"])
+        let missing = RecipeReaderTests.read(text, files: ["/srv/shop/one": "a=b\n"])
+        #expect(missing.recipe == nil && missing.diagnostics.contains { $0.message.hasPrefix("the label_file cannot be read") })
+        let wrong = RecipeReaderTests.read(text, files: ["/srv/shop/one": "a b c\n", "/srv/shop/two": ""])
+        #expect(wrong.recipe == nil && wrong.diagnostics.contains { $0.message.hasPrefix("line 1 of /srv/shop/one") })
+    }
+
     @Test func disksAreLimited() throws {
         let result = Self.read(
             "blkio_config: { weight: 300, weight_device: [{ path: /dev/sda, weight: 400 }], device_read_bps: [{ path: /dev/sda, rate: '12mb' }], device_write_iops: [{ path: /dev/sdb, rate: 30 }] }"

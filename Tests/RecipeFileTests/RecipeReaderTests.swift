@@ -123,7 +123,7 @@ import WorkloadModel
     @Test(arguments: [
         ("restart: always", "jobs", "'restart' belongs to a service"),
         ("schedule: '@daily'", "services", "'schedule' belongs to a job"),
-        ("label_file: ./labels", "services", "'label_file' of service 'x' is not supported yet"),
+        ("volumes_from: [x]", "services", "'volumes_from' of service 'x' is not supported yet"),
         ("container_name: -y", "services", "is not a name for a container"),
         ("network_mode: brigde", "services", "is not a network_mode: use none, host, bridge or service:NAME"),
         ("cap_add: [NET_AMIN]", "services", "did you mean 'NET_ADMIN'?"),

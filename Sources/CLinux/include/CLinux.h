@@ -34,6 +34,9 @@ int clinux_disk_space(const char *path, struct clinux_space *space);
 /* Gives a file so many bytes of the disk, without writing them; fails where the file system cannot, or keeps files in memory. */
 int clinux_allocate(int fd, int64_t bytes);
 
+/* Writes all of the file system that a descriptor is of to its disk. 0, or -1 with errno. */
+int clinux_sync_disk(int fd);
+
 /* Gives each of two directories the other's name, in one step. 0, or -1 with errno. */
 int clinux_exchange(const char *one, const char *other);
 

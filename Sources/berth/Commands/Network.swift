@@ -6,7 +6,7 @@ struct Network: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "network", abstract: "Show, make and remove networks.",
         discussion: "Networks of recipes come and go with their projects. One that several projects join is made here, and is 'external' in their recipes.",
-        subcommands: [List.self, Inspect.self, Create.self, Remove.self, Prune.self])
+        subcommands: [List.self, Inspect.self, Create.self, Remove.self, Prune.self], defaultSubcommand: List.self, aliases: ["networks"])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(commandName: "ls", abstract: "List networks.")

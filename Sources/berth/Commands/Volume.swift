@@ -7,7 +7,7 @@ struct Volume: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "volume", abstract: "Show, save and remove volumes.",
         discussion: "A volume stays when its project is taken down, with all that is in it. What a service or job has is not removed.",
-        subcommands: [List.self, Backup.self, Restore.self, Remove.self, Prune.self])
+        subcommands: [List.self, Backup.self, Restore.self, Remove.self, Prune.self], defaultSubcommand: List.self, aliases: ["volumes"])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(commandName: "ls", abstract: "List volumes, what they take of the disk, and whose they are.")
@@ -37,35 +37,74 @@ struct Volume: AsyncParsableCommand {
             commandName: "backup", abstract: "Write what a volume holds as a tar archive.",
             discussion: "Files that change meanwhile are caught as they are just then: a database is better dumped by a job.")
         @Argument(help: "The volume, as 'berth volume ls' names it.") var name: String
-        @Option(name: .shortAndLong, help: "The archive's file, which is complete or not there; by default the standard output.", completion: .file())
+        @Option(name: .shortAndLong, help: "The archive's file, which is complete or not there; by default, or as -, the standard output.", completion: .file())
         var output: String?
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
             try await report(connection) {
-                if output == nil, isatty(STDOUT_FILENO) == 1 {
+                let target = output == "-" ? nil : output
+                if target == nil, isatty(STDOUT_FILENO) == 1 {
                     throw CommandFailure(description: "an archive is nothing for a terminal: name a file with -o, or send it to a program")
                 }
-                let part = output.map { "\($0).part-\(getpid())" }
-                let file = try part.map { part in
-                    let file = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-                    guard file >= 0 else { throw CommandFailure(description: "cannot make \(part): \(String(cString: strerror(errno)))") }
-                    return file
-                }
-                do {
-                    try await ControlClient.use(connection) { client in
-                        try await client.stream(.GET, "\(ControlPaths.volumes)/\(ControlClient.percentEncoded(name))/tar") { bytes in
-                            try Volume.write(bytes, to: file ?? STDOUT_FILENO)
-                        }
+                let file = try target.map { try ArchiveFile($0) }
+                try await ControlClient.use(connection) { client in
+                    try await client.stream(.GET, "\(ControlPaths.volumes)/\(ControlClient.percentEncoded(name))/tar") { bytes in
+                        try Volume.write(bytes, to: file?.descriptor ?? STDOUT_FILENO)
                     }
-                    if let file, let part, let output, fsync(file) != 0 || rename(part, output) != 0 {
-                        throw CommandFailure(description: "cannot write \(output): \(String(cString: strerror(errno)))")
-                    }
-                } catch {
-                    if let part { unlink(part) }
-                    throw error
                 }
+                try file?.finish()
             }
+        }
+    }
+
+    /// A file that gets its name once all of it is on the disk: one that is broken off leaves nothing.
+    private final class ArchiveFile {
+        let descriptor: Int32
+        private let target: String
+        /// What it is called meanwhile; `nil` when it has no name, and when the target is no plain file, and is written to as it is.
+        private var part: String?
+        private let isPlain: Bool
+
+        /// O_TMPFILE of open(2), which Swift does not import.
+        private static let withoutName: Int32 = 0o20_000_000 | O_DIRECTORY
+
+        init(_ target: String) throws {
+            self.target = target
+            var info = stat()
+            isPlain = stat(target, &info) != 0 || info.st_mode & S_IFMT == S_IFREG
+            if isPlain {
+                let folder = target.lastIndex(of: "/").map { String(target[...$0]) } ?? "."
+                let nameless = open(folder, ArchiveFile.withoutName | O_WRONLY | O_CLOEXEC, 0o600)
+                if nameless >= 0 {
+                    descriptor = nameless
+                } else {
+                    let path = "\(target).part-\(getpid())"
+                    part = path
+                    descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+                }
+            } else {
+                descriptor = open(target, O_WRONLY | O_CLOEXEC)
+            }
+            guard descriptor >= 0 else { throw CommandFailure(description: "cannot write \(target): \(String(cString: strerror(errno)))") }
+        }
+
+        func finish() throws {
+            guard isPlain else { return }
+            func check(_ result: Int32) throws {
+                guard result == 0 else { throw CommandFailure(description: "cannot write \(target): \(String(cString: strerror(errno)))") }
+            }
+            try check(fsync(descriptor))
+            let path = part ?? "\(target).part-\(getpid())"
+            if part == nil { try check(linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, path, AT_SYMLINK_FOLLOW)) }
+            part = path
+            try check(rename(path, target))
+            part = nil
+        }
+
+        deinit {
+            if let part { unlink(part) }
+            close(descriptor)
         }
     }
 
