@@ -31,10 +31,20 @@ extension ControlServer {
             let reply = try await recipes.takeDown(project, actor: actor(context))
             if case .refused(let sentence) = reply { throw HTTPError(.notFound, message: sentence) }
             await waitForEnd(of: running, context)
+            await waitForNetworks(of: project)
             Task { await recipes.removeImages(.outdated) }
             return try json(ActionInfo(run: nil, queued: false))
         }
         router.post("v1/workloads/:project/:name/:action") { request, context in try await act(request, context) }
+    }
+
+    /// A project's networks go soon after its last run: whoever takes it down finds them gone, unless something keeps them for longer than a few seconds.
+    private func waitForNetworks(of project: ProjectName) async {
+        guard let networks = engine.networks else { return }
+        for _ in 0..<250 {
+            guard await supervisor.recipe(of: project) == nil, await networks.list().contains(where: { $0.project == project }) else { return }
+            do { try await Task.sleep(for: .milliseconds(20)) } catch { return }
+        }
     }
 
     /// Answers line by line while images are brought in and the recipe is applied.

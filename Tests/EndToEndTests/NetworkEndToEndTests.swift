@@ -97,6 +97,8 @@ struct NetworkEndToEndTests {
                 ).output == "no-name\nno-way\nweb\n")
             it.berth("down", "u")
             it.berth("down", "t")
+            // When it returns, the project's networks are gone.
+            #expect(it.berth("network", "ls", "--json").output == "[]\n")
             it.wait(upTo: 10) { Self.leftovers(it).isEmpty }
             #expect(Self.leftovers(it) == [])
         }
