@@ -1,3 +1,4 @@
+internal import ControlAPI
 internal import FoundationEssentials
 internal import HTTPTypes
 internal import NIOCore
@@ -110,7 +111,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
         case .head(let head):
-            isArchive = head.method == .put && head.path?.hasPrefix("/v1/volumes/") == true && head.path?.hasSuffix("/tar") == true
+            isArchive = head.method == .put && head.path?.hasPrefix("\(ControlPaths.volumes)/") == true && head.path?.hasSuffix("/tar") == true
             isReading = true
             open += 1
             bytes = 0

@@ -30,8 +30,7 @@ extension RecipeService {
     /// - Throws: ``ControlAPI/ErrorInfo`` when something needs it, or it is not there
     func removeImages(named name: String?) async throws(ErrorInfo) -> [String] {
         guard mayRemoveImages, await supervisor.containers != nil else {
-            throw ErrorInfo(
-                error: "a recipe cannot be read now, or something is being written, so that what it needs is not known: try again, or mend the recipe")
+            throw RecipeService.needsAreUnknown
         }
         guard let name else { return await removeImages(.unneeded).map(RecipeService.shown) }
         let wanted = try await image(named: name)

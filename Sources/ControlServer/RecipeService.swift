@@ -274,8 +274,7 @@ public struct RecipeService: Sendable {
     /// - Throws: ``ControlAPI/ErrorInfo``
     func removeVolumes(_ name: String?, all: Bool) async throws(ErrorInfo) -> [String] {
         guard await supervisor.containers != nil else {
-            throw ErrorInfo(
-                error: "a recipe cannot be read now, or something is being written, so that what it needs is not known: try again, or mend the recipe")
+            throw RecipeService.needsAreUnknown
         }
         let known = await volumes()
         var wanted = known.filter { $0.users.isEmpty && (all || $0.volume.isAnonymous) }
@@ -297,6 +296,10 @@ public struct RecipeService: Sendable {
         }
         return removed
     }
+
+    /// Of what is removed only where nothing needs it.
+    static let needsAreUnknown = ErrorInfo(
+        error: "a recipe cannot be read now, or something is being written, so that what it needs is not known: try again, or mend the recipe")
 
     /// Whether it is known what every recipe needs.
     var mayRemoveImages: Bool { progress.mayRemoveImages }

@@ -52,9 +52,8 @@ enum BlockControl {
         var info = stat()
         guard stat(path, &info) == 0 else { throw HostFile.Failure(path: path, action: "find the disk", code: errno) }
         guard info.st_mode & S_IFMT == S_IFBLK else { throw HostFile.Failure(path: path, action: "take for a disk", code: ENOTBLK) }
-        // glibc's makedev(3), the other way round.
-        let number = UInt64(info.st_rdev)
-        let text = "\((number >> 8) & 0xfff | (number >> 32) & ~0xfff):\(number & 0xff | (number >> 12) & 0xffff_ff00)"
+        let (major, minor) = NativeEngine.numbers(of: info.st_rdev)
+        let text = "\(major):\(minor)"
         guard HostFile.exists("/sys/dev/block/\(text)/partition") else { return text }
         guard let disk = try? HostFile.text("/sys/dev/block/\(text)/../dev") else {
             throw HostFile.Failure(path: path, action: "find the disk of the partition", code: ENODEV)

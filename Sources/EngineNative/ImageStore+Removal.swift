@@ -64,7 +64,8 @@ extension ImageStore {
 
     private func removeUnwanted(_ which: ImageRemoval, _ wanted: @Sendable () async -> Set<ImageSource>?) async -> [StoredImageStatus] {
         var removed: [StoredImageStatus] = []
-        let all = (try? list()) ?? []
+        // Read once something goes: this is looked at each minute.
+        var all: [StoredImageStatus]?
         let passed = unneeded.withLock { $0.look(at: .now) }
         for image in (try? storedImages()) ?? [] {
             // What is not known is no need, and no end of one.
@@ -74,8 +75,9 @@ extension ImageStore {
                 continue
             }
             guard isToGo(image.id, which, passed), holds.withLock({ $0.beginRemoval(of: image.id) }) else { continue }
+            if all == nil { all = try? list() }
             // From here on it is neither brought in nor launched from: it may have been wanted meanwhile.
-            if await self.isWanted(image, wanted) == false, await remove(image) { removed += all.filter { $0.digest == image.id } }
+            if await self.isWanted(image, wanted) == false, await remove(image) { removed += (all ?? []).filter { $0.digest == image.id } }
             holds.withLock { $0.endRemoval(of: image.id) }
         }
         return removed

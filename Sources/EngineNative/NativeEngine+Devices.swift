@@ -30,10 +30,7 @@ extension NativeEngine {
         guard fstat(descriptor, &info) == 0 else { throw .host("the device \(device.source) cannot be looked at") }
         switch info.st_mode & S_IFMT {
         case S_IFCHR, S_IFBLK:
-            // glibc's makedev(3), the other way round.
-            let number = UInt64(info.st_rdev)
-            let major = Int32(truncatingIfNeeded: (number >> 8) & 0xfff | (number >> 32) & ~0xfff)
-            let minor = Int32(truncatingIfNeeded: number & 0xff | (number >> 12) & 0xffff_ff00)
+            let (major, minor) = NativeEngine.numbers(of: info.st_rdev)
             let rule = DeviceRule(isBlock: info.st_mode & S_IFMT == S_IFBLK, major: major, minor: minor, access: device.access)
             return [DeviceNode(place: place, target: device.target, rule: rule)]
         case S_IFDIR:
@@ -50,6 +47,14 @@ extension NativeEngine {
             return found
         default: throw .host("\(device.source) is not a device")
         }
+    }
+
+    /// A device's numbers: glibc's makedev(3), the other way round.
+    static func numbers(of device: dev_t) -> (major: Int32, minor: Int32) {
+        let number = UInt64(device)
+        return (
+            Int32(truncatingIfNeeded: (number >> 8) & 0xfff | (number >> 32) & ~0xfff), Int32(truncatingIfNeeded: number & 0xff | (number >> 12) & 0xffff_ff00)
+        )
     }
 
     /// What a name is of, links not followed; `nil` when it is not there.

@@ -63,22 +63,23 @@ extension NativeEngine {
         let fresh = "\(folder)/\(HiddenVolume.gone)restore-\(WallClock.now().milliseconds)-\(UInt32.random(in: .min ... .max))"
         try HostFile.makeDirectories(folder)
         try HostFile.makeDirectory(fresh, mode: 0o755)
-        defer { cleanups.addOperation { [self] in if HostFile.exists(fresh) { removeTree(fresh) } } }
+        // What was being copied out of an image into the old content is not for the new one.
+        let oldSeed = "\(fresh)-seed"
+        // These two only: beside them others may be unpacked.
+        defer { for path in [fresh, oldSeed] { cleanups.addOperation { [self] in if HostFile.exists(path) { removeTree(path) } } } }
         try await unpack(into: fresh, id, pieces)
         let path = "\(folder)/\(name)"
-        // What was being copied out of an image into the old one is not for the new one.
         let seed = "\(folder)/\(HiddenVolume.seed)\(name)"
         // A run that starts notes first which volumes it has, and opens them after that.
         try volumeUses.withLock { uses throws(EngineError) in
             try NativeEngine.checkIsFree(id, uses)
-            if HostFile.exists(seed) { rename(seed, "\(folder)/\(HiddenVolume.gone)seed-\(WallClock.now().milliseconds)") }
+            if HostFile.exists(seed) { rename(seed, oldSeed) }
             // In one step: whoever looks finds the old content or the new.
             guard clinux_exchange(fresh, path) == 0 || errno == ENOENT && rename(fresh, path) == 0 else {
                 throw .sandbox("the volume \(id) cannot be replaced: \(String(cString: strerror(errno)))")
             }
         }
         try HostFile.syncDirectory(folder)
-        removeGoneVolumes()
         log.notice("a volume was restored", metadata: ["volume": "\(id)"])
     }
 

@@ -269,6 +269,6 @@ enum Schema {
             FROM service_rows;
         """
 
-    /// The runs that end before one that is to end is told to, by their ids with spaces between.
+    /// Ids, separated by spaces, of the runs that must end before this run is told to stop.
     private static let version10 = "ALTER TABLE run_rows ADD COLUMN stop_after TEXT;"
 }

@@ -91,7 +91,7 @@ public struct Scheduler: Sendable {
     var holds: Holds = []
     /// Runs that are frozen because they fill the disk.
     var frozenRuns: Set<RunID> = []
-    /// Runs that are to end and wait for others to end first.
+    /// Runs whose stop is held until those of their `stopAfter` have ended; derived from `runs`, so that an end looks at few.
     var heldStops: Set<RunID> = []
     /// Services of which something has changed that others may wait for.
     var moved: Set<WorkloadID> = []
@@ -301,7 +301,7 @@ public struct Scheduler: Sendable {
         return id
     }
 
-    /// Decides that a run ends: written down, and told to it once that is durable.
+    /// Requests the stop of a run: written down first, sent once that is durable.
     ///
     /// - Parameter users: runs that end first, where they are live
     mutating func stopRun(_ id: RunID, reason: String, after users: [RunID] = [], _ now: Timestamp) {
@@ -314,19 +314,19 @@ public struct Scheduler: Sendable {
         tellToEnd(id)
     }
 
-    /// Tells a run that is to end so, when it is up and those that use it have ended.
+    /// Sends the stop of a run whose stop was requested, once it has started and the runs of its `stopAfter` have ended.
     mutating func tellToEnd(_ id: RunID) {
         guard let run = runs[id], run.stopReason != nil, run.startedAt != nil else { return }
         if run.stopAfter.contains(where: { runs[$0] != nil }) { heldStops.insert(id) } else { perform(.stop(id)) }
     }
 
-    /// Tells all that wait for others to end to do so now.
+    /// Sends all held stops now.
     mutating func releaseAllStops() {
         for id in heldStops.sorted() { perform(.stop(id)) }
         heldStops = []
     }
 
-    /// A run has ended: those that were to end after it may now.
+    /// Sends the stops that were held until this run ended.
     mutating func releaseStops(after ended: RunID) {
         for id in heldStops.sorted() where runs[id]?.stopAfter.contains(ended) ?? true {
             heldStops.remove(id)

@@ -149,7 +149,7 @@ public struct Run: Hashable, Sendable {
     public var startedAt: Timestamp?
     /// Why it is to end; `nil` when nobody asked. Written before the first signal, and honoured by whoever finds the run next.
     public var stopReason: String?
-    /// Of one that is to end: the runs that end before it is told to, because they use it; ascending.
+    /// Runs that must end before this run is told to stop, since they depend on it; ascending.
     public var stopAfter: [RunID] = []
 
     /// A run that has not started: its first attempt, without a due time, arrivals or changes.

@@ -258,6 +258,22 @@ struct VolumeEndToEndTests {
             #expect(piped.code == 0 && FileManager.default.fileExists(atPath: "\(folder)/copy/d/file"), "\(piped)")
             it.wait(upTo: 10) { EndToEndTests.names(folder).sorted() == ["copy", "data"] }
             #expect(EndToEndTests.names(folder).sorted() == ["copy", "data"])
+            // One restore does not disturb another that is still being unpacked.
+            let both = Instance.run(
+                "/bin/sh",
+                [
+                    "-c",
+                    """
+                    cd \(it.scratch.path)
+                    (head -c 1000000 data.tar; until test -e go; do sleep 0.05; done; tail -c +1000001 data.tar) | \(programs)/berth volume restore t/slow - &
+                    until test -n "$(ls state/volumes/t/~gone~restore-*/ 2>/dev/null)"; do sleep 0.05; done
+                    \(programs)/berth volume restore t/copy data.tar && \(programs)/berth volume restore t/copy data.tar
+                    touch go; wait
+                    """,
+                ], environment: ["PATH": "/usr/bin:/bin", "BERTH_SOCKET": it.socket])
+            #expect(both.output.contains("the volume t/slow is restored"), "\(both)")
+            for file in ["d/file", "hole", "big", "hard"] { #expect(FileManager.default.fileExists(atPath: "\(folder)/slow/\(file)"), "\(file)") }
+            #expect(it.berth("volume", "rm", "t/slow").code == 0)
             // A device is written to, and not replaced.
             let device = it.berth("volume", "backup", "t/data", "-o", "/dev/null")
             var info = stat()
