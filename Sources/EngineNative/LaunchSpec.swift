@@ -6,7 +6,7 @@ struct LaunchSpec {
         case runID = 1, runDirectory, logBase, logCap, layersDirectory, lower, scratch, readOnly, argument, environment, workingDirectory, user
         case hostname, mount, hostNetwork, initProcess, capabilities, seccomp, rlimit, cgroupV2, cgroupV1, stopSignal, graceMilliseconds
         case timeoutMilliseconds, privileged, hide, bootID, sharedMemoryBytes, rootDescriptor, descriptors, processorMillis, networkDescriptor
-        case targetDescriptor, outputDescriptor, group, sysctl, oomScore, hostNamespaces, openInput
+        case targetDescriptor, outputDescriptor, group, sysctl, oomScore, hostNamespaces, openInput, terminal, processesDescriptor, memoryDescriptor
     }
 
     struct MountFlags: OptionSet {
@@ -82,6 +82,9 @@ struct LaunchSpec {
         add(.targetDescriptor, UInt64(try number(of: process)))
         add(.outputDescriptor, UInt64(try number(of: output)))
     }
+
+    /// - Parameter process: a pidfd, of which one namespace is joined
+    mutating func addNamespace(_ field: Field, of process: HostPlace) throws(EngineError) { add(field, UInt64(try number(of: process))) }
 
     /// As many as the shim takes (`DESCRIPTORS_MAX` in `shim.h`).
     static let mostPlaces = 4096

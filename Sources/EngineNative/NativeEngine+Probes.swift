@@ -71,11 +71,7 @@ extension NativeEngine {
         _ run: RunRequest, _ command: [String], timeout: Duration, _ image: Image?, _ sandbox: Sandbox
     ) throws(EngineError) -> (Int32, Int32) {
         guard let facts = RunDirectory(path: paths.run(run.id)).facts else { throw .sandbox("the container is not there") }
-        let target = clinux_pidfd_open(facts.container)
-        guard target >= 0 else { throw .sandbox("the container has ended") }
-        let process = try HostPlace(descriptor: target, path: "the container's first process")
-        // The number may have become another process's.
-        guard HostProcess.isAlive(facts.container, start: facts.containerStart) else { throw .sandbox("the container has ended") }
+        let process = try NativeEngine.firstProcess(facts)
         var (reading, writing): (Int32, Int32) = (-1, -1)
         guard clinux_pipe(&reading, &writing) == 0 else { throw .host("no pipe for a probe: \(String(cString: strerror(errno)))") }
         do throws(EngineError) {

@@ -1,7 +1,9 @@
+internal import CLinux
 internal import EngineAPI
 internal import Glibc
 internal import HostOS
 internal import Schedules
+internal import Synchronization
 internal import WorkloadModel
 
 /// What the shim is told of a run.
@@ -36,6 +38,9 @@ extension NativeEngine {
             }
             spec.add(.hostNamespaces, (tuning.hostProcesses ? 1 : 0) | (tuning.hostIPC ? 2 : 0) | (tuning.hostName ? 4 : 0))
             spec.add(.openInput, tuning.opensInput)
+            if tuning.hasTerminal == true { spec.add(.terminal, true) }
+            if let service = tuning.processesOf { try spec.addNamespace(.processesDescriptor, of: firstProcess(of: service, for: run, "processes")) }
+            if let service = tuning.memoryOf { try spec.addNamespace(.memoryDescriptor, of: firstProcess(of: service, for: run, "shared memory")) }
         }
         var note = try addFiles(run, image, sandbox.network, &spec)
         note.stop = stop
@@ -44,6 +49,29 @@ extension NativeEngine {
             base: paths.log(run.id, run.workload), cap: container.logBytes.map { Int64($0) } ?? RunNote.usualLogBytes,
             cpuMillis: container.limits.cpuMillis.map { Int64(max(1, $0)) })
         return (spec, note)
+    }
+
+    /// The first process of a service's container, whose namespaces another one shares.
+    ///
+    /// - Parameter what: what is shared, for people
+    private func firstProcess(of service: WorkloadName, for run: RunRequest, _ what: String) throws(EngineError) -> HostPlace {
+        let workload = WorkloadID(project: run.workload.project, name: service).description
+        // While one stops, the next may run already.
+        for id in volumeUses.withLock({ uses in uses.filter { $0.value.workload == workload }.keys.sorted(by: >) }) {
+            guard let facts = RunDirectory(path: paths.run(id)).facts, let process = try? NativeEngine.firstProcess(facts) else { continue }
+            return process
+        }
+        throw .sandbox("the service '\(service)', whose \(what) it shares, is not running")
+    }
+
+    /// Its pidfd, once it is known to be of this process.
+    static func firstProcess(_ facts: RunDirectory.Facts) throws(EngineError) -> HostPlace {
+        let target = clinux_pidfd_open(facts.container)
+        guard target >= 0 else { throw .sandbox("the container has ended") }
+        let process = try HostPlace(descriptor: target, path: "the container's first process")
+        // The number may have become another process's.
+        guard HostProcess.isAlive(facts.container, start: facts.containerStart) else { throw .sandbox("the container has ended") }
+        return process
     }
 
     /// What a process of the container is: its environment, directory, user, rights and limits.

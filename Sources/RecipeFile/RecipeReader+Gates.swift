@@ -93,8 +93,15 @@ extension RecipeReader {
             }
         }
         if case .service(let name) = container.network { names.append((name, keys[ContainerKey.networkMode.rawValue]?.keyPlace ?? Place(line: 1, column: 1))) }
+        var together: Set<WorkloadName> = []
+        for (key, name) in [(ContainerKey.pid, container.tuning?.value.processesOf), (.ipc, container.tuning?.value.memoryOf)] {
+            guard let name else { continue }
+            names.append((name, keys[key.rawValue]?.keyPlace ?? Place(line: 1, column: 1)))
+            together.insert(name)
+        }
         for (name, place) in names where found[name] == nil {
-            found[name] = Dependency()
+            // What a new container of the one has, the old one of the other does not share.
+            found[name] = Dependency(restart: together.contains(name))
             impliedPlaces[own, default: [:]][name] = place
         }
     }

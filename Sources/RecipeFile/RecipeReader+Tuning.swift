@@ -21,7 +21,7 @@ extension RecipeReader {
         func node(_ key: ContainerKey) -> YAMLNode? { keys[key.rawValue].map(\.value).flatMap { $0.isNull ? nil : $0 } }
         var tuning = ContainerTuning()
         if let node = node(.groupAdd) { tuning.groups = groups(node) }
-        if let node = node(.sysctls) { tuning.sysctls = sysctls(node, spec, hostIPC: isHost(keys, .ipc)) }
+        if let node = node(.sysctls) { tuning.sysctls = sysctls(node, spec, ipcOf: keys[ContainerKey.ipc.rawValue].flatMap { text($0.value) }) }
         if let node = node(.oomScoreAdj) { tuning.oomScore = integer(node, -1000...1000, "'oom_score_adj'").map { Int32($0) } }
         if let node = node(.cpuset), let text = text(node), !text.isEmpty {
             if isProcessorList(text) { tuning.processors = text } else { error("'\(text)' is not a list of processors: write it as 0-2,4", node.place) }
@@ -31,8 +31,14 @@ extension RecipeReader {
         if let node = node(.memReservation), let size = bytes(node, "'mem_reservation'"), size > 0 { tuning.memoryReservation = size }
         if let node = node(.memswapLimit) { tuning.memoryAndSwap = memoryAndSwap(node, spec.limits) }
         readReservations(node(.deploy), into: &tuning)
-        if let node = node(.pid) { tuning.hostProcesses = isHosts(node, "pid", own: ["private"]) }
-        if let node = node(.ipc) { tuning.hostIPC = isHosts(node, "ipc", own: ["private", "shareable", "none"]) }
+        if let node = node(.pid) {
+            tuning.processesOf = shared(node, "pid")
+            if tuning.processesOf == nil { tuning.hostProcesses = isHosts(node, "pid", own: ["private"]) }
+        }
+        if let node = node(.ipc) {
+            tuning.memoryOf = shared(node, "ipc")
+            if tuning.memoryOf == nil { tuning.hostIPC = isHosts(node, "ipc", own: ["private", "shareable", "none"]) }
+        }
         if let node = node(.uts) {
             tuning.hostName = isHosts(node, "uts", own: ["private"])
             if tuning.hostName, spec.hostname != nil || spec.domainName != nil {
@@ -46,9 +52,9 @@ extension RecipeReader {
         if let node = node(.usernsMode) { _ = isHosts(node, "userns_mode", own: []) }
         if let node = node(.stdinOpen) { tuning.opensInput = bool(node) ?? false }
         if let node = node(.tty), bool(node) == true {
-            // What a program with a terminal waits for does not come, but it does not end for want of it either.
+            tuning.hasTerminal = true
+            // Nothing comes from a terminal that nobody sits at, and it does not end.
             tuning.opensInput = true
-            warning("'tty' gives no terminal: a container's output goes to its log", node.place)
         }
         if let node = node(.devices) { tuning.devices = devices(node) }
         if let node = node(.deviceCgroupRules) {
@@ -106,6 +112,20 @@ extension RecipeReader {
         if case .scalar(let text, _)? = keys[key.rawValue]?.value.content { text == "host" } else { false }
     }
 
+    /// The service that a namespace is shared with; `nil` where the value names none.
+    private mutating func shared(_ node: YAMLNode, _ key: String) -> WorkloadName? {
+        guard let text = text(node), let end = text.firstIndex(of: ":") else { return nil }
+        let name = String(text[text.index(after: end)...])
+        let service: WorkloadName? =
+            switch text[..<end] {
+            case "service": try? WorkloadName(name)
+            case "container": serviceOfContainer[name] ?? (serviceNames.contains(name) ? try? WorkloadName(name) : nil)
+            default: nil
+            }
+        if let service { namespacePlaces.append((key, service, node.place)) }
+        return service
+    }
+
     /// Whether a namespace is the host's.
     private mutating func isHosts(_ node: YAMLNode, _ key: String, own: [String]) -> Bool {
         guard let text = text(node) else { return false }
@@ -114,7 +134,7 @@ extension RecipeReader {
         let isOthers = text.hasPrefix("service:") || text.hasPrefix("container:")
         error(
             isOthers
-                ? "'\(key): \(text)' is not supported yet: it is the container's own or the host's"
+                ? "'\(key): \(text)' names no service of this recipe, and is not shared with containers of others"
                 : "'\(text)' is not a value of '\(key)'; use \((own + ["host"]).joined(separator: ", "))", node.place)
         return false
     }
@@ -128,7 +148,7 @@ extension RecipeReader {
     }
 
     /// Docker's list: settings of the namespaces that a container has of its own (docker run, `--sysctl`).
-    private mutating func sysctls(_ node: YAMLNode, _ spec: ContainerSpec, hostIPC: Bool) -> [String: String] {
+    private mutating func sysctls(_ node: YAMLNode, _ spec: ContainerSpec, ipcOf: String?) -> [String: String] {
         let ipc: Set<String> = [
             "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
         ]
@@ -145,8 +165,8 @@ extension RecipeReader {
                 if spec.network != .host { return true }
                 error("'\(name)' would be the host's: a container with 'network_mode: host' has no network of its own", node.place)
             } else if ipc.contains(name) || name.hasPrefix("fs.mqueue.") {
-                if !hostIPC { return true }
-                error("'\(name)' would be the host's: leave out 'ipc: host'", node.place)
+                guard let ipcOf, ipcOf == "host" || ipcOf.contains(":") else { return true }
+                error("'\(name)' would be \(ipcOf == "host" ? "the host's" : "another container's"): leave out 'ipc: \(ipcOf)'", node.place)
             } else {
                 error(
                     "'\(name)' is the whole host's: only net.*, fs.mqueue.* and the kernel.msg*, kernel.sem and kernel.shm* are a container's own", node.place)

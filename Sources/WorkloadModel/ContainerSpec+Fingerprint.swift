@@ -13,6 +13,12 @@ extension ContainerSpec {
             image.digest = nil
             plain.root = .image(image)
         }
+        // A release that knew no terminals launched it without one: it goes on, and has one from its next start on.
+        if plain.tuning?.value.hasTerminal != nil {
+            var tuning = plain.tuning!.value
+            tuning.hasTerminal = nil
+            plain.tuning = Shared(tuning)
+        }
         // A set has no order of its own.
         plain.addedCapabilities = []
         plain.droppedCapabilities = []

@@ -22,6 +22,12 @@ public struct ContainerTuning: Hashable, Sendable, Codable {
     public var hostName = false
     /// Whether its input stays open, although nothing comes.
     public var opensInput = false
+    /// Whether its streams are a terminal; `nil` is no. (What is `nil` stays out of a fingerprint, so a release that brings a field changes none.)
+    public var hasTerminal: Bool?
+    /// The service whose processes it sees; `nil` is nobody else's.
+    public var processesOf: WorkloadName?
+    /// The service whose shared memory and message queues it has; `nil` is nobody else's.
+    public var memoryOf: WorkloadName?
     /// Device nodes of the host.
     public var devices: [DeviceMount] = []
     /// Devices that it may open where it finds or makes a node of them.

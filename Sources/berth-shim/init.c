@@ -28,6 +28,7 @@ void init_run(void (*start)(void *), void *context, int status_fd)
     if (child == 0) {
         /* A group of its own, so that a signal to the group does not come back to pid 1. */
         setpgid(0, 0);
+        terminal_to_front(getpid());
         syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
         start(context);
         _exit(125);

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #define SETUP_TIMEOUT_MS 30000
@@ -31,7 +32,7 @@ static int enter_layers(const struct shim *shim, struct error *err)
 void launch_let_go_of_sources(struct shim *shim)
 {
     for (size_t i = 0; shim->descriptors && i < shim->spec.descriptors; i++) shut(&shim->descriptors[i]);
-    for (size_t i = 0; shim->trees && i < shim->spec.mount_count; i++) shut(&shim->trees[i]);
+    for (size_t i = 0; shim->trees && i <= shim->spec.mount_count; i++) shut(&shim->trees[i]);
 }
 
 int launch_take_sources(struct shim *shim, struct error *err)
@@ -40,20 +41,23 @@ int launch_take_sources(struct shim *shim, struct error *err)
     shim->trees = calloc(shim->spec.mount_count + 1, sizeof *shim->trees);
     if (!shim->descriptors || !shim->trees) return fail(err, ENOMEM, "cannot take the mounts' sources");
     for (size_t i = 0; i < shim->spec.descriptors; i++) shim->descriptors[i] = -1;
-    for (size_t i = 0; i < shim->spec.mount_count; i++) shim->trees[i] = -1;
+    for (size_t i = 0; i <= shim->spec.mount_count; i++) shim->trees[i] = -1;
     if (descriptors_receive(shim->control, shim->descriptors, shim->spec.descriptors, err) < 0) return -1;
-    return mounts_detach(&shim->spec, shim->descriptors, shim->trees, err);
+    if (mounts_detach(&shim->spec, shim->descriptors, shim->trees, err) < 0) return -1;
+    return join_shared_memory(shim, err);
 }
 
 int launch_clone(struct shim *shim, struct error *err)
 {
-    int ready[2], go[2], out[2], err_out[2], status[2];
+    int ready[2], go[2], out[2], err_out[2], status[2], terminal[2] = { -1, -1 }, own = -1;
     if (open_pipe(ready, err) < 0 || open_pipe(go, err) < 0 || open_pipe(out, err) < 0 || open_pipe(err_out, err) < 0 || open_pipe(status, err) < 0) return -1;
     if (stream_reopen(&out[1], err) < 0 || stream_reopen(&err_out[1], err) < 0) return -1;
-    bool joins = shim->spec.network_descriptor != NO_DESCRIPTOR;
+    if (shim->spec.terminal && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, terminal) < 0) return fail(err, errno, "cannot make a socket");
+    bool joins = shim->spec.network_descriptor != NO_DESCRIPTOR, in_pids = shim->spec.processes_descriptor != NO_DESCRIPTOR;
+    bool in_ipc = shim->spec.ipc_descriptor != NO_DESCRIPTOR;
     struct clone_args arguments = {
-        .flags = CLONE_NEWNS | CLONE_PIDFD | (shim->spec.host_namespaces & HOST_PID ? 0 : CLONE_NEWPID) |
-                 (shim->spec.host_namespaces & HOST_IPC ? 0 : CLONE_NEWIPC) | (shim->spec.host_namespaces & HOST_UTS ? 0 : CLONE_NEWUTS) |
+        .flags = CLONE_NEWNS | CLONE_PIDFD | (shim->spec.host_namespaces & HOST_PID || in_pids ? 0 : CLONE_NEWPID) |
+                 (shim->spec.host_namespaces & HOST_IPC || in_ipc ? 0 : CLONE_NEWIPC) | (shim->spec.host_namespaces & HOST_UTS ? 0 : CLONE_NEWUTS) |
                  (shim->spec.host_network || joins ? 0 : CLONE_NEWNET),
         .pidfd = (uint64_t)(uintptr_t)&shim->pidfd,
         .exit_signal = SIGCHLD,
@@ -65,13 +69,17 @@ int launch_clone(struct shim *shim, struct error *err)
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = (uint64_t)cgroup;
     }
-    if (enter_layers(shim, err) < 0) return -1;
+    if (enter_layers(shim, err) < 0 || join_processes(shim, &own, err) < 0) return -1;
     long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
     if (pid == 0) {
-        struct sandbox_pipes pipes = { .ready = ready[1], .go = go[0], .out = out[1], .err_out = err_out[1], .status = status[1] };
-        sandbox_enter(&shim->spec, &pipes, shim->trees, joins ? shim->descriptors[shim->spec.network_descriptor] : -1);
+        struct sandbox_pipes pipes = {
+            .ready = ready[1], .go = go[0], .out = out[1], .err_out = err_out[1], .status = status[1], .terminal = terminal[1]
+        };
+        struct joined joined = { .network = joins ? shim->descriptors[shim->spec.network_descriptor] : -1, .ipc = join_ipc_target(shim) };
+        sandbox_enter(&shim->spec, &pipes, shim->trees, &joined);
     }
     int saved = errno;
+    join_leave(own);
     if (chdir("/") < 0) fail(err, errno, "cannot leave the layers' directory");
     launch_let_go_of_sources(shim);
     fcntl(status[0], F_SETFL, O_NONBLOCK);
@@ -81,6 +89,8 @@ int launch_clone(struct shim *shim, struct error *err)
     close(out[1]);
     close(err_out[1]);
     close(status[1]);
+    if (terminal[1] >= 0) close(terminal[1]);
+    shim->terminal = terminal[0];
     shim->ready = ready[0];
     shim->go = go[1];
     shim->out = out[0];
@@ -89,6 +99,20 @@ int launch_clone(struct shim *shim, struct error *err)
     if (pid < 0) return fail(err, saved, "cannot make the container's namespaces");
     shim->container = (pid_t)pid;
     return 0;
+}
+
+int launch_take_terminal(struct shim *shim, struct error *err)
+{
+    if (!shim->spec.terminal) return 0;
+    int other = -1;
+    if (descriptors_receive(shim->terminal, &other, 1, err) < 0) return -1;
+    shut(&shim->terminal);
+    shut(&shim->out);
+    shut(&shim->err_out);
+    shim->out = other;
+    /* Held open, so that the terminal is not at its end while the container goes on without it for a moment. */
+    shim->terminal = terminal_peer(other, O_RDONLY);
+    return shim->terminal < 0 ? fail(err, errno, "cannot open the container's terminal") : 0;
 }
 
 /* Reads the child's report: "R" is ready, "E..." a sentence, end of file a silent death (or, after go, a good exec). */

@@ -261,6 +261,8 @@ int log_read(struct log *log, int number, int fd)
 {
     struct stream *stream = &log->streams[number];
     ssize_t got = read(fd, stream->bytes + stream->used, STREAM_BYTES - stream->used);
+    /* Nobody has the other end of the terminal any more. */
+    if (got < 0 && errno == EIO) got = 0;
     if (got < 0) return errno == EAGAIN || errno == EINTR;
     if (got == 0) {
         if (stream->used > 0) take_lines(log, number, true);

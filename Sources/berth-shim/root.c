@@ -137,10 +137,11 @@ static int pivot(int root, struct error *err)
     return 0;
 }
 
-static int fill(const struct spec *spec, int root, const int devices[DEVICES], const int *trees, int *null, struct fresh *fresh, struct error *err)
+static int fill(const struct spec *spec, int root, const int devices[DEVICES], const int *trees, int *null, struct terminal *terminal, struct fresh *fresh, struct error *err)
 {
     int proc = -1, dev = -1;
-    int result = system_mount_dev(spec, root, devices, &dev, err);
+    int result = system_mount_dev(spec, root, devices, trees[spec->mount_count], &dev, err);
+    if (result == 0 && spec->terminal) result = system_open_terminal(dev, terminal, err);
     if (result == 0) result = system_mount_proc(spec, root, &proc, err);
     if (result == 0) result = system_mask_proc(spec, proc, dev, err);
     if (result == 0) result = system_mount_sys(spec, root, dev, err);
@@ -154,7 +155,7 @@ static int fill(const struct spec *spec, int root, const int devices[DEVICES], c
     return result;
 }
 
-int root_enter(const struct spec *spec, const int *trees, int *null, struct fresh *fresh, struct error *err)
+int root_enter(const struct spec *spec, const int *trees, int *null, struct terminal *terminal, struct fresh *fresh, struct error *err)
 {
     if (mount(NULL, "/", NULL, MS_REC_FLAG | MS_PRIVATE_FLAG, NULL) < 0) return fail(err, errno, "cannot make the mounts private");
     char staging[4096];
@@ -164,9 +165,9 @@ int root_enter(const struct spec *spec, const int *trees, int *null, struct fres
     if (root < 0) return fail(err, errno, "cannot open %s", staging);
     int result = system_open_devices(devices, err);
     if (result == 0) result = pivot(root, err);
-    if (result == 0) result = fill(spec, root, devices, trees, null, fresh, err);
+    if (result == 0) result = fill(spec, root, devices, trees, null, terminal, fresh, err);
     for (size_t i = 0; i < DEVICES; i++) shut(devices[i]);
-    for (size_t i = 0; i < spec->mount_count; i++) shut(trees[i]);
+    for (size_t i = 0; i <= spec->mount_count; i++) shut(trees[i]);
     close(root);
     return result;
 }

@@ -212,6 +212,7 @@ static int finish(struct shim *shim)
 {
     struct error err;
     shim->ending.finished_ns = now_realtime_ns();
+    shut(&shim->terminal);
     if (shim->log) drain(shim);
     shim->ending.not_empty = cgroup_empty(&shim->spec, true, EMPTY_TIMEOUT_MS) != 0;
     cgroup_usage(&shim->spec, &shim->ending.usage);
@@ -253,13 +254,14 @@ static int prepare(struct shim *shim, struct error *err)
     if ((shim->signals = open_signals(err)) < 0 || (shim->fifo = open_fifo(&shim->spec, err)) < 0) return -1;
     if (!(shim->log = log_open(shim->spec.log_base, shim->spec.log_cap, err))) return -1;
     if (launch_take_sources(shim, err) < 0) return -1;
-    if (launch_clone(shim, err) < 0 || launch_report(shim, true, err) < 0) return -1;
-    return record_facts(&shim->spec, shim->container, shim->out, shim->err_out, err);
+    if (launch_clone(shim, err) < 0 || launch_report(shim, true, err) < 0 || launch_take_terminal(shim, err) < 0) return -1;
+    /* A terminal ends with its shim: nobody finds it again. */
+    return record_facts(&shim->spec, shim->container, shim->spec.terminal ? -1 : shim->out, shim->err_out, err);
 }
 
 int run(int control)
 {
-    struct shim shim = { .control = control, .pidfd = -1, .fifo = -1, .signals = -1, .ready = -1, .go = -1, .out = -1, .err_out = -1, .status = -1 };
+    struct shim shim = { .control = control, .pidfd = -1, .fifo = -1, .signals = -1, .ready = -1, .go = -1, .out = -1, .err_out = -1, .status = -1, .terminal = -1 };
     struct error err;
     uint8_t *bytes = NULL;
     size_t size;
@@ -299,8 +301,8 @@ int run(int control)
     shut(&shim.ready);
     shut(&shim.control);
     watch(&shim);
-    /* Among the host's processes another one of the container's may hold the first one's end back, by tracing it. */
-    if (shim.spec.host_namespaces & HOST_PID) cgroup_empty(&shim.spec, true, EMPTY_TIMEOUT_MS);
+    /* Among processes that are not its own another one of the container's may hold the first one's end back, by tracing it. */
+    if (shim.spec.host_namespaces & HOST_PID || shim.spec.processes_descriptor != NO_DESCRIPTOR) cgroup_empty(&shim.spec, true, EMPTY_TIMEOUT_MS);
     reap(&shim);
     int result = finish(&shim);
     free(bytes);

@@ -59,7 +59,7 @@ static int limit_resources(const struct spec *spec, struct error *err)
 static int let_go(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees, struct error *err)
 {
     size_t count = 0;
-    int *kept = calloc(spec->mount_count + 8, sizeof *kept);
+    int *kept = calloc(spec->mount_count + 9, sizeof *kept);
     if (!kept) return fail(err, ENOMEM, "cannot close inherited descriptors");
     if (dup2(pipes->go, 0) < 0 || dup2(pipes->out, 1) < 0 || dup2(pipes->err_out, 2) < 0) {
         free(kept);
@@ -69,7 +69,8 @@ static int let_go(const struct spec *spec, const struct sandbox_pipes *pipes, co
     kept[count++] = pipes->ready;
     kept[count++] = pipes->go;
     kept[count++] = spec->init ? pipes->status : -1;
-    for (size_t i = 0; i < spec->mount_count; i++) kept[count++] = trees[i];
+    kept[count++] = pipes->terminal;
+    for (size_t i = 0; i <= spec->mount_count; i++) kept[count++] = trees[i];
     int result = descriptors_keep_only(kept, count, err);
     free(kept);
     return result;
@@ -81,6 +82,20 @@ static int set_input(int null, struct error *err)
     if (dup2(null, 0) < 0) return fail(err, errno, "cannot set the container's input");
     close(null);
     return close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? fail(err, errno, "cannot close inherited descriptors") : 0;
+}
+
+/* The container's terminal becomes its streams; the other end goes to the shim. */
+static int use_terminal(const struct terminal *terminal, const struct sandbox_pipes *pipes, const struct user *user, struct error *err)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (dup2(terminal->own, fd) < 0) return fail(err, errno, "cannot set the container's streams");
+    /* As runc: who it is for may open it again by its name. */
+    if (fchown(0, user->uid, (gid_t)-1) < 0) return fail(err, errno, "cannot give the terminal to the container's user");
+    if (descriptors_send(pipes->terminal, 'T', terminal->other) < 0) return fail(err, errno, "cannot hand the terminal over");
+    close(terminal->own);
+    close(terminal->other);
+    close(pipes->terminal);
+    return 0;
 }
 
 /* A pipe whose other end its reader holds: it never ends, and nothing comes. */
@@ -146,12 +161,14 @@ static const char *lookup(char *const *environment, const char *name)
 static char **make_environment(const struct spec *spec, const struct user *user)
 {
     static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    char **environment = calloc(spec->environment.count + 3, sizeof *environment);
+    char **environment = calloc(spec->environment.count + 4, sizeof *environment);
     char *home = NULL;
+    static char term[] = "TERM=xterm";
     if (!environment) return NULL;
     size_t count = 0;
     for (; count < spec->environment.count; count++) environment[count] = (char *)(uintptr_t)spec->environment.items[count];
     if (!lookup(environment, "PATH")) environment[count++] = path;
+    if (spec->terminal && !lookup(environment, "TERM")) environment[count++] = term;
     if (!lookup(environment, "HOME") && asprintf(&home, "HOME=%s", user->home) > 0) environment[count++] = home;
     return environment;
 }
@@ -257,6 +274,7 @@ static int take_place(const struct spec *spec, const struct user *user, struct e
     if (limit_resources(spec, err) < 0) return -1;
     umask(022);
     setsid();
+    if (spec->terminal && terminal_take(err) < 0) return -1;
     /* Still as root: a directory that is missing is made, wherever it is. */
     if (enter_working_dir(spec, err) < 0) return -1;
     if (drop_privileges(spec, user, err) < 0) return -1;
@@ -294,25 +312,29 @@ static int set_sysctls(const struct spec *spec, struct error *err)
     return 0;
 }
 
-static int set_up(const struct spec *spec, const int *trees, int network, struct entry *entry, struct error *err)
+static int set_up(const struct spec *spec, const int *trees, const struct joined *joined, struct entry *entry, struct error *err)
 {
     struct user user;
+    struct terminal terminal = { .own = -1, .other = -1 };
     struct fresh fresh = { 0 };
     int null = -1;
     /* Before /sys is mounted, which shows the interfaces of its mounter. */
-    if (network >= 0 && setns(network, CLONE_NEWNET) < 0) return fail(err, errno, "cannot join the container's network");
+    if (joined->network >= 0 && setns(joined->network, CLONE_NEWNET) < 0) return fail(err, errno, "cannot join the container's network");
+    /* Before /dev/mqueue is mounted. */
+    if (join_ipc(joined->ipc, err) < 0) return -1;
     if (let_go(spec, &entry->pipes, trees, err) < 0) return -1;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return fail(err, errno, "cannot tie the container's life to the shim's");
     if (set_oom_score(spec, err) < 0 || set_sysctls(spec, err) < 0) return -1;
     if (cgroup_join_v1(spec, err) < 0) return -1;
     if (unshare(CLONE_NEWCGROUP) < 0) return fail(err, errno, "cannot make a cgroup namespace");
-    if (!spec->host_network && network < 0 && loopback_up(err) < 0) return -1;
-    if (root_enter(spec, trees, &null, &fresh, err) < 0) return -1;
+    if (!spec->host_network && joined->network < 0 && loopback_up(err) < 0) return -1;
+    if (root_enter(spec, trees, &null, &terminal, &fresh, err) < 0) return -1;
     if (set_input(null, err) < 0) return -1;
     if (spec->open_input && open_input(err) < 0) return -1;
     if (spec->hostname && !(spec->host_namespaces & HOST_UTS) && sethostname(spec->hostname, strlen(spec->hostname)) < 0) return fail(err, errno, "cannot set the host name %s", spec->hostname);
     if (user_resolve(spec->user, &user, err) < 0 || user_add_groups(&spec->groups, &user, err) < 0) return -1;
     if (mounts_give(&fresh, user.uid, user.gid, err) < 0) return -1;
+    if (spec->terminal && use_terminal(&terminal, &entry->pipes, &user, err) < 0) return -1;
     return take_place(spec, &user, entry, false, err);
 }
 
@@ -325,12 +347,12 @@ static void default_signals(void)
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
 }
 
-void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees, int network)
+void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees, const struct joined *joined)
 {
     struct entry entry = { .spec = spec, .pipes = *pipes };
     struct error err;
     default_signals();
-    if (set_up(spec, trees, network, &entry, &err) < 0) report(&entry.pipes, &err);
+    if (set_up(spec, trees, joined, &entry, &err) < 0) report(&entry.pipes, &err);
     char byte;
     if (write_all(pipes->ready, "R", 1) < 0) _exit(125);
     ssize_t got;

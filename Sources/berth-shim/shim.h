@@ -63,6 +63,9 @@ enum field {
     FIELD_OOM_SCORE = 37,
     FIELD_HOST_NAMESPACES = 38,
     FIELD_OPEN_INPUT = 39,
+    FIELD_TERMINAL = 40,
+    FIELD_PROCESSES_DESCRIPTOR = 41,
+    FIELD_IPC_DESCRIPTOR = 42,
 };
 
 enum mount_kind { MOUNT_BIND = 1, MOUNT_TMPFS = 2 };
@@ -95,6 +98,9 @@ struct mount_entry {
 /* Open volumes that are given to the container's user once that is known; more than this keep their owner. */
 struct fresh { int volumes[64]; size_t count; };
 
+/* The two ends of a terminal: what the container has, and what the shim reads. */
+struct terminal { int own, other; };
+
 /* A path to hide, relative to a mount of the spec, or to the root file system. */
 struct hidden_entry {
     size_t mount; /* 0 = the root file system, n = mounts[n - 1] */
@@ -115,9 +121,12 @@ struct spec {
     uint64_t network_descriptor; /* the network namespace to join; NO_DESCRIPTOR = a new one, or the host's */
     /* Of a command beside a run's own: the pidfd of the container's first process, and where its output goes. */
     uint64_t target_descriptor, output_descriptor;
+    /* Pidfds of containers' first processes, whose pid and IPC namespaces are joined; NO_DESCRIPTOR = new ones, or the host's. */
+    uint64_t processes_descriptor, ipc_descriptor;
     uint64_t oom_score;       /* 1000 more than oom_score_adj; NO_OOM_SCORE = none of its own */
     uint64_t host_namespaces; /* HOST_PID and others */
     bool open_input;          /* its input never ends, and nothing comes */
+    bool terminal;            /* its streams are a terminal, whose output is the log */
     struct strings groups, sysctls; /* "name=value"; the names are checked here again */
     uint32_t stop_signal;
     bool read_only, host_network, init, privileged;
@@ -170,11 +179,16 @@ struct sandbox_pipes {
     int go;      /* the child reads one byte; end of file means: leave, run nothing */
     int out, err_out;
     int status;  /* with `init`: pid 1 writes the command's wait status here */
+    int terminal; /* with `terminal`: a socket, which the shim's end of it is sent on; else -1 */
 };
 
+/* Namespaces that are there already, -1 = none: of a network, and a pidfd of who has the shared memory and message queues. */
+struct joined { int network, ipc; };
+
 /* Never returns: sets the sandbox up, waits for `go`, and becomes the container's process. `trees` are the binds' detached
- * mounts, one a mount of the spec, -1 where it has none. The working directory is what relative layers start from. */
-void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees, int network) __attribute__((noreturn));
+ * mounts, one a mount of the spec, -1 where it has none, and behind them /dev/shm, -1 = a new one. The working directory is what relative
+ * layers start from. */
+void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees, const struct joined *joined) __attribute__((noreturn));
 
 /* Never returns: becomes a command in a sandbox whose namespaces the process is in already. Of the pipes `ready`, `out` and `err_out` are
  * used, and `null` becomes its input. */
@@ -189,7 +203,7 @@ int sandbox_lock(const struct spec *spec, struct error *err);
 int mounts_detach(const struct spec *spec, const int *descriptors, int *trees, struct error *err);
 /* Makes the root file system and all that is mounted in it, and makes it the process's root. Closes `trees`. On success
  * *null is the container's own /dev/null, open for reading. */
-int root_enter(const struct spec *spec, const int *trees, int *null, struct fresh *fresh, struct error *err);
+int root_enter(const struct spec *spec, const int *trees, int *null, struct terminal *terminal, struct fresh *fresh, struct error *err);
 
 /* The sandbox's own mounts. `devices` are detached mounts of the host's device nodes. */
 #define DEVICES 6
@@ -198,7 +212,21 @@ int system_open_devices(int devices[DEVICES], struct error *err);
 /* Each mounts one place of the root file system; *proc and *dev stay open. */
 int system_mount_proc(const struct spec *spec, int root, int *proc, struct error *err);
 int system_mount_sys(const struct spec *spec, int root, int dev, struct error *err);
-int system_mount_dev(const struct spec *spec, int root, const int devices[DEVICES], int *dev, struct error *err);
+int system_mount_dev(const struct spec *spec, int root, const int devices[DEVICES], int shm, int *dev, struct error *err);
+
+/* A terminal of the devpts below `dev` (terminal.c); the first makes it the container's /dev/console too. */
+int system_open_terminal(int dev, struct terminal *terminal, struct error *err);
+int terminal_open(int dev, struct terminal *terminal, struct error *err);
+/* Its name below /dev: "pts/0". */
+int terminal_name(const struct terminal *terminal, char *name, size_t size, struct error *err);
+/* Opens the container's end by the shim's. */
+int terminal_peer(int other, int flags);
+/* Makes the terminal that is the input the controlling one of a session that has none. */
+int terminal_take(struct error *err);
+/* Lets a process group read from that terminal. */
+void terminal_to_front(pid_t group);
+/* Joins the IPC namespace of a container's first process (join.c); -1 = none. */
+int join_ipc(int target, struct error *err);
 /* Hides what container engines hide of /proc; the null device comes from `dev`. */
 int system_mask_proc(const struct spec *spec, int proc, int dev, struct error *err);
 

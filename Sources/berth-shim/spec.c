@@ -193,6 +193,9 @@ static int take_field(struct spec *spec, const struct value *value, struct error
         if (take_u64(value, &spec->host_namespaces, err) < 0) return -1;
         return spec->host_namespaces > 7 ? fail(err, 0, "launch spec: a namespace is unknown") : 0;
     case FIELD_OPEN_INPUT: return take_bool(value, &spec->open_input, err);
+    case FIELD_TERMINAL: return take_bool(value, &spec->terminal, err);
+    case FIELD_PROCESSES_DESCRIPTOR: return take_u64(value, &spec->processes_descriptor, err);
+    case FIELD_IPC_DESCRIPTOR: return take_u64(value, &spec->ipc_descriptor, err);
     }
     return fail(err, 0, "launch spec: field %u is unknown to this shim", value->tag);
 }
@@ -206,6 +209,10 @@ static int check_run(const struct spec *spec, struct error *err)
         return fail(err, 0, "launch spec: there is no root file system");
     if (spec->network_descriptor != NO_DESCRIPTOR && (spec->host_network || spec->network_descriptor >= spec->descriptors))
         return fail(err, 0, "launch spec: there is no network, or there are two");
+    if (spec->processes_descriptor != NO_DESCRIPTOR && (spec->host_namespaces & HOST_PID || spec->processes_descriptor >= spec->descriptors))
+        return fail(err, 0, "launch spec: there is no pid namespace, or there are two");
+    if (spec->ipc_descriptor != NO_DESCRIPTOR && (spec->host_namespaces & HOST_IPC || spec->ipc_descriptor >= spec->descriptors))
+        return fail(err, 0, "launch spec: there is no IPC namespace, or there are two");
     for (size_t i = 0; i < spec->mount_count; i++)
         if (spec->mounts[i].kind == MOUNT_BIND && spec->mounts[i].descriptor >= spec->descriptors)
             return fail(err, 0, "launch spec: the mount of %.100s has no descriptor", spec->mounts[i].source);
@@ -222,7 +229,8 @@ static bool is_own_sysctl(const struct spec *spec, const char *entry)
     for (const char *at = entry; at < end; at++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./", *at)) return false;
     if (strncmp(entry, "net/", 4) == 0) return !spec->host_network;
-    for (size_t i = 0; !(spec->host_namespaces & HOST_IPC) && ipc[i]; i++)
+    bool owns_ipc = !(spec->host_namespaces & HOST_IPC) && spec->ipc_descriptor == NO_DESCRIPTOR;
+    for (size_t i = 0; owns_ipc && ipc[i]; i++)
         if (strncmp(entry, ipc[i], strlen(ipc[i])) == 0) return true;
     return false;
 }
@@ -253,7 +261,8 @@ static int check_whole(const struct spec *spec, struct error *err)
 int spec_parse(struct spec *spec, const uint8_t *bytes, size_t size, struct error *err)
 {
     *spec = (struct spec){ .stop_signal = 15, .grace_ms = 10000, .log_cap = 16u << 20, .shm_bytes = 64u << 20, .root_descriptor = NO_DESCRIPTOR, .network_descriptor = NO_DESCRIPTOR,
-                           .target_descriptor = NO_DESCRIPTOR, .output_descriptor = NO_DESCRIPTOR, .oom_score = NO_OOM_SCORE };
+                           .target_descriptor = NO_DESCRIPTOR, .output_descriptor = NO_DESCRIPTOR, .processes_descriptor = NO_DESCRIPTOR,
+                           .ipc_descriptor = NO_DESCRIPTOR, .oom_score = NO_OOM_SCORE };
     if (size < SPEC_HEADER || u32(bytes) != SPEC_MAGIC) return fail(err, 0, "launch spec: this is not a launch spec");
     if (u32(bytes + 4) != SPEC_VERSION)
         return fail(err, 0, "launch spec: version %u, and this shim knows %u; daemon and shim must be of one release", u32(bytes + 4), SPEC_VERSION);

@@ -134,8 +134,30 @@ static int put_device(int dev, const char *name, int tree, struct error *err)
     return node < 0 ? fail(err, errno, "cannot open /dev/%s", name) : mounts_attach(tree, node, name, err);
 }
 
+static int mount_shared_memory(const struct spec *spec, int dev, int shared, struct error *err)
+{
+    const unsigned plain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV;
+    char size[32];
+    snprintf(size, sizeof size, "%llu", (unsigned long long)spec->shm_bytes);
+    if (shared < 0) return mount_below_dev(dev, "shm", "tmpfs", (const char *const[][2]){ { "mode", "1777" }, { "size", size }, { NULL, NULL } }, plain, err);
+    if (mkdirat(dev, "shm", 0755) < 0) return fail(err, errno, "cannot make /dev/shm");
+    int target = openat(dev, "shm", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return target < 0 ? fail(err, errno, "cannot open /dev/shm") : mounts_attach(shared, target, "/dev/shm", err);
+}
+
+int system_open_terminal(int dev, struct terminal *terminal, struct error *err)
+{
+    char name[32];
+    if (terminal_open(dev, terminal, err) < 0 || terminal_name(terminal, name, sizeof name, err) < 0) return -1;
+    int tree = mounts_clone(dev, name, AT_SYMLINK_NOFOLLOW);
+    if (tree < 0) return fail(err, errno, "cannot open /dev/%s", name);
+    int result = put_device(dev, "console", tree, err);
+    close(tree);
+    return result;
+}
+
 /* /dev is a tmpfs on which no device node works. */
-int system_mount_dev(const struct spec *spec, int root, const int devices[DEVICES], int *dev, struct error *err)
+int system_mount_dev(const struct spec *spec, int root, const int devices[DEVICES], int shm, int *dev, struct error *err)
 {
     static const char *const links[][2] = { { "/proc/self/fd", "fd" }, { "/proc/self/fd/0", "stdin" }, { "/proc/self/fd/1", "stdout" },
                                             { "/proc/self/fd/2", "stderr" }, { "pts/ptmx", "ptmx" }, { NULL, NULL } };
@@ -154,12 +176,9 @@ int system_mount_dev(const struct spec *spec, int root, const int devices[DEVICE
         if (devices[i] >= 0) result = put_device(*dev, device_names[i], devices[i], err);
     for (size_t i = 0; result == 0 && links[i][0]; i++)
         if (symlinkat(links[i][0], *dev, links[i][1]) < 0) result = fail(err, errno, "cannot make /dev/%s", links[i][1]);
-    char shm[32];
-    snprintf(shm, sizeof shm, "%llu", (unsigned long long)spec->shm_bytes);
     if (result == 0)
         result = mount_below_dev(*dev, "pts", "devpts",
                                  (const char *const[][2]){ { "newinstance", NULL }, { "ptmxmode", "0666" }, { "mode", "0620" }, { "gid", "5" }, { NULL, NULL } }, plain, err);
-    if (result == 0)
-        result = mount_below_dev(*dev, "shm", "tmpfs", (const char *const[][2]){ { "mode", "1777" }, { "size", shm }, { NULL, NULL } }, plain | MOUNT_ATTR_NODEV, err);
+    if (result == 0) result = mount_shared_memory(spec, *dev, shm, err);
     return result == 0 ? mount_below_dev(*dev, "mqueue", "mqueue", NULL, plain | MOUNT_ATTR_NODEV, err) : result;
 }

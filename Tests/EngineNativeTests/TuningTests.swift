@@ -61,6 +61,63 @@ struct TuningTests {
         #expect(status.ending == .exited(code: 0) && HostProcess.startTime(pid) == nil)
     }
 
+    /// A terminal of its own: programs see one, its user may open it again, and its lines are in the log as others' are.
+    @Test(arguments: [false, true])
+    func aTerminalIsOne(_ hasInit: Bool) async throws {
+        let script =
+            "test -t 0 && test -t 1 && test -t 2 && tty; echo $TERM; stty size; echo more > /dev/tty; id -un; echo console > /dev/console; ls -l /dev/console | cut -c1; timeout --foreground 1 head -c1; echo read $?; printf unfinished"
+        let (status, output) = try await Self.run(script) {
+            ($0.hasTerminal, $0.opensInput) = (true, true)
+            $1.user = "daemon"
+            $1.initProcess = hasInit
+        }
+        #expect(status.ending == .exited(code: 0), "\(status) \(output)")
+        #expect(output == "/dev/pts/0\nxterm\n24 80\nmore\ndaemon\nconsole\nc\nread 124\nunfinished", "\(output)")
+        let (_, plain) = try await Self.run("test -t 1 || echo none; ls /dev/console; echo $TERM") { _, _ in }
+        #expect(plain.hasPrefix("none\n") && plain.contains("/dev/console") && !plain.contains("xterm"), "\(plain)")
+    }
+
+    /// What is written right before the end, and by others after the first process closed its streams, is in the log.
+    @Test func nothingThatIsWrittenToATerminalIsLost() async throws {
+        let (status, output) = try await Self.run("exec >&- 2>&- <&-; sleep 0.2; seq 1 20000 > /dev/tty; exit 7") { tuning, _ in tuning.hasTerminal = true }
+        #expect(status.ending == .exited(code: 7) && output.split(separator: "\n").map(String.init) == (1...20_000).map(String.init))
+    }
+
+    /// Another container's processes and shared memory: seen, and gone with it.
+    @Test func anotherContainersNamespacesAreJoined() async throws {
+        try await EngineFixture.with { fixture in
+            func named(_ name: String, _ script: String, _ change: (inout ContainerTuning) -> Void = { _ in }) async throws -> RunRequest {
+                let container = EngineFixture.shell(script) { container in
+                    var tuning = ContainerTuning()
+                    change(&tuning)
+                    container.tuning = Shared(tuning)
+                }
+                return Make.request(name, await fixture.counter.next(), at: WallClock.now(), container: container)
+            }
+            func until(_ isSo: () async -> Bool) async throws { for _ in 0..<500 where await !isSo() { try await Task.sleep(for: .milliseconds(10)) } }
+            func container(_ run: RunRequest) throws -> pid_t { try #require(RunDirectory(path: fixture.engine.paths.run(run.id)).facts).container }
+            let db = try WorkloadName("db")
+            func join(_ tuning: inout ContainerTuning) { (tuning.processesOf, tuning.memoryOf) = (db, db) }
+            let lost = try await named("side", "true", join)
+            await #expect(throws: EngineError.sandbox("the service 'db', whose processes it shares, is not running")) { try await fixture.engine.launch(lost) }
+            let first = try await named("db", "echo kept > /dev/shm/word; exec sleep 4321")
+            _ = try await fixture.engine.launch(first)
+            let pid = try container(first)
+            try await until { (try? String(contentsOfFile: "/proc/\(pid)/root/dev/shm/word", encoding: .utf8)) == "kept\n" }
+            let script =
+                "cat /dev/shm/word; ps ax | grep -c '[s]leep 4321'; readlink /proc/1/ns/ipc /proc/self/ns/ipc | uniq | wc -l; echo new > /dev/shm/other; exec sleep 5432"
+            let second = try await named("side", script, join)
+            _ = try await fixture.engine.launch(second)
+            try await until { FileManager.default.fileExists(atPath: "/proc/\(pid)/root/dev/shm/other") }
+            #expect(await fixture.text(second) == "kept\n1\n1")
+            // Whose processes they are ends: so do all in there.
+            kill(pid, SIGKILL)
+            let (a, b) = (try await fixture.end(of: first.id), try await fixture.end(of: second.id))
+            #expect(a.ending == .signaled(number: SIGKILL) && b.ending == .signaled(number: SIGKILL), "\(a) \(b)")
+            for run in [first, second] { await fixture.engine.settle(run.id) }
+        }
+    }
+
     @Test func anOpenInputDoesNotEnd() async throws {
         let (closed, _) = try await Self.run("timeout 1 cat") { _, _ in }
         #expect(closed.ending == .exited(code: 0))

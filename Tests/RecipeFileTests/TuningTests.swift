@@ -50,17 +50,22 @@ import WorkloadModel
         #expect(gpu.capabilitiesOfDevices == ["gpu"])
         #expect(try Self.tuning("gpus: all").capabilitiesOfDevices == ["gpu"])
         let result = Self.read("tty: true\n    develop: { watch: [] }")
-        #expect(result.recipe != nil && result.diagnostics.map(\.message).contains { $0.contains("'tty' gives no terminal") })
+        #expect(result.recipe?.workloads[0].container.tuning?.value.hasTerminal == true)
+        // A container that an earlier release launched, without a terminal, is not ended for it.
+        let open = Self.read("stdin_open: true\n    develop: { watch: [] }")
+        #expect(result.recipe?.workloads[0].container.fingerprint == open.recipe?.workloads[0].container.fingerprint)
         let quota = Self.read("cpu_quota: 50000\n    cpu_period: 25000")
         #expect(quota.recipe?.workloads[0].container.limits.cpuMillis == 2000, "\(quota.diagnostics)")
     }
 
     @Test(arguments: [
         ("sysctls: { vm.swappiness: 1 }", "is the whole host's"), ("sysctls: { net.x: 1 }\n    network_mode: host", "would be the host's"),
-        ("sysctls: { kernel.sem: 1 }\n    ipc: host", "leave out 'ipc: host'"), ("sysctls: { 'net.a b': 1 }", "is not a name of a setting"),
+        ("sysctls: { kernel.sem: 1 }\n    ipc: host", "leave out 'ipc: host'"),
+        ("sysctls: { kernel.sem: 1 }\n    ipc: 'service:x'", "another container's"), ("pid: 'service:y'", "there is no service 'y'"),
+        ("ipc: 'container:y'", "names no service of this recipe"), ("pid: 'service:x'", "itself"), ("sysctls: { 'net.a b': 1 }", "is not a name of a setting"),
         ("oom_score_adj: 2000", "must be a whole number from -1000"), ("cpuset: 3-1", "is not a list of processors"),
         ("memswap_limit: 1g", "give 'mem_limit' as well"),
-        ("mem_limit: 1g\n    memswap_limit: 1m", "it is less than the memory limit"), ("pid: 'service:y'", "is not supported yet"),
+        ("mem_limit: 1g\n    memswap_limit: 1m", "it is less than the memory limit"), ("pid: 'task:y'", "is not a value of 'pid'"),
         ("pid: hosts", "is not a value of 'pid'"),
         ("uts: host\n    hostname: x", "leave out 'hostname'"), ("cgroup: host", "is not supported"), ("devices: [dev/x]", "is not a device"),
         ("devices: ['/dev/x:/dev/y:q']", "use r, w and m"), ("devices: ['/dev/x:/etc/y']", "is below /dev"),
