@@ -22,22 +22,22 @@
 #include <unistd.h>
 
 struct call {
-    int (*body)(const char *path);
-    const char *path;
+    int (*body)(const char *path, const char *name);
+    const char *path, *name;
     int result, code;
 };
 
 static void *begin(void *context)
 {
     struct call *call = context;
-    call->result = call->body(call->path);
+    call->result = call->body(call->path, call->name);
     call->code = errno;
     return NULL;
 }
 
-static int in_thread(int (*body)(const char *), const char *path)
+static int in_thread(int (*body)(const char *, const char *), const char *path, const char *name)
 {
-    struct call call = { .body = body, .path = path, .result = -1 };
+    struct call call = { .body = body, .path = path, .name = name, .result = -1 };
     pthread_t thread;
     sigset_t all, before;
     sigfillset(&all);
@@ -53,8 +53,9 @@ static int in_thread(int (*body)(const char *), const char *path)
     return call.result;
 }
 
-static int make_here(const char *path)
+static int make_here(const char *path, const char *name)
 {
+    (void)name;
     int file = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400);
     if (file < 0) return -1;
     close(file);
@@ -76,7 +77,21 @@ static int make_here(const char *path)
     return result;
 }
 
-int clinux_make_network(const char *path) { return in_thread(make_here, path); }
+int clinux_make_network(const char *path) { return in_thread(make_here, path, NULL); }
+
+static int enter(const char *path)
+{
+    int space = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (space < 0) return -1;
+    int result = setns(space, CLONE_NEWNET), code = errno;
+    close(space);
+    errno = code;
+    return result;
+}
+
+static int has_here(const char *path, const char *name) { return enter(path) < 0 ? -1 : if_nametoindex(name) != 0; }
+
+int clinux_has_interface(const char *path, const char *name) { return in_thread(has_here, path, name); }
 
 int clinux_is_network(const char *path)
 {
@@ -164,13 +179,10 @@ static int end_kind(int family, int protocol)
     return complete ? left : -1;
 }
 
-static int end_here(const char *path)
+static int end_here(const char *path, const char *name)
 {
-    int space = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (space < 0) return -1;
-    int result = setns(space, CLONE_NEWNET);
-    close(space);
-    if (result < 0) return -1;
+    (void)name;
+    if (enter(path) < 0) return -1;
     int left = 0;
     static const int families[] = { AF_INET, AF_INET6 };
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
@@ -182,7 +194,7 @@ static int end_here(const char *path)
     return left;
 }
 
-int clinux_end_sockets(const char *path) { return in_thread(end_here, path); }
+int clinux_end_sockets(const char *path) { return in_thread(end_here, path, NULL); }
 
 /* ---- what changes on the host ---- */
 

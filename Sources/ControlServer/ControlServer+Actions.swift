@@ -42,6 +42,8 @@ extension ControlServer {
     private func waitForNetworks(of project: ProjectName) async {
         guard let networks = engine.networks else { return }
         for _ in 0..<250 {
+            // What is not listed any more is being removed.
+            await networks.settled()
             guard await supervisor.recipe(of: project) == nil, await networks.list().contains(where: { $0.project == project }) else { return }
             do { try await Task.sleep(for: .milliseconds(20)) } catch { return }
         }

@@ -30,6 +30,9 @@ public protocol PlaceProvider: Sendable {
     /// A run has ended; that it has no place is no failure.
     func leave(_ run: RunID) async
 
+    /// Returns once all changes that were begun are made, or have failed.
+    func settled() async
+
     /// The networks, ascending by name.
     func list() async -> [NetworkStatus]
 

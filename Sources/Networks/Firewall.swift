@@ -8,11 +8,14 @@ struct Firewall {
 
     /// The table's text.
     ///
-    /// - Parameter bridge: the interface of a network
+    /// - Parameters:
+    ///   - networks: those that are bridges: others do not pass by the host
+    ///   - bridge: the interface of a network
     func text(_ networks: [NetworkRecord], _ places: [PlaceRecord], bridge: (NetworkRecord) -> String) -> String {
         var lines = ["table inet \(table) {}", "delete table inet \(table)"]
         guard !networks.isEmpty else { return lines.joined(separator: "\n") + "\n" }
         let all = networks.map(bridge)
+        let names = Set(networks.map(\.name))
         func chain(_ name: String, _ hook: String?, _ rules: [String]) {
             lines.append("    chain \(name) {")
             if let hook { lines.append("        type \(hook); policy accept;") }
@@ -26,17 +29,18 @@ struct Firewall {
             ["iifname @bridges ip daddr 127.0.0.0/8 drop", "iifname @bridges ip saddr 127.0.0.0/8 drop"])
         chain("arriving", "nat hook prerouting priority dstnat", ["fib daddr type local jump ports"])
         chain("leaving", "nat hook output priority -100", ["fib daddr type local jump ports"])
-        chain("ports", nil, portRules(places))
+        chain("ports", nil, portRules(places, names))
         chain("sources", "nat hook postrouting priority srcnat", sourceRules(networks, bridge))
         chain("between", "filter hook forward priority filter", betweenRules(networks, bridge))
         lines.append("}")
         return lines.joined(separator: "\n") + "\n"
     }
 
-    private func portRules(_ places: [PlaceRecord]) -> [String] {
+    private func portRules(_ places: [PlaceRecord], _ networks: Set<String>) -> [String] {
         var rules: [(isGeneral: Bool, text: String)] = []
         for place in places {
-            guard let connection = place.connections.first(where: \.isWayOut) ?? place.connections.first else { continue }
+            let connections = place.connections.filter { networks.contains($0.network) }
+            guard let connection = connections.first(where: \.isWayOut) ?? connections.first else { continue }
             for port in place.ports {
                 guard let number = port.hostPort else { continue }
                 for address in connection.addresses where port.hostAddress.map({ $0.isIPv6 == address.isIPv6 }) ?? true {

@@ -37,20 +37,55 @@ struct Links {
 
     // MARK: Making
 
-    /// The commands that make a network's bridge.
-    func make(_ network: NetworkRecord) -> [String] {
+    /// The host's interface that containers of a network have theirs on; `nil` when the host has none of this name.
+    ///
+    /// `eth0.50` is VLAN 50 of `eth0`: where the host has no such interface, the network has one of its own (Docker's documentation of the
+    /// macvlan driver, "802.1Q trunk bridge mode").
+    func parent(_ spec: NetworkSpec) -> (name: String, vlan: Int?)? {
+        guard let name = spec.parent else { return nil }
+        if exists(name) { return (name, nil) }
+        let parts = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2, let tag = Int(parts[1]), (1...4094).contains(tag), exists(parts[0]) else { return nil }
+        return (parts[0], tag)
+    }
+
+    static func missingParent(_ spec: NetworkSpec) -> String {
+        let others = HostFile.names(in: "/sys/class/net").filter { $0 != "lo" && HostFile.exists("/sys/class/net/\($0)/ifindex") }.sorted()
+        return "its parent '\(spec.parent ?? "")' is no interface of this host\(others.isEmpty ? "" : ", which has \(others.joined(separator: ", "))")"
+    }
+
+    /// The interface that a network has on the host: its bridge, or what its containers' interfaces are on.
+    func interface(_ network: NetworkRecord) -> String {
+        guard network.spec.parent != nil, let (name, vlan) = parent(network.spec) else { return bridge(network) }
+        return vlan == nil ? name : bridge(network)
+    }
+
+    private func mtu(_ spec: NetworkSpec) -> Int? { (spec.options["com.docker.network.driver.mtu"] ?? spec.options["mtu"]).flatMap { Int($0) } }
+
+    /// The commands that make a network's bridge, or its VLAN.
+    func make(_ network: NetworkRecord) throws(EngineError) -> [String] {
         let name = bridge(network)
-        let mtu = (network.spec.options["com.docker.network.driver.mtu"] ?? network.spec.options["mtu"]).flatMap { Int($0) } ?? HostRoutes.mtu()
+        if network.spec.parent != nil {
+            guard let (parent, vlan) = parent(network.spec) else { throw .host(Links.missingParent(network.spec)) }
+            return vlan.map { ["link add link \(parent) name \(name) type vlan id \($0)", "link set dev \(name) up"] } ?? []
+        }
+        let mtu = mtu(network.spec) ?? HostRoutes.mtu()
         return ["link add name \(name) \(mtu.map { "mtu \($0) " } ?? "")type bridge"]
             + network.subnets.compactMap { subnet in
                 subnet.gateway.map { "addr add \($0)/\(subnet.range.prefix) dev \(name)\($0.isIPv6 ? " nodad" : " brd +")" }
             } + ["link set dev \(name) up"]
     }
 
-    func has(_ network: NetworkRecord) -> Bool { exists(bridge(network)) }
+    func has(_ network: NetworkRecord) -> Bool { network.isBridge || parent(network.spec)?.vlan != nil ? exists(bridge(network)) : parent(network.spec) != nil }
+
+    /// Whether a place has its interface on a network, and the host its own end.
+    func has(_ connection: PlaceRecord.Connection, of place: PlaceRecord, on network: NetworkRecord) -> Bool {
+        network.isBridge ? exists(hostEnd(connection)) : clinux_has_interface(namespace(place), connection.interface) == 1
+    }
 
     /// What the kernel does with packets of the bridge.
     func setKernel(_ network: NetworkRecord) throws(EngineError) {
+        guard network.isBridge else { return }
         let name = bridge(network).replacing(".", with: "/")
         func set(_ key: String, _ value: String) throws(EngineError) {
             let path = "/proc/sys/net/\(key)"
@@ -69,13 +104,25 @@ struct Links {
 
     /// The commands, on the host, that connect a place.
     func connect(_ place: PlaceRecord, _ connection: PlaceRecord.Connection, _ network: NetworkRecord) -> [String] {
+        if !network.isBridge {
+            let spec = network.spec
+            let size = mtu(spec).map { "mtu \($0) " } ?? ""
+            let own = spec.driver == .macvlan ? "address \(connection.hardwareAddress) " : ""
+            let mode =
+                spec.driver == .macvlan
+                ? "mode \(spec.options["macvlan_mode"] ?? "bridge")"
+                : "mode \(spec.options["ipvlan_mode"] ?? "l2") \(spec.options["ipvlan_flag"] ?? "bridge")"
+            return [
+                "link add link \(interface(network)) name \(connection.interface) \(own)\(size)netns \(namespace(place)) type \(spec.driver.rawValue) \(mode)"
+            ]
+        }
         let end = hostEnd(connection)
         let mtu = HostFile.exists("/sys/class/net/\(bridge(network))/mtu") ? (try? HostFile.text("/sys/class/net/\(bridge(network))/mtu")) : nil
         let size = mtu.flatMap { Int($0.filter(\.isNumber)) }.map { "mtu \($0) " } ?? ""
         return [
             "link add name \(end) \(size)type veth peer name \(connection.interface) address \(connection.hardwareAddress) \(size)netns \(namespace(place))",
             "link set dev \(end) master \(bridge(network)) up",
-        ] + (network.spec.options["com.docker.network.bridge.enable_icc"] == "false" ? ["link set dev \(end) type bridge_slave isolated on"] : [])
+        ] + (network.spec.isolatesContainers ? ["link set dev \(end) type bridge_slave isolated on"] : [])
     }
 
     /// The commands, inside of a place, that give it its addresses and its ways out.
@@ -87,7 +134,9 @@ struct Links {
                 return "addr replace \(address)/\(subnet.range.prefix) dev \(connection.interface)\(address.isIPv6 ? " nodad" : " brd +")"
             }
             commands.append("link set dev \(connection.interface) up")
-            if connection.isWayOut {
+            if connection.isWayOut, network.spec.isRouted {
+                commands += network.subnets.map { "-\($0.range.first.isIPv6 ? 6 : 4) route replace default dev \(connection.interface)" }
+            } else if connection.isWayOut {
                 commands += network.gateways.map { "-\($0.isIPv6 ? 6 : 4) route replace default via \($0) dev \(connection.interface)" }
             }
             return commands
@@ -164,6 +213,13 @@ struct HostResolver {
     var servers: [Address] = []
     var search: [String] = []
     var options: [String] = []
+
+    /// Servers that are reached from elsewhere too: where the host asks one of its own, those that it asks (systemd-resolved.service(8)).
+    var reachable: [Address] {
+        func isOutside(_ address: Address) -> Bool { address.isIPv6 ? address.bits != 1 : address.bits >> 24 != 127 }
+        let own = servers.filter(isOutside)
+        return own.isEmpty ? HostResolver.read("/run/systemd/resolve/resolv.conf").servers.filter(isOutside) : own
+    }
 
     static func read(_ path: String = "/etc/resolv.conf") -> HostResolver {
         var found = HostResolver()

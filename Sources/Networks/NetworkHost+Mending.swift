@@ -36,7 +36,7 @@ extension NetworkHost {
             let without = await makeNetworks()
             await makePlaces(without, before)
             try await writeFirewall()
-            try await names.serve(records.networks, records.places)
+            try await names.serve(records.networks.filter(\.isBridge), records.places)
             problem = broken.min { $0.key < $1.key }.map { "\($0.value)" }
         } catch {
             problem = "\(error)"
@@ -67,7 +67,7 @@ extension NetworkHost {
                     log.info(
                         "making a network",
                         metadata: [
-                            "network": "\(network.name)", "interface": "\(links.bridge(network))",
+                            "network": "\(network.name)", "interface": "\(links.interface(network))",
                             "subnets": "\(network.subnets.map(\.range.description).joined(separator: " "))",
                         ])
                     try await links.run(links.make(network))
@@ -115,7 +115,12 @@ extension NetworkHost {
         for connection in place.connections {
             guard let network = networks[connection.network] else { continue }
             let end = links.hostEnd(connection)
-            if isNew || !present.contains(end) {
+            if !network.isBridge {
+                guard isNew || !links.has(connection, of: place, on: network) else { continue }
+                whole.remove(place.id)
+                commands += links.connect(place, connection, network)
+                missing.insert(connection.number)
+            } else if isNew || !present.contains(end) {
                 whole.remove(place.id)
                 // Its other end may be in a namespace that is going.
                 if present.contains(end) { try await links.remove([end]) }
@@ -131,10 +136,11 @@ extension NetworkHost {
     }
 
     func writeFirewall() async throws(EngineError) {
-        let text = firewall.text(records.networks, records.places, bridge: links.bridge)
+        let bridges = records.networks.filter(\.isBridge)
+        let text = firewall.text(bridges, records.places, bridge: links.bridge)
         let listing = await firewall.listing()
         // Nothing was there, and nothing is to be.
-        if records.networks.isEmpty, listing == nil {
+        if bridges.isEmpty, listing == nil {
             written = (text, nil)
         } else if written.map({ $0.text != text || $0.listing != listing }) ?? true {
             if let written, written.text == text { log.warning("the firewall's rules of published ports and networks were gone; they are back") }
@@ -144,7 +150,7 @@ extension NetworkHost {
         }
         guard haveOthersChanged else { return }
         haveOthersChanged = false
-        await others.settle(isWanted: !records.networks.isEmpty)
+        await others.settle(isWanted: !bridges.isEmpty)
     }
 
     /// Looks after networks from now on: what somebody removes comes back. To be called once recipes in force were prepared.

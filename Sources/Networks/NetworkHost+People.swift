@@ -3,11 +3,14 @@ public import WorkloadModel
 
 /// What people ask for.
 extension NetworkHost {
+    /// Returns once all changes that were begun are made, or have failed.
+    public func settled() async { try? await inTurn {} }
+
     /// All networks and who is on them, ascending by name.
     public func list() -> [NetworkStatus] {
         records.networks.sorted { $0.name < $1.name }.map { network in
             NetworkStatus(
-                name: network.name, project: network.project, spec: network.spec, interface: links.bridge(network), subnets: network.subnets,
+                name: network.name, project: network.project, spec: network.spec, interface: links.interface(network), subnets: network.subnets,
                 members: records.places.flatMap { place in
                     place.connections.filter { $0.network == network.name }.map {
                         NetworkStatus.Member(owner: place.owner.description, addresses: $0.addresses, aliases: $0.names, ports: place.ports)
@@ -22,12 +25,15 @@ extension NetworkHost {
     public func create(_ spec: NetworkSpec) async throws(EngineError) {
         try await inTurn { () throws(EngineError) in
             let name = spec.name ?? spec.key
-            guard spec.driver == .bridge, !spec.isExternal,
+            let problem = spec.options.compactMap { NetworkSpec.problem(ofOption: $0.key, $0.value, driver: spec.driver) }.first
+            if let problem { throw .host(problem) }
+            if spec.parent != nil, links.parent(spec) == nil { throw .host("the network '\(name)' cannot be made: \(Links.missingParent(spec))") }
+            guard !spec.isExternal,
                 spec.subnets.allSatisfy({ subnet in
                     subnet.range.isSubnet
                         && subnet.gateway.map { subnet.range.contains($0) && $0 != subnet.range.first } ?? true
                 })
-            else { throw .host("such a network cannot be made: it is a bridge, with subnets as 10.5.0.0/24 and gateways in them") }
+            else { throw .host("such a network cannot be made: its subnets are as 10.5.0.0/24, with gateways in them") }
             guard !records.networks.contains(where: { $0.name == name }) else { throw .host("there is a network '\(name)' already") }
             records.networks.append(try record(of: spec, name: name, project: nil))
             do throws(EngineError) { try await settle() } catch {

@@ -133,7 +133,9 @@ extension NetworkHost {
                     names: (names + attachment.aliases).map { $0.lowercased() }, isWayOut: attachment == wayOut))
         }
         var held: [PublishedPort] = []
-        do throws(EngineError) { for port in needs.ports { held.append(try ports.hold(port)) } } catch {
+        // Without a bridge nothing comes by the host.
+        let isReached = networks.values.contains(where: \.isBridge)
+        do throws(EngineError) { for port in isReached ? needs.ports : [] { held.append(try ports.hold(port)) } } catch {
             for port in held { ports.release(port) }
             throw .host("\(owner.description): \(error)")
         }

@@ -8,19 +8,23 @@ extension NetworkHost {
     ///
     /// - Throws: ``EngineAPI/EngineError/host(_:)``
     public func take(_ run: RunRequest) async throws(EngineError) -> NetworkPlace {
-        let project = run.workload.project
+        var project = run.workload.project
         let container: ContainerSpec
         let owner: InstanceID
-        if case .service(let name) = run.container.network {
+        switch run.container.network {
+        case .service(let name):
             guard let service = wanted[project]?[WorkloadID(project: project, name: name)] else {
                 throw .host("the service '\(name)', whose network it uses, is not in the recipe")
             }
-            (container, owner) = (service.container, InstanceID(service.id))
-        } else {
-            (container, owner) = (run.container, run.instance)
+            (container, owner, project) = (service.container, InstanceID(service.id), service.id.project)
+        case .container(let name):
+            let service = try service(ofContainer: name)
+            (container, owner, project) = (service.container, InstanceID(service.id), service.id.project)
+        case .none, .host, .networks: (container, owner) = (run.container, run.instance)
         }
         switch container.network {
-        case .none, .service: return .none
+        case .none: return .none
+        case .service, .container: throw .host("'\(owner.workload.name)', whose network it uses, uses another one's itself")
         case .host: return .host
         case .networks: break
         }
@@ -56,6 +60,14 @@ extension NetworkHost {
         return joined
     }
 
+    /// The service that a container is of, by the name that Docker would give it.
+    func service(ofContainer name: String) throws(EngineError) -> Workload {
+        let services = wanted.values.flatMap(\.workloads).filter { $0.jobPolicy == nil }
+        guard let found = services.first(where: { $0.container.containerName == name }) ?? services.first(where: { "\($0.id.project)-\($0.id.name)-1" == name })
+        else { throw .host("there is no service whose container is called '\(name)', and whose network it could use") }
+        return found
+    }
+
     /// A place that the run may have now.
     func ready(_ owner: InstanceID, _ kind: WorkloadKind, _ needs: PlaceNeeds, _ project: ProjectName) -> PlaceRecord? {
         if kind == .service || !needs.canBeShared {
@@ -73,13 +85,18 @@ extension NetworkHost {
 
     func isWhole(_ place: PlaceRecord) -> Bool {
         !used.contains(place.id) && whole.contains(place.id) && links.isMade(place)
-            && place.connections.allSatisfy { links.master(of: links.hostEnd($0)) != nil }
+            && place.connections.allSatisfy { connection in
+                guard let network = records.networks.first(where: { $0.name == connection.network }) else { return false }
+                return network.isBridge ? links.master(of: links.hostEnd(connection)) != nil : links.has(connection, of: place, on: network)
+            }
     }
 
     func join(_ run: RunRequest, _ place: PlaceRecord, _ container: ContainerSpec) -> NetworkPlace {
         runs[run.id] = place.id
-        let wayOut = place.connections.first(where: \.isWayOut) ?? place.connections.first
-        let network = wayOut.flatMap { connection in records.networks.first { $0.name == connection.network } }
+        let networks = Dictionary(uniqueKeysWithValues: records.networks.map { ($0.name, $0) })
+        // The host, and its server of names, are met on a bridge alone.
+        let bridged = place.connections.filter { networks[$0.network]?.isBridge ?? false }
+        let network = (bridged.first(where: \.isWayOut) ?? bridged.first).flatMap { networks[$0.network] }
         let gateway = network?.gateways.first { !$0.isIPv6 }
         let name =
             run.container.hostname ?? (run.container.network == .networks ? run.workload.name.description : container.hostname ?? place.owner.description)
@@ -89,11 +106,18 @@ extension NetworkHost {
             let theirs = records.places.last { $0.owner == .instance(id) }?.connections.first { mine.contains($0.network) }
             return theirs?.addresses.first.map { (link.alias, $0) }
         }
+        // Where no server can be asked, names stand in the file. Their addresses stay for as long as the recipe does.
+        let unasked = place.connections.filter { !(networks[$0.network]?.isBridge ?? true) }.map(\.network)
+        let neighbours = records.places.filter { $0.id != place.id }.flatMap { other in
+            other.connections.filter { unasked.contains($0.network) }.flatMap { connection in
+                connection.names.flatMap { name in connection.addresses.map { (name: name, address: $0) } }
+            }
+        }
         return .place(
             NetworkPlace.Joined(
                 id: place.id, namespace: links.namespace(place),
                 hosts: PlaceFiles.hosts(
-                    run.container, name: name, own: place.connections.flatMap(\.addresses), gateway: gateway, links: others),
+                    run.container, name: name, own: place.connections.flatMap(\.addresses), gateway: gateway, links: others + neighbours),
                 resolver: PlaceFiles.resolver(run.container.resolver, server: gateway, host: HostResolver.read())))
     }
 

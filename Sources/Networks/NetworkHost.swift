@@ -104,8 +104,15 @@ public actor NetworkHost: PlaceProvider {
             let name = network.realName(in: recipe.project)
             guard records.networks.contains(where: { $0.name == name }) else { throw .host(NetworkHost.missing(name)) }
         }
+        for network in recipe.networks where !network.isExternal && network.parent != nil && links.parent(network) == nil {
+            throw .host("the network '\(network.realName(in: recipe.project))' cannot be made: \(Links.missingParent(network))")
+        }
         let own = records.places.filter { $0.project == recipe.project }.flatMap(\.ports)
         for workload in recipe.workloads {
+            if case .container(let name) = workload.container.network, !recipe.workloads.contains(where: { $0.container.containerName == name }) {
+                do { _ = try service(ofContainer: name) } catch { throw .host("\(workload.id): \(error)") }
+            }
+            guard workload.container.attachments.contains(where: { isBridge($0.network, of: recipe) }) else { continue }
             for port in workload.container.ports where !own.contains(where: { NetworkHost.same($0, port) }) {
                 if let other = records.places.first(where: { $0.project != recipe.project && $0.ports.contains { NetworkHost.same($0, port) } }) {
                     throw .host("\(workload.id): the host's port \(port.hostPort ?? 0)/\(port.transport.rawValue) is published by \(other.owner.description)")
@@ -113,6 +120,12 @@ public actor NetworkHost: PlaceProvider {
                 do { try ports.check(port) } catch { throw .host("\(workload.id): \(error)") }
             }
         }
+    }
+
+    /// Whether a network of a recipe, by its key, is a bridge.
+    private func isBridge(_ key: String, of recipe: Recipe) -> Bool {
+        guard let spec = recipe.networks.first(where: { $0.key == key }) else { return true }
+        return spec.isExternal ? records.networks.first { $0.name == spec.realName(in: recipe.project) }?.isBridge ?? true : spec.parent == nil
     }
 
     static func missing(_ name: String) -> String {

@@ -26,6 +26,9 @@ struct NetworkRecord: Codable {
     let subnets: [NetworkSpec.Subnet]
 
     var gateways: [Address] { subnets.compactMap(\.gateway) }
+
+    /// Whether it is a bridge of the host's, and not interfaces on one that the host has.
+    var isBridge: Bool { spec.parent == nil }
 }
 
 /// A place: a network namespace with an interface on each of its networks.

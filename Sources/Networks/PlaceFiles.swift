@@ -25,7 +25,7 @@ enum PlaceFiles {
 
     /// /etc/resolv.conf: the server of the network, which asks those of the recipe or the host; the host's domains where the recipe has none.
     static func resolver(_ settings: ResolverSettings, server: Address?, host: HostResolver) -> String {
-        var lines = (server.map { [$0] } ?? settings.servers).map { "nameserver \($0)" }
+        var lines = (server.map { [$0] } ?? (settings.servers.isEmpty ? host.reachable : settings.servers)).map { "nameserver \($0)" }
         let search = settings.search ?? host.search
         if !search.isEmpty { lines.append("search \(search.joined(separator: " "))") }
         // What the host's own resolver is told of its server's abilities says nothing about ours.

@@ -50,12 +50,11 @@ public enum KeyTable {
             "service", ContainerKey.self,
             mapped: [
                 "attach": "Berth keeps logs and attaches to none", "develop": "Berth watches no sources",
-                "tty": "the input stays open, and there is no terminal",
                 "runtime": "runc, for which Berth's own stands, and nvidia, as 'gpus'", "scale": "1 only", "userns_mode": "host only: there is no other",
                 "cgroup": "private only", "security_opt": "no-new-privileges, which is always on, seccomp=socketcall, and what turns AppArmor or SELinux off",
                 "logging": "json-file and local, for which Berth's own logs stand; none and journald, with a warning that the log stays here",
                 "gpus": "taken by validate; no host gives any yet",
-                "pid": "host only beside its own", "ipc": "host only beside its own",
+                "pid": "its own, host, or service:NAME", "ipc": "its own, host, or service:NAME",
                 "expose": "checked: containers of one network reach all of each other's ports",
                 "mac_address": "as in 'networks'", "annotations": "for OCI runtimes", "mem_swappiness": "version 2 of control groups has no such setting",
                 "oom_kill_disable": "false only", "isolation": "default only",
@@ -107,7 +106,11 @@ public enum KeyTable {
             ["delay", "failure_action", "max_failure_ratio", "monitor", "order", "parallelism"].map { Row(place: place, key: $0, fate: .mapped, note: nothing) }
         }, ["constraints", "max_replicas_per_node", "preferences"].map { Row(place: "deploy.placement", key: $0, fate: .mapped, note: nothing) },
         group(
-            "network", RecipeReader.NetworkKey.self, mapped: ["attachable": nothing, "driver": "bridge, host and none"]),
+            "network", RecipeReader.NetworkKey.self,
+            mapped: [
+                "attachable": nothing,
+                "driver": "bridge, macvlan and ipvlan; the last two without a 'parent' as an internal bridge, and names in /etc/hosts as they are at a start",
+            ]),
         group("network.ipam", RecipeReader.AddressingKey.self),
         group(
             "network.ipam.config", RecipeReader.SubnetKey.self, refused: ["aux_addresses": "leave room by 'ip_range'"]),

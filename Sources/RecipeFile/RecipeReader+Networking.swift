@@ -33,9 +33,22 @@ extension RecipeReader {
         if let node = node(.expose), !node.isNull { checkExposed(node) }
         if let node = node(.links), !node.isNull { readLinks(node, into: &spec) }
         if let node = node(.extraHosts), !node.isNull { spec.extraHosts = extraHosts(node) }
+        noteParents(keys, spec)
         readResolver(keys, into: &spec.resolver)
         if let node = node(.domainname), !node.isNull, let text = text(node), !text.isEmpty {
             if isHostName(text, most: 253) { spec.domainName = text } else { error("'\(text)' is not a domain", node.place) }
+        }
+    }
+
+    /// What passes by the host does not come to containers that are on another network's interface.
+    private mutating func noteParents(_ keys: [String: YAMLNode.Entry], _ spec: ContainerSpec) {
+        let drivers = spec.attachments.compactMap { networks[$0.network] }.filter { $0.parent != nil && !$0.isExternal }.map(\.driver.rawValue)
+        guard let driver = drivers.first, drivers.count == spec.attachments.count else { return }
+        if let node = keys[ContainerKey.ports.rawValue]?.value, !spec.ports.isEmpty {
+            warning("'ports' means nothing on a network of the driver '\(driver)': others reach the container by its own address", node.place)
+        }
+        if let node = keys[ContainerKey.extraHosts.rawValue]?.value, spec.extraHosts.contains(where: { $0.address == HostEntry.gateway }) {
+            warning("'host-gateway' means nothing on a network of the driver '\(driver)': its containers do not reach the host", node.place)
         }
     }
 
@@ -51,14 +64,16 @@ extension RecipeReader {
         }
         for prefix in ["service:", "container:"] where text.hasPrefix(prefix) {
             let name = String(text.dropFirst(prefix.count))
-            guard let service = try? WorkloadName(name) else {
-                error("'\(name)' is not the name of a service", node.place)
+            let named = prefix == "container:" ? serviceOfContainer[name] : nil
+            if prefix == "container:", named == nil, !serviceNames.contains(name), isContainerName(name) { return .container(name) }
+            guard let service = named ?? (try? WorkloadName(name)) else {
+                error("'\(name)' is not the name of a \(prefix.dropLast())", node.place)
                 return NetworkMode.none
             }
             networkModes.append((.service(service), node.place))
             return .service(service)
         }
-        error("'\(text)' is not a network_mode: use none, host, bridge or service:NAME", node.place)
+        error("'\(text)' is not a network_mode: use none, host, bridge, service:NAME or container:NAME", node.place)
         return nil
     }
 
@@ -116,7 +131,12 @@ extension RecipeReader {
                 attachment.addresses.append(address)
             }
         }
-        if let node = keys[.mac] { attachment.hardwareAddress = hardwareAddress(node) }
+        if let node = keys[.mac] {
+            attachment.hardwareAddress = hardwareAddress(node)
+            if attachment.hardwareAddress != nil, networks[entry.key]?.driver == .ipvlan {
+                error("a container has its parent's hardware address on a network of the driver 'ipvlan': leave out 'mac_address'", node.place)
+            }
+        }
         if let node = keys[.priority] { attachment.priority = integer(node, -1_000_000...1_000_000, "'priority'").map { Int($0) } ?? 0 }
         if let node = keys[.gatewayPriority] { attachment.gatewayPriority = integer(node, -1_000_000...1_000_000, "'gw_priority'").map { Int($0) } ?? 0 }
         if let node = keys[.interfaceName], let name = text(node) {
@@ -234,6 +254,13 @@ extension RecipeReader {
             } else if target.jobPolicy != nil {
                 error("'\(name)' is a job, which has a network only while it runs: name a service", place)
             }
+        }
+        for (key, name, place) in namespacePlaces {
+            guard known.contains(name) else {
+                missing(name, place)
+                continue
+            }
+            if workloads.first(where: { $0.id.name == name })?.jobPolicy != nil { error("'\(name)' is a job: name a service in '\(key)'", place) }
         }
         var names: [String: String] = [:]
         for network in networks.values.sorted(by: { $0.key < $1.key }) where project != nil {

@@ -53,8 +53,6 @@ extension RecipeReader {
             case "host", "none":
                 error("the driver '\(text)' is not a network of its own: write 'network_mode: \(text)' at the service", node.place)
             case "overlay": error("the driver 'overlay' spans hosts, and Berth runs containers on one: write 'driver: bridge'", node.place)
-            case "ipvlan", "macvlan":
-                error("the driver '\(text)' is not supported yet: use bridge", node.place)
             default: spec.driver = choice(node, "'driver'", NetworkSpec.Driver.self) ?? .bridge
             }
         }
@@ -65,28 +63,19 @@ extension RecipeReader {
         }
         if let node = keys[.ipv6] { spec.hasIPv6 = bool(node) ?? false }
         if let node = keys[.labels] { spec.labels = pairs(node, "'labels'") }
-        if let node = keys[.driverOptions] { spec.options = networkOptions(node) }
+        if let node = keys[.driverOptions] { spec.options = networkOptions(node, spec.driver) }
+        // As Docker: without an interface of the host it leads nowhere.
+        if spec.driver != .bridge, spec.parent == nil, !spec.isExternal { spec.isInternal = true }
         if let node = keys[.ipam] { readAddressing(node, into: &spec) }
         if spec.subnets.contains(where: \.range.first.isIPv6) { spec.hasIPv6 = true }
         return spec
     }
 
-    /// Options of the bridge driver that mean something here; others are told.
-    private mutating func networkOptions(_ node: YAMLNode) -> [String: String] {
-        let known = [
-            "com.docker.network.driver.mtu", "com.docker.network.bridge.enable_icc",
-            "com.docker.network.bridge.enable_ip_masquerade", "mtu",
-        ]
-        var options: [String: String] = [:]
-        for (name, value) in pairs(node, "'driver_opts'") {
-            if known.contains(name) {
-                options[name] = value
-            } else {
-                error("the network option '\(name)' is not supported: use \(known.dropLast().joined(separator: ", "))", node.place)
-            }
-        }
-        if let text = options["com.docker.network.driver.mtu"] ?? options["mtu"], !(Int(text).map { (576...65535).contains($0) } ?? false) {
-            error("'\(text)' is not an MTU: use 576 to 65535", node.place)
+    /// Options of a driver that mean something here; others are told.
+    private mutating func networkOptions(_ node: YAMLNode, _ driver: NetworkSpec.Driver) -> [String: String] {
+        let options = pairs(node, "'driver_opts'")
+        for (name, value) in options.sorted(by: { $0.key < $1.key }) {
+            if let problem = NetworkSpec.problem(ofOption: name, value, driver: driver) { error(problem, node.place) }
         }
         return options
     }

@@ -7,7 +7,7 @@ extension RecipeReader {
     mutating func readNotes(_ keys: [String: YAMLNode.Entry], into spec: inout ContainerSpec) {
         func node(_ key: ContainerKey) -> YAMLNode? { keys[key.rawValue].map(\.value) }
         if let node = node(.containerName), !node.isNull, let text = text(node), !text.isEmpty {
-            if text.utf8.count > 1, isHostName(text, most: 128), text.first.map({ $0.isLetter || $0.isNumber }) ?? false {
+            if isContainerName(text) {
                 spec.containerName = text
                 // Compose's name of a container is a name on its networks as well.
                 for index in spec.attachments.indices where !spec.attachments[index].aliases.contains(text) { spec.attachments[index].aliases.append(text) }
@@ -20,6 +20,22 @@ extension RecipeReader {
         // What the recipe itself says counts.
         if let node = node(.labels) { spec.labels.merge(pairs(node, "'labels'")) { _, own in own } }
         if let node = node(.logging), !node.isNull { readLogging(node, into: &spec) }
+    }
+
+    func isContainerName(_ text: String) -> Bool {
+        text.utf8.count > 1 && isHostName(text, most: 128) && (text.first.map { $0.isLetter || $0.isNumber } ?? false)
+    }
+
+    /// Before any service is read: one may name the container of another that comes later.
+    mutating func noteContainerNames(_ services: YAMLNode?) {
+        guard case .mapping(let entries)? = services?.content else { return }
+        for entry in entries {
+            serviceNames.insert(entry.key)
+            guard case .mapping(let keys) = entry.value.content, let name = try? WorkloadName(entry.key),
+                let node = keys.last(where: { $0.key == ContainerKey.containerName.rawValue })?.value, !node.isNull, let text = text(node)
+            else { continue }
+            serviceOfContainer[text] = name
+        }
     }
 
     /// Labels of files, in the form of `env_file`; of two files the later one counts.

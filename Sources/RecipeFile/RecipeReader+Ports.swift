@@ -27,6 +27,7 @@ extension RecipeReader {
         case .host: warning("'ports' means nothing with 'network_mode: host': the container has the host's ports", node.place)
         case .none: warning("'ports' means nothing with 'network_mode: none': the container has no network", node.place)
         case .service(let name): error("'ports' belongs to '\(name)', whose network this container uses", node.place)
+        case .container(let name): error("'ports' belongs to the container '\(name)', whose network this one uses", node.place)
         }
     }
 

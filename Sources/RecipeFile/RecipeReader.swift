@@ -75,6 +75,11 @@ public struct RecipeReader {
     var networkModes: [(mode: NetworkMode, place: Place)] = []
     var linkPlaces: [(service: WorkloadName, place: Place)] = []
     var containerNames: [(name: String, place: Place)] = []
+    /// The recipe's services, and those that say what their containers are called: known before the first of them is read.
+    var serviceNames: Set<String> = []
+    /// Where each `pid` and `ipc` names a service.
+    var namespacePlaces: [(key: String, service: WorkloadName, place: Place)] = []
+    var serviceOfContainer: [String: WorkloadName] = [:]
     var portPlaces: [(ports: [PublishedPort], place: Place)] = []
     /// How many jobs of each pool may run at once.
     var pools: [WorkloadName: Int] = [:]
@@ -148,6 +153,7 @@ public struct RecipeReader {
         var places: [WorkloadName: Int] = [:]
         let place = root.place
         let isEmpty = known[.services] == nil && known[.jobs] == nil
+        noteContainerNames(known[.services])
         var sections = [(known.removeValue(forKey: .services), false), (known.removeValue(forKey: .jobs), true)]
         // A large recipe's nodes are let go one by one while its workloads are made.
         root = YAMLNode(content: .mapping([]), place: place, size: 1)

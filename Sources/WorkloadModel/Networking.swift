@@ -8,8 +8,11 @@ public enum NetworkMode: Hashable, Sendable, Codable, RawRepresentable {
     case networks
     /// The place of another service of the project, for as long as that is in the recipe.
     case service(WorkloadName)
+    /// The place of a service of any project, found by its `container_name` when a run begins.
+    case container(String)
 
     private static let servicePrefix = "service:"
+    private static let containerPrefix = "container:"
 
     /// `nil` for another text.
     public init?(rawValue: String) {
@@ -18,19 +21,24 @@ public enum NetworkMode: Hashable, Sendable, Codable, RawRepresentable {
         case "host": self = .host
         case "networks": self = .networks
         default:
+            if rawValue.hasPrefix(NetworkMode.containerPrefix) {
+                self = .container(String(rawValue.dropFirst(NetworkMode.containerPrefix.count)))
+                return
+            }
             guard rawValue.hasPrefix(NetworkMode.servicePrefix), let name = try? WorkloadName(String(rawValue.dropFirst(NetworkMode.servicePrefix.count)))
             else { return nil }
             self = .service(name)
         }
     }
 
-    /// `none`, `host`, `networks` or `service:NAME`.
+    /// `none`, `host`, `networks`, `service:NAME` or `container:NAME`.
     public var rawValue: String {
         switch self {
         case .none: "none"
         case .host: "host"
         case .networks: "networks"
         case .service(let name): NetworkMode.servicePrefix + name.description
+        case .container(let name): NetworkMode.containerPrefix + name
         }
     }
 }
@@ -81,6 +89,48 @@ public struct NetworkSpec: Hashable, Sendable, Codable {
             self.gateway = gateway
             self.pool = pool
         }
+    }
+
+    /// The interface of the host that a network of the drivers macvlan and ipvlan is on, as `eth0`, or `eth0.50` for a VLAN of it. Without
+    /// one, such a network leads nowhere, and is made as an internal bridge.
+    public var parent: String? { driver == .bridge ? nil : options["parent"] }
+
+    /// Whether packets are routed by the network's containers alone, and not by a gateway (ipvlan's modes l3 and l3s).
+    public var isRouted: Bool { driver == .ipvlan && (options["ipvlan_mode"] ?? "l2") != "l2" }
+
+    /// Whether its containers do not reach each other.
+    public var isolatesContainers: Bool {
+        options["com.docker.network.bridge.enable_icc"] == "false" || options["macvlan_mode"] == "private" || options["ipvlan_flag"] == "private"
+    }
+
+    /// The options that a driver has, with the values that an option may have, where they are few.
+    public static func options(of driver: Driver) -> [String: [String]] {
+        let all: [String: [String]] = ["com.docker.network.driver.mtu": [], "mtu": []]
+        let own: [String: [String]] =
+            switch driver {
+            case .bridge: ["com.docker.network.bridge.enable_icc": [], "com.docker.network.bridge.enable_ip_masquerade": []]
+            case .macvlan: ["parent": [], "macvlan_mode": ["bridge", "vepa", "private", "passthru"]]
+            case .ipvlan: ["parent": [], "ipvlan_mode": ["l2", "l3", "l3s"], "ipvlan_flag": ["bridge", "private", "vepa"]]
+            }
+        return all.merging(own) { first, _ in first }
+    }
+
+    /// What is wrong with an option; `nil` when nothing is.
+    public static func problem(ofOption name: String, _ value: String, driver: Driver) -> String? {
+        let known = options(of: driver)
+        guard let values = known[name] else {
+            return "the network option '\(name)' is not supported: use \(known.keys.filter { $0 != "mtu" }.sorted().joined(separator: ", "))"
+        }
+        if !values.isEmpty, !values.contains(value) { return "'\(value)' is not a value of '\(name)': use \(values.joined(separator: ", "))" }
+        if name.hasSuffix("mtu"), !(Int(value).map { (576...65535).contains($0) } ?? false) { return "'\(value)' is not an MTU: use 576 to 65535" }
+        if name == "parent", value == "lo" || !isInterface(value) { return "'\(value)' cannot be a parent: name an interface of the host, as eth0" }
+        return nil
+    }
+
+    /// Whether a text can be the name of an interface.
+    private static func isInterface(_ text: String) -> Bool {
+        (1...15).contains(text.utf8.count) && text != "." && text != ".." && !text.hasPrefix("-")
+            && text.utf8.allSatisfy { (33...126).contains($0) && $0 != 47 && $0 != 58 }
     }
 
     /// The key that a service without `networks` is on.

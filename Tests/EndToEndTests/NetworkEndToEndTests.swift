@@ -51,6 +51,76 @@ struct NetworkEndToEndTests {
             }
     }
 
+    /// Containers on a switch of the host's, as on a real LAN: reached by their own addresses, by name from each other, from the far end of
+    /// the wire, and not by the host; a wire that is taken away and comes back brings them back.
+    @Test func containersOnTheHostsOwnNetworkHaveAddressesOfIt() throws {
+        try EndToEndTests.with { it in
+            let (near, far, space) = ("bl\(getpid() % 100_000)", "bf\(getpid() % 100_000)", "berth-lan-\(getpid())")
+            func wire() {
+                #expect(Self.shell("ip link add \(near) type veth peer name \(far) netns \(space)").code == 0)
+                #expect(Self.shell("ip link set \(near) up; ip -n \(space) addr add 10.77.5.1/24 dev \(far); ip -n \(space) link set \(far) up").code == 0)
+            }
+            #expect(Self.shell("ip netns add \(space)").code == 0)
+            defer { _ = Self.shell("ip netns del \(space); ip link del \(near)") }
+            wire()
+            let recipe = """
+                name: t
+                services:
+                  web: \(Self.server(it, "web", "networks: { lan: { ipv4_address: 10.77.5.80 } }, container_name: the-web"))
+                  api: \(Self.server(it, "api", "networks: [lan, default]"))
+                jobs:
+                  ask: { rootfs: host, command: [sh, -c, 'for n in web the-web 10.77.5.80 api; do timeout 3 busybox wget -q -O - http://$$n/word || echo no-$$n; done; ip route'], networks: [lan] }
+                networks:
+                  lan: { driver: macvlan, driver_opts: { parent: \(near) }, ipam: { config: [{ subnet: 10.77.5.0/24, gateway: 10.77.5.1 }] } }
+                """
+            it.scratch.write("lost.yaml", recipe.replacing("parent: \(near)", with: "parent: no-such0"))
+            let lost = it.berth("up", "-f", "\(it.scratch.path)/lost.yaml")
+            #expect(lost.code != 0 && lost.errors.contains("its parent 'no-such0' is no interface of this host, which has"), "\(lost)")
+            try it.apply(recipe)
+            let asked = it.berth("run", "ask", "--wait").output
+            #expect(asked.hasPrefix("webwebwebapi") && asked.contains("default via 10.77.5.1 dev eth0"), "\(asked)")
+            func fromTheLan() -> String { Self.shell("ip netns exec \(space) timeout 5 busybox wget -q -O - http://10.77.5.80/word").output }
+            #expect(fromTheLan() == "web")
+            #expect(Self.fetch("10.77.5.80") == "")
+            let shown = it.berth("network", "inspect", "t_lan")
+            #expect(shown.output.contains("macvlan") && shown.output.contains(near) && shown.output.contains("10.77.5.80"), "\(shown)")
+            // A daemon that comes back leaves what is whole alone.
+            let before = it.sql("select id from runs where name = 'web' and outcome is null")
+            it.kill()
+            try it.start()
+            #expect(fromTheLan() == "web")
+            #expect(it.sql("select id from runs where name = 'web' and outcome is null") == before)
+            // Who takes the wire away takes all that is on it.
+            _ = Self.shell("ip link del \(near)")
+            #expect(fromTheLan() == "")
+            wire()
+            it.wait(upTo: 20) { fromTheLan() == "web" }
+            #expect(fromTheLan() == "web")
+            #expect(it.berth("down", "t").code == 0)
+            #expect(Self.leftovers(it).isEmpty, "\(Self.leftovers(it))")
+            #expect(Self.shell("ip link show \(near)").code == 0)
+        }
+    }
+
+    /// One container uses the network of another project's, as a sidecar or behind a tunnel.
+    @Test func aContainerUsesTheNetworkOfAnotherProjects() throws {
+        try EndToEndTests.with { it in
+            it.scratch.write(
+                "side.yaml",
+                """
+                name: side
+                services:
+                  ear: { rootfs: host, command: [sh, -c, "timeout 5 busybox wget -q -O - http://127.0.0.1/word; echo; sleep 600"], stop_grace_period: 1s, network_mode: "container:tunnel" }
+                """)
+            let early = it.berth("up", "-f", "\(it.scratch.path)/side.yaml")
+            #expect(early.code != 0 && early.errors.contains("there is no service whose container is called 'tunnel'"), "\(early)")
+            try it.apply("name: t\nservices:\n  vpn: \(Self.server(it, "vpn", "container_name: tunnel"))\n")
+            #expect(it.berth("up", "-f", "\(it.scratch.path)/side.yaml").code == 0)
+            it.wait(upTo: 20) { it.berth("logs", "side/ear").output.contains("vpn") }
+            #expect(it.berth("logs", "side/ear").output == "vpn\n")
+        }
+    }
+
     @Test func containersFindEachOtherByNameAndNobodyElse() throws {
         try EndToEndTests.with { it in
             let port = Self.freePort()

@@ -130,6 +130,48 @@ private struct Dice: RandomNumberGenerator {
         #expect(Firewall(table: "berth").text([], []) { "berth-\($0.number)" } == "table inet berth {}\ndelete table inet berth\n")
     }
 
+    /// What is on an interface of the host's passes by no bridge: its ports are led nowhere.
+    @Test func portsLeadToBridgesAlone() throws {
+        var place = try Self.place("lan", ["192.168.7.9"], [PublishedPort(hostPort: 8080, containerPort: 80)])
+        let bridge = PlaceRecord.Connection(
+            number: 8, network: "a", interface: "eth1", addresses: [Self.address("10.5.0.2")], hardwareAddress: "02:42:00:00:00:02", names: [], isWayOut: false)
+        func rules(_ place: PlaceRecord) -> [Substring] {
+            Firewall(table: "berth").text([Self.network("a", 1, ["10.5.0.0/24"])], [place]) { "berth-\($0.number)" }.split(separator: "\n").filter {
+                $0.contains("dport")
+            }
+        }
+        #expect(rules(place).isEmpty)
+        place.connections.append(bridge)
+        #expect(rules(place).count == 1 && rules(place)[0].contains("to 10.5.0.2:80"))
+    }
+
+    @Test func interfacesOnAnotherAreMadeInTheirPlace() throws {
+        let links = Links(prefix: "bt", directory: "/run/n")
+        let place = try Self.place("lan", ["192.168.7.9"], [])
+        func made(_ driver: NetworkSpec.Driver, _ options: [String: String]) -> (connect: [String], inside: [String]) {
+            let network = Self.network("lan", 3, ["192.168.7.0/24"]) {
+                $0.driver = driver
+                $0.options = options.merging(["parent": "lo"]) { first, _ in first }
+            }
+            return (links.connect(place, place.connections[0], network), links.address(place, ["lan": network]) { _ in true })
+        }
+        let mac = made(.macvlan, ["mtu": "1400"])
+        #expect(mac.connect == ["link add link lo name eth0 address 02:42:00:00:00:01 mtu 1400 netns /run/n/p1 type macvlan mode bridge"])
+        #expect(mac.inside.last == "-4 route replace default via 192.168.7.1 dev eth0")
+        let ip = made(.ipvlan, ["ipvlan_mode": "l3"])
+        #expect(ip.connect == ["link add link lo name eth0 netns /run/n/p1 type ipvlan mode l3 bridge"])
+        #expect(ip.inside.last == "-4 route replace default dev eth0")
+    }
+
+    @Test func whereNoServerIsThereThoseOfTheHostAreAsked() {
+        var host = HostResolver()
+        host.servers = [Self.address("127.0.0.53"), Self.address("192.168.7.53")]
+        #expect(PlaceFiles.resolver(ResolverSettings(), server: nil, host: host) == "nameserver 192.168.7.53\n")
+        var own = ResolverSettings()
+        own.servers = [Self.address("9.9.9.9")]
+        #expect(PlaceFiles.resolver(own, server: nil, host: host) == "nameserver 9.9.9.9\n")
+    }
+
     // MARK: Names
 
     @Test func namesAreWrittenAsTheServerReadsThem() throws {

@@ -98,6 +98,46 @@ import WorkloadModel
         #expect(recipe.networks[1].isExternal && recipe.networks[1].realName(in: recipe.project) == "shared" && recipe.networks[0].isInternal)
     }
 
+    @Test func readsNetworksOnInterfacesOfTheHost() throws {
+        let networks = """
+            networks:
+              lan: { driver: macvlan, driver_opts: { parent: eth0.50, macvlan_mode: vepa }, ipam: { config: [{ subnet: 10.5.0.0/24 }] } }
+              routed: { driver: ipvlan, driver_opts: { parent: eth0, ipvlan_mode: l3 } }
+              alone: { driver: macvlan }
+            """
+        let keys = "networks: { lan: { ipv4_address: 10.5.0.9 }, routed: , alone: }"
+        let recipe = try #require(Self.read("    " + keys, networks: networks).recipe)
+        let found = Dictionary(uniqueKeysWithValues: recipe.networks.map { ($0.key, $0) })
+        #expect(found["lan"]?.parent == "eth0.50" && found["lan"]?.isInternal == false && found["lan"]?.isRouted == false)
+        #expect(found["routed"]?.parent == "eth0" && found["routed"]?.isRouted == true)
+        // As in Docker: without a parent it leads nowhere.
+        #expect(found["alone"]?.parent == nil && found["alone"]?.isInternal == true)
+        let told = Self.read("    networks: [lan]\n    ports: ['80:80']\n    extra_hosts: ['h=host-gateway']", networks: networks)
+        #expect(told.recipe != nil && told.diagnostics.map(\.message).filter { $0.contains("means nothing on a network of the driver 'macvlan'") }.count == 2)
+        let mixed = Self.read("    networks: [lan, default]\n    ports: ['80:80']", networks: networks)
+        #expect(mixed.diagnostics.isEmpty, "\(mixed.diagnostics)")
+        let hardware = Self.read("    networks: { routed: { mac_address: '02:42:ac:11:00:02' } }", networks: networks)
+        #expect(hardware.diagnostics.contains { $0.message.contains("parent's hardware address") })
+    }
+
+    /// The container of a service of this recipe is that service; another one is looked for when a run begins.
+    @Test func aContainersNetworkIsThatOfItsService() throws {
+        func mode(_ name: String) throws -> NetworkMode {
+            let result = RecipeReaderTests.read(
+                "name: t\nservices:\n  a: { rootfs: host, command: [r], network_mode: 'container:\(name)' }\n"
+                    + "  vpn: { rootfs: host, command: [r], container_name: the.tunnel }\n")
+            return try #require(result.recipe?.workloads.first { $0.id.name.description == "a" }, "\(result.diagnostics)").container.network
+        }
+        #expect(try mode("the.tunnel") == .service(WorkloadName("vpn")) && mode("vpn") == .service(WorkloadName("vpn")))
+        #expect(try mode("other-vpn-1") == .container("other-vpn-1"))
+        let all = [NetworkMode.container("a-1"), .service(try WorkloadName("vpn")), .host, .none, .networks]
+        #expect(all.map { NetworkMode(rawValue: $0.rawValue) } == all)
+        let wrong = Self.read("    network_mode: 'container:a b'")
+        #expect(wrong.diagnostics.map(\.message) == ["'a b' is not the name of a container"])
+        let ports = Self.read("    network_mode: 'container:other'\n    ports: ['80:80']")
+        #expect(ports.diagnostics.map(\.message) == ["'ports' belongs to the container 'other', whose network this one uses"])
+    }
+
     @Test func anEmptyListIsNoNetwork() throws {
         #expect(try Self.container("networks: []").network == .none)
         #expect(try Self.container("network_mode: bridge").attachments.map(\.network) == ["default"])
@@ -129,7 +169,11 @@ import WorkloadModel
         ("ipam: { config: [{ subnet: 10.5.0.0/16, gateway: 10.6.0.1 }] }", "is not an address of the subnet"), ("enable_ipv4: false", "is not supported"),
         ("name: '../x'", "is no name for a network"), ("name: a b", "is no name for a network"), ("external: { name: '-x' }", "is no name for a network"),
         ("driver_opts: { foo: bar }", "the network option 'foo'"), ("internl: true", "did you mean 'internal'?"),
-        ("ipam: { driver: dhcp }", "is not supported"),
+        ("ipam: { driver: dhcp }", "is not supported"), ("driver_opts: { parent: eth0 }", "the network option 'parent'"),
+        ("driver: macvlan, driver_opts: { parent: lo }", "cannot be a parent"), ("driver: macvlan, driver_opts: { parent: a b }", "cannot be a parent"),
+        ("driver: macvlan, driver_opts: { parent: '../x' }", "cannot be a parent"), ("driver: macvlan, driver_opts: { parent: '' }", "cannot be a parent"),
+        ("driver: macvlan, driver_opts: { macvlan_mode: open }", "use bridge, vepa, private, passthru"),
+        ("driver: ipvlan, driver_opts: { ipvlan_mode: l4 }", "use l2, l3, l3s"), ("driver: ipvlan, driver_opts: { macvlan_mode: vepa }", "is not supported"),
         ("ipam: { config: [{ subnet: 10.5.0.0/16 }, { subnet: 10.6.0.0/16 }] }", "a second subnet of IP version 4"),
     ])
     func refusesNetworksOfARecipe(_ keys: String, _ words: String) {

@@ -80,6 +80,8 @@ int clinux_device_filter_attach(int filter, const char *cgroup);
 int clinux_make_network(const char *path);
 /* Whether there is one. */
 int clinux_is_network(const char *path);
+/* Whether the namespace has an interface of this name: 1, 0, or -1 when it cannot be entered. */
+int clinux_has_interface(const char *path, const char *name);
 /* Lets go of it; it ends with its last process. What is not there is no failure. */
 int clinux_remove_network(const char *path);
 /* Ends the TCP sockets of a network namespace in which no process is any more, those too that wait for late packets (TIME-WAIT).

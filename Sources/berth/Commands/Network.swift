@@ -70,6 +70,9 @@ struct Network: AsyncParsableCommand {
         @Argument(help: "Its name.") var name: String
         @Option(help: ArgumentHelp("Its addresses, as 10.5.0.0/24; by default free ones.", valueName: "range")) var subnet: [String] = []
         @Option(help: ArgumentHelp("The host's address in the subnet; by default the first.", valueName: "address")) var gateway: String?
+        @Option(help: "How containers are on it: bridge, macvlan or ipvlan.") var driver = NetworkSpec.Driver.bridge.rawValue
+        @Option(name: [.customShort("o"), .customLong("opt")], help: ArgumentHelp("A setting of the driver, as parent=eth0.", valueName: "name=value"))
+        var options: [String] = []
         @Flag(help: "Without a way out, and none in.") var `internal` = false
         @Flag(help: "With addresses of version 6 as well.") var ipv6 = false
         @OptionGroup var connection: ConnectionOptions
@@ -77,7 +80,19 @@ struct Network: AsyncParsableCommand {
         func run() async throws {
             try await report(connection) {
                 var spec = NetworkSpec(key: name)
-                spec.isInternal = self.internal
+                guard let driver = NetworkSpec.Driver(rawValue: driver) else {
+                    let known = NetworkSpec.Driver.allCases.map(\.rawValue).joined(separator: ", ")
+                    throw CommandFailure(description: "'\(Terminal.harmless(driver))' is not a driver: use \(known)")
+                }
+                spec.driver = driver
+                for option in options {
+                    let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+                    guard parts.count == 2 else {
+                        throw CommandFailure(description: "'\(Terminal.harmless(option))' is not a setting: write it as parent=eth0")
+                    }
+                    spec.options[parts[0]] = parts[1]
+                }
+                spec.isInternal = self.internal || driver != .bridge && spec.parent == nil
                 spec.subnets = try subnet.map { text in
                     guard let range = AddressRange(text), range.isSubnet else {
                         throw CommandFailure(description: "'\(Terminal.harmless(text))' is not a subnet: write it as 10.5.0.0/24")
