@@ -188,7 +188,8 @@ extension NetworkHost {
 
     /// A server for names that has ended is started again. One that ends each time is said to, once.
     func lookAtServer() async {
-        guard !isClosed, !records.places.isEmpty else { return }
+        // While a change is made it may be about to be started.
+        guard !isClosed, !isChanging, !records.places.isEmpty else { return }
         guard names.process == nil else {
             serverEnds = 0
             if problem != nil { await look() }
