@@ -62,6 +62,7 @@ let package = Package(
         // The C library's calls that Swift's Glibc module lacks, and libyaml's event parser.
         .target(name: "CLinux"),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
         // In place of Foundation's tables of languages, in a daemon that is linked statically.
         .target(name: "CNoLocaleData"),
 
@@ -84,6 +85,7 @@ let package = Package(
 
         // Layer 3, edges.
         module("EngineNative", ["EngineAPI", "WorkloadModel", "Schedules", "HostOS", "CLinux", subprocess, system, logging, crypto]),
+        module("ServiceManager", ["CSystemd", logging]),
         module("Networks", ["EngineAPI", "WorkloadModel", "Schedules", "HostOS", "CLinux", subprocess, logging, deque]),
         module(
             "ControlServer",
@@ -97,7 +99,8 @@ let package = Package(
             "berthd",
             [
                 "ControlServer", "Supervision", "EngineNative", "Networks", "EngineAPI", "HistoryStore", "RecipeFile", "WorkloadModel",
-                "Schedules", "Scheduling", "Ledger", "HostOS", "ControlAPI", "CLinux", "CNoLocaleData", arguments, logging, hummingbird,
+                "Schedules", "Scheduling", "Ledger", "HostOS", "ControlAPI", "ServiceManager", "CLinux", "CNoLocaleData", arguments, logging,
+                hummingbird,
             ]),
         program(
             "berth",
@@ -122,6 +125,7 @@ let package = Package(
             ["Supervision", "HistoryStore", "Ledger", "Scheduling", "EngineAPI", "WorkloadModel", "Schedules", "TestKit", logging, grdb]),
         tests("NetworksTests", ["Networks", "EngineAPI", "WorkloadModel", "Schedules", "TestKit"]),
         tests("EngineNativeTests", ["EngineNative", "EngineAPI", "WorkloadModel", "Schedules", "HostOS", "TestKit", logging]),
+        tests("ServiceManagerTests", ["ServiceManager", logging]),
         tests("EndToEndTests", ["TestKit", "ControlAPI", "Schedules", "HostOS"]),
     ]
 )

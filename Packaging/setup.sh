@@ -37,6 +37,6 @@ berth_check_swift() {
 }
 
 missing=
-berth_need /usr/include/yaml.h libyaml-dev /usr/include/seccomp.h libseccomp-dev /usr/include/sqlite3.h libsqlite3-dev \
+berth_need /usr/include/yaml.h libyaml-dev /usr/include/seccomp.h libseccomp-dev /usr/include/sqlite3.h libsqlite3-dev /usr/include/systemd/sd-daemon.h libsystemd-dev \
     /usr/share/zoneinfo/Europe/Lisbon tzdata make make skopeo skopeo unshare util-linux ip iproute2 nft nftables \
     /usr/lib/podman/aardvark-dns aardvark-dns python3 python3

@@ -6,7 +6,7 @@ struct LaunchSpec {
         case runID = 1, runDirectory, logBase, logCap, layersDirectory, lower, scratch, readOnly, argument, environment, workingDirectory, user
         case hostname, mount, hostNetwork, initProcess, capabilities, seccomp, rlimit, cgroupV2, cgroupV1, stopSignal, graceMilliseconds
         case timeoutMilliseconds, privileged, hide, bootID, sharedMemoryBytes, rootDescriptor, descriptors, processorMillis, networkDescriptor
-        case targetDescriptor, outputDescriptor, group, sysctl, oomScore, hostNamespaces, openInput, terminal, processesDescriptor, memoryDescriptor
+        case targetDescriptor, outputDescriptor, group, sysctl, oomScore, hostNamespaces, openInput, terminal, processesDescriptor, memoryDescriptor, journal
     }
 
     struct MountFlags: OptionSet {

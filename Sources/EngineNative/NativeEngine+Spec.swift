@@ -16,6 +16,7 @@ extension NativeEngine {
         try spec.add(.logBase, paths.log(run.id, run.workload))
         if let cap = container.logBytes { spec.add(.logCap, UInt64(cap)) }
         try spec.add(.bootID, bootID)
+        if container.logsToJournal == true { try spec.add(.journal, NativeEngine.journalFields(run)) }
         try spec.add(.scratch, "\(paths.scratch)/\(run.id)")
         for word in try command(container, image) { try spec.add(.argument, word) }
         try addProcess(run, image, sandbox, &spec)
@@ -109,6 +110,22 @@ extension NativeEngine {
             )
         }
         return wanted & hostCapabilities
+    }
+
+    /// What a container's entries in the journal can be asked by: our own names, and those of Docker's driver `journald`. No value has a
+    /// line of its own: names have none.
+    static func journalFields(_ run: RunRequest) -> String {
+        let name = run.workload.name.description
+        let container = run.container.containerName ?? "\(run.workload.project)-\(name)-1"
+        return """
+            SYSLOG_IDENTIFIER=\(name)
+            BERTH_PROJECT=\(run.workload.project)
+            BERTH_NAME=\(name)
+            BERTH_\(run.kind == .job ? "JOB" : "SERVICE")=\(name)
+            BERTH_RUN=\(run.id)
+            CONTAINER_NAME=\(container)
+
+            """
     }
 
     /// The name that the container's own UTS namespace has.

@@ -52,7 +52,7 @@ public enum KeyTable {
                 "attach": "Berth keeps logs and attaches to none", "develop": "Berth watches no sources",
                 "runtime": "runc, for which Berth's own stands, and nvidia, as 'gpus'", "scale": "1 only", "userns_mode": "host only: there is no other",
                 "cgroup": "private only", "security_opt": "no-new-privileges, which is always on, seccomp=socketcall, and what turns AppArmor or SELinux off",
-                "logging": "json-file and local, for which Berth's own logs stand; none and journald, with a warning that the log stays here",
+                "logging": "json-file and local, for which Berth's own logs stand; journald, beside them; none, with a warning that the log stays",
                 "gpus": "taken by validate; no host gives any yet",
                 "pid": "its own, host, or service:NAME", "ipc": "its own, host, or service:NAME",
                 "expose": "checked: containers of one network reach all of each other's ports",

@@ -65,8 +65,8 @@ extension RecipeReader {
             switch text {
             case "", "json-file", "local": break
             case "none": warning("the log driver 'none' has no effect: the output is kept, within bounds, and 'berth logs' shows it", node.place)
-            case "journald": warning("the log driver 'journald' has no effect yet: 'berth logs' has the output, and the journal does not", node.place)
-            default: error("the log driver '\(text)' is not supported: use json-file or local", node.place)
+            case "journald": spec.logsToJournal = true
+            default: error("the log driver '\(text)' is not supported: use json-file, local or journald", node.place)
             }
         }
         guard let options = keys[.options], !options.isNull else { return }

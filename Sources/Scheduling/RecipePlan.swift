@@ -151,6 +151,7 @@ public struct RecipePlan: Hashable, Sendable {
         compare("limits", a.limits, b.limits)
         compare("ulimits", a.resourceLimits, b.resourceLimits)
         compare("network_mode", a.network, b.network)
+        compare("logging", a.logsToJournal ?? false, b.logsToJournal ?? false)
         compare("container_name", a.containerName, b.containerName)
         compare("labels", a.labels, b.labels)
         compare("networks", a.attachments, b.attachments)

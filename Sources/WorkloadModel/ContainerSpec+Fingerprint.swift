@@ -13,7 +13,8 @@ extension ContainerSpec {
             image.digest = nil
             plain.root = .image(image)
         }
-        // A release that knew no terminals launched it without one: it goes on, and has one from its next start on.
+        // Releases that knew neither launched it without a terminal and the journal: it goes on, and has them from its next start on.
+        plain.logsToJournal = nil
         if plain.tuning?.value.hasTerminal != nil {
             var tuning = plain.tuning!.value
             tuning.hasTerminal = nil

@@ -43,6 +43,8 @@ public struct ContainerSpec: Hashable, Sendable, Codable {
     public var ports: [PublishedPort] = []
     /// What the recipe calls it on the host, beside its service's name; a name on its networks too.
     public var containerName: String?
+    /// Whether its output goes to the system's journal as well; `nil` is no.
+    public var logsToJournal: Bool?
     /// For people, and for programs that ask.
     public var labels: [String: String] = [:]
     /// Lines of its /etc/hosts beside its own.

@@ -240,14 +240,17 @@ static void take_lines(struct log *log, int number, bool all)
         char *newline = memchr(at, '\n', left < LINE_MAX_BYTES + 1 ? left : LINE_MAX_BYTES + 1);
         if (newline) {
             put(log, prefix, at, (size_t)(newline - at));
+            journal_put(number, at, (size_t)(newline - at), true);
             at = newline + 1;
         } else if (left > LINE_MAX_BYTES) {
             prefix[PREFIX_BYTES - 2] = 'P';
             put(log, prefix, at, LINE_MAX_BYTES);
+            journal_put(number, at, LINE_MAX_BYTES, false);
             prefix[PREFIX_BYTES - 2] = 'F';
             at += LINE_MAX_BYTES;
         } else if (all) {
             put(log, prefix, at, left);
+            journal_put(number, at, left, true);
             at = end;
         } else {
             break;

@@ -253,6 +253,7 @@ static int prepare(struct shim *shim, struct error *err)
 {
     if ((shim->signals = open_signals(err)) < 0 || (shim->fifo = open_fifo(&shim->spec, err)) < 0) return -1;
     if (!(shim->log = log_open(shim->spec.log_base, shim->spec.log_cap, err))) return -1;
+    if (shim->spec.journal) journal_open(shim->spec.journal);
     if (launch_take_sources(shim, err) < 0) return -1;
     if (launch_clone(shim, err) < 0 || launch_report(shim, true, err) < 0 || launch_take_terminal(shim, err) < 0) return -1;
     /* A terminal ends with its shim: nobody finds it again. */

@@ -66,6 +66,7 @@ enum field {
     FIELD_TERMINAL = 40,
     FIELD_PROCESSES_DESCRIPTOR = 41,
     FIELD_IPC_DESCRIPTOR = 42,
+    FIELD_JOURNAL = 43,
 };
 
 enum mount_kind { MOUNT_BIND = 1, MOUNT_TMPFS = 2 };
@@ -116,6 +117,7 @@ struct strings { const char **items; size_t count; };
 
 struct spec {
     const char *run_id, *run_dir, *log_base, *layers_dir, *scratch, *working_dir, *user, *hostname, *cgroup_v2, *boot_id;
+    const char *journal; /* fields of the container's entries in the journal, a line each; NULL = it has none */
     uint64_t log_cap, capabilities, grace_ms, timeout_ms, shm_bytes, descriptors, cpu_millis;
     uint64_t root_descriptor; /* the directory that is the only layer; NO_DESCRIPTOR = the layers are in `layers_dir` */
     uint64_t network_descriptor; /* the network namespace to join; NO_DESCRIPTOR = a new one, or the host's */
@@ -300,6 +302,13 @@ int log_read(struct log *log, int stream, int fd);
 void log_close(struct log *log);
 uint64_t log_bytes(const struct log *log);
 uint64_t log_dropped(const struct log *log);
+
+/* ---- journal.c ---- */
+
+/* Lines of the log go to the system's journal from now on, with these fields. */
+void journal_open(const char *fields);
+/* A line, or a piece of one that goes on; nothing where there is no journal. */
+void journal_put(int stream, const char *text, size_t size, bool whole);
 
 /* ---- keep.c ---- */
 

@@ -194,6 +194,7 @@ static int take_field(struct spec *spec, const struct value *value, struct error
         return spec->host_namespaces > 7 ? fail(err, 0, "launch spec: a namespace is unknown") : 0;
     case FIELD_OPEN_INPUT: return take_bool(value, &spec->open_input, err);
     case FIELD_TERMINAL: return take_bool(value, &spec->terminal, err);
+    case FIELD_JOURNAL: return take_string(value, &spec->journal, err);
     case FIELD_PROCESSES_DESCRIPTOR: return take_u64(value, &spec->processes_descriptor, err);
     case FIELD_IPC_DESCRIPTOR: return take_u64(value, &spec->ipc_descriptor, err);
     }

@@ -7,6 +7,7 @@ import Glibc
 import HistoryStore
 import Logging
 import Scheduling
+import ServiceManager
 import Supervision
 import WorkloadModel
 
@@ -29,6 +30,9 @@ extension Daemon {
                     lastSaid = .now
                     log.error("the history cannot be opened; nothing is started until it can", metadata: ["error": "\(error)"])
                 }
+                // Who asks gets an answer; a manager that waits for more would end what waits.
+                ServiceManager.ready("waiting: the history cannot be opened: \(error)")
+                ServiceManager.alive()
                 if let room {
                     room.say("\(error)")
                 } else {

@@ -14,6 +14,7 @@ import Networks
 import Scheduling
 import RecipeFile
 import Schedules
+import ServiceManager
 import Supervision
 import HostOS
 import WorkloadModel
@@ -25,7 +26,8 @@ struct Daemon: AsyncParsableCommand {
         commandName: "berthd", abstract: "Keeps a recipe's services on and runs its jobs at their time.",
         discussion: """
             It listens on a Unix socket, RUNTIME-DIR/berth.sock, and nowhere else. Recipes come from 'berth up', from --recipe, and \
-            from /etc/berth/recipes. SIGHUP reads recipe files and time zones again; SIGTERM ends the daemon and leaves every container running.
+            from /etc/berth/recipes. SIGHUP reads recipe files and time zones again; SIGTERM ends the daemon and leaves every container running; \
+            SIGUSR1 stops them all first, and the next start starts again what is to run.
             """, version: BerthVersion.current)
 
     @Option(help: "Where the history, images, volumes and logs are.") var stateDir = "/var/lib/berth"
@@ -39,7 +41,7 @@ struct Daemon: AsyncParsableCommand {
     var passVariable: [String] = []
     @Option(help: "A directory whose *.yaml recipes are applied at start.") var recipeDir = "/etc/berth/recipes"
     @Option(help: "Where the time zones are.") var zoneinfoDir = "/usr/share/zoneinfo"
-    @Option(help: "The berth-shim program; by default the one beside berthd.") var shim: String?
+    @Option(help: "The berth-shim program; by default the one beside berthd, or in ../libexec/berth.") var shim: String?
     @Option(help: "The most bytes that a recipe may have.") var maxRecipeBytes = 1 << 20
     @Option(help: "How much of the state disk containers leave free, as 512M; by default a twentieth, from 128 MiB to 1 GiB.") var diskFloor: String?
     @Option(
@@ -53,11 +55,7 @@ struct Daemon: AsyncParsableCommand {
 
     func run() async throws {
         let level = Logger.Level(rawValue: logLevel) ?? .info
-        LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
-            handler.logLevel = level
-            return handler
-        }
+        LoggingSystem.bootstrap { Self.logHandler($0, level) }
         let log = Logger(label: "berthd")
         do { try await serve(log) } catch let error as StartError {
             FileHandle.standardError.write(Data("berthd: \(error)\n".utf8))
@@ -180,6 +178,7 @@ struct Daemon: AsyncParsableCommand {
         // From here on there is something to be ended in order; before, a start that hangs is to be ended at all.
         signals.catch(SIGTERM)
         signals.catch(SIGINT)
+        signals.catch(SIGUSR1)
         do { try await recipes.noteImages(in: store) } catch { log.warning("which images are in use is not written down", metadata: ["error": "\(error)"]) }
         clinux_give_memory_back()
 
@@ -191,6 +190,7 @@ struct Daemon: AsyncParsableCommand {
                 chmod(socket, 0o660)
                 chown(socket, 0, group ?? 0)
                 log.notice("ready", metadata: ["socket": "\(socket)", "state": "\(state)", "version": "\(BerthVersion.current)"])
+                Task { ServiceManager.ready(await Self.status(supervisor)) }
             }
             do { try await application.run() } catch is CancellationError {} catch {
                 log.critical("the control socket is gone, and with it the daemon", metadata: ["socket": "\(socket)", "error": "\(error)"])
@@ -198,6 +198,8 @@ struct Daemon: AsyncParsableCommand {
                 throw error
             }
         }
+        let life = keepAlive(supervisor)
+        let journal = tellJournal(supervisor, log)
         let zoneWatch = Task {
             while !Task.isCancelled {
                 do { try await Task.sleep(for: .seconds(60)) } catch { return }
@@ -213,19 +215,24 @@ struct Daemon: AsyncParsableCommand {
                 if !wasPutAside { recipes.allowRemovalOfImages() }
             }
         ]
+        var last: Int32?
         for await number in signals.stream {
+            last = number
             guard number == SIGHUP else { break }
             log.notice("reading recipes again")
+            ServiceManager.reloading()
             reading.append(
                 Task { [last = reading.last] in
                     await last?.value
                     await readZonesAgain(store, supervisor, recipes, zones, log)
                     await applyFiles(recipes, log)
+                    ServiceManager.ready(await Self.status(supervisor))
                 })
         }
         zoneWatch.cancel()
         for task in reading { task.cancel() }
-        let takeAlong = stopAll || HostShutdown.isUnderWay
+        let takeAlong = stopAll || last == SIGUSR1 || ServiceManager.isHostGoingDown
+        ServiceManager.stopping(takeAlong ? "stopping all containers" : "containers run on")
         if takeAlong { await supervisor.stopAll() }
         await supervisor.shutDown()
         serving.cancel()
@@ -237,8 +244,10 @@ struct Daemon: AsyncParsableCommand {
         // A host that shuts down needs nobody to take its bridges down.
         let isIdle = await supervisor.runs.isEmpty
         let isEmpty = await supervisor.projects.isEmpty
-        if isIdle, stopAll || isEmpty { await networks.takeDown() }
+        if isIdle, stopAll || last == SIGUSR1 || isEmpty { await networks.takeDown() }
         try? store.close()
+        journal?.cancel()
+        life.cancel()
         let left = await supervisor.runs.count
         log.notice("ended", metadata: ["left running": "\(left)"])
         if case .failure = served { throw StartError(description: "the control socket \(socket) could not be kept", code: 69) }

@@ -15,7 +15,7 @@ import WorkloadModel
             ("oom_kill_disable: false", nil), ("isolation: default", nil), ("memswap_limit: -1", nil),
             ("annotations: { a: b }", "'annotations' are for OCI runtimes"), ("annotations: [a=b]", "'annotations' are for OCI runtimes"),
             ("mem_swappiness: 60", "'mem_swappiness' has no effect"), ("logging: { driver: none }", "the log driver 'none' has no effect"),
-            ("logging: { driver: journald }", "the log driver 'journald' has no effect yet"),
+            ("logging: { driver: journald }", nil),
             ("volumes: ['/:/rootfs:ro,rslave']", "'rslave' is taken as private"),
             ("volumes: [{ type: bind, source: /, target: /h, read_only: true, bind: { propagation: slave } }]", "'slave' is taken as private"),
         ] as [(String, String?)]) func isTaken(_ line: String, _ warning: String?)
