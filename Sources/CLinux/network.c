@@ -93,6 +93,25 @@ static int has_here(const char *path, const char *name) { return enter(path) < 0
 
 int clinux_has_interface(const char *path, const char *name) { return in_thread(has_here, path, name); }
 
+static int set_here(const char *path, const char *setting)
+{
+    /* "PATH=VALUE" */
+    const char *value = strchr(setting, '=');
+    char file[256];
+    if (!value || (size_t)(value - setting) >= sizeof file || enter(path) < 0) return -1;
+    memcpy(file, setting, (size_t)(value - setting));
+    file[value - setting] = 0;
+    int fd = open(file, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return -1;
+    ssize_t written = write(fd, value + 1, strlen(value + 1));
+    int code = errno;
+    close(fd);
+    errno = code;
+    return written < 0 ? -1 : 0;
+}
+
+int clinux_set_in_network(const char *path, const char *setting) { return in_thread(set_here, path, setting); }
+
 int clinux_is_network(const char *path)
 {
     struct statfs info;

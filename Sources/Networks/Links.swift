@@ -37,16 +37,16 @@ struct Links {
 
     // MARK: Making
 
-    /// The host's interface that containers of a network have theirs on; `nil` when the host has none of this name.
-    ///
-    /// `eth0.50` is VLAN 50 of `eth0`: where the host has no such interface, the network has one of its own (Docker's documentation of the
-    /// macvlan driver, "802.1Q trunk bridge mode").
-    func parent(_ spec: NetworkSpec) -> (name: String, vlan: Int?)? {
-        guard let name = spec.parent else { return nil }
-        if exists(name) { return (name, nil) }
+    /// Whether the host has the interface that a network is to be on, or can make it: `eth0.50` is VLAN 50 of `eth0` (Docker's documentation of
+    /// the macvlan driver, "802.1Q trunk bridge mode").
+    func hasParent(_ spec: NetworkSpec) -> Bool { spec.parent.map { exists($0) } ?? true || vlan(of: spec) != nil }
+
+    /// The VLAN that is made for a network, where the host has no such interface.
+    func vlan(of spec: NetworkSpec) -> NetworkRecord.VLAN? {
+        guard let name = spec.parent, !exists(name) else { return nil }
         let parts = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
         guard parts.count == 2, let tag = Int(parts[1]), (1...4094).contains(tag), exists(parts[0]) else { return nil }
-        return (parts[0], tag)
+        return NetworkRecord.VLAN(parent: parts[0], tag: tag)
     }
 
     static func missingParent(_ spec: NetworkSpec) -> String {
@@ -55,19 +55,20 @@ struct Links {
     }
 
     /// The interface that a network has on the host: its bridge, or what its containers' interfaces are on.
-    func interface(_ network: NetworkRecord) -> String {
-        guard network.spec.parent != nil, let (name, vlan) = parent(network.spec) else { return bridge(network) }
-        return vlan == nil ? name : bridge(network)
-    }
+    func interface(_ network: NetworkRecord) -> String { network.vlan == nil ? network.spec.parent ?? bridge(network) : bridge(network) }
 
     private func mtu(_ spec: NetworkSpec) -> Int? { (spec.options["com.docker.network.driver.mtu"] ?? spec.options["mtu"]).flatMap { Int($0) } }
 
     /// The commands that make a network's bridge, or its VLAN.
     func make(_ network: NetworkRecord) throws(EngineError) -> [String] {
         let name = bridge(network)
-        if network.spec.parent != nil {
-            guard let (parent, vlan) = parent(network.spec) else { throw .host(Links.missingParent(network.spec)) }
-            return vlan.map { ["link add link \(parent) name \(name) type vlan id \($0)", "link set dev \(name) up"] } ?? []
+        if let vlan = network.vlan {
+            guard exists(vlan.parent) else { throw .host(Links.missingParent(network.spec)) }
+            return ["link add link \(vlan.parent) name \(name) type vlan id \(vlan.tag)", "link set dev \(name) up"]
+        }
+        if let parent = network.spec.parent {
+            guard exists(parent) else { throw .host(Links.missingParent(network.spec)) }
+            return []
         }
         let mtu = mtu(network.spec) ?? HostRoutes.mtu()
         return ["link add name \(name) \(mtu.map { "mtu \($0) " } ?? "")type bridge"]
@@ -76,7 +77,7 @@ struct Links {
             } + ["link set dev \(name) up"]
     }
 
-    func has(_ network: NetworkRecord) -> Bool { network.isBridge || parent(network.spec)?.vlan != nil ? exists(bridge(network)) : parent(network.spec) != nil }
+    func has(_ network: NetworkRecord) -> Bool { exists(interface(network)) }
 
     /// Whether a place has its interface on a network, and the host its own end.
     func has(_ connection: PlaceRecord.Connection, of place: PlaceRecord, on network: NetworkRecord) -> Bool {
@@ -173,6 +174,17 @@ struct Links {
         guard !isMade(place) else { return }
         guard clinux_make_network(path) == 0 else {
             throw .host("a network namespace cannot be made: \(String(cString: strerror(errno)))")
+        }
+    }
+
+    /// Without an address of version 6 an interface has none of its own making either, and with one it takes no other from its network: what is
+    /// on a LAN would be reached by all the world.
+    func setVersions(_ connection: PlaceRecord.Connection, of place: PlaceRecord) {
+        let own = "/proc/sys/net/ipv6/conf/\(connection.interface)"
+        let isSixth = connection.addresses.contains(where: \.isIPv6)
+        for (key, value) in isSixth ? [("accept_ra", "0"), ("autoconf", "0")] : [("disable_ipv6", "1")] {
+            // A kernel without version 6 has none of it.
+            _ = clinux_set_in_network(namespace(place), "\(own)/\(key)=\(value)")
         }
     }
 

@@ -33,11 +33,11 @@ extension NetworkHost {
             // One that cannot be made is no reason for the others to be without theirs.
             let before = broken
             broken = [:]
-            let without = await makeNetworks()
-            await makePlaces(without, before)
+            brokenNetworks = await makeNetworks()
+            await makePlaces(brokenNetworks, before)
             try await writeFirewall()
             try await names.serve(records.networks.filter(\.isBridge), records.places)
-            problem = broken.min { $0.key < $1.key }.map { "\($0.value)" }
+            problem = (brokenNetworks.min { $0.key < $1.key } ?? broken.min { $0.key < $1.key }).map { "\($0.value)" }
         } catch {
             problem = "\(error)"
             throw error
@@ -73,7 +73,12 @@ extension NetworkHost {
                     try await links.run(links.make(network))
                 }
                 try links.setKernel(network)
-            } catch { failures[network.name] = .host("the network '\(network.name)' cannot be made: \(error)") }
+            } catch {
+                let failure = EngineError.host("the network '\(network.name)' cannot be made: \(error)")
+                failures[network.name] = failure
+                guard brokenNetworks[network.name] != failure else { continue }
+                log.error("a network cannot be made", metadata: ["network": "\(network.name)", "error": "\(error)"])
+            }
         }
         return failures
     }
@@ -130,7 +135,20 @@ extension NetworkHost {
                 commands.append("link set dev \(end) master \(links.bridge(network)) up")
             }
         }
-        try await links.run(commands)
+        // An interface that was on another one goes a moment after its place, and its address with it.
+        var attempt = 0
+        while true {
+            do throws(EngineError) {
+                try await links.run(commands)
+                break
+            } catch {
+                attempt += 1
+                let isOnAnother = place.connections.contains { networks[$0.network]?.isBridge == false }
+                guard isOnAnother, place.connections.count == 1, attempt < 5 else { throw error }
+                try? await Task.sleep(for: .milliseconds(50))
+            }
+        }
+        for connection in place.connections where missing.contains(connection.number) { links.setVersions(connection, of: place) }
         try await links.run(links.address(place, networks) { missing.contains($0.number) }, in: place)
         whole.insert(place.id)
     }
@@ -190,9 +208,15 @@ extension NetworkHost {
     func lookAtServer() async {
         // While a change is made it may be about to be started.
         guard !isClosed, !isChanging, !records.places.isEmpty else { return }
-        guard names.process == nil else {
+        guard names.process == nil, !names.files(records.networks.filter(\.isBridge), records.places).isEmpty else {
             serverEnds = 0
-            if problem != nil { await look() }
+            // What stays broken, such as a network whose interface is away, is tried less and less often.
+            guard problem != nil else { return }
+            looksLeft -= 1
+            guard looksLeft <= 0 else { return }
+            looksBetween = min(looksBetween * 2, NetworkHost.mostLooksBetween)
+            looksLeft = looksBetween
+            await look()
             return
         }
         serverEnds += 1

@@ -27,7 +27,7 @@ extension NetworkHost {
             let name = spec.name ?? spec.key
             let problem = spec.options.compactMap { NetworkSpec.problem(ofOption: $0.key, $0.value, driver: spec.driver) }.first
             if let problem { throw .host(problem) }
-            if spec.parent != nil, links.parent(spec) == nil { throw .host("the network '\(name)' cannot be made: \(Links.missingParent(spec))") }
+            if !links.hasParent(spec) { throw .host("the network '\(name)' cannot be made: \(Links.missingParent(spec))") }
             guard !spec.isExternal,
                 spec.subnets.allSatisfy({ subnet in
                     subnet.range.isSubnet
@@ -36,7 +36,10 @@ extension NetworkHost {
             else { throw .host("such a network cannot be made: its subnets are as 10.5.0.0/24, with gateways in them") }
             guard !records.networks.contains(where: { $0.name == name }) else { throw .host("there is a network '\(name)' already") }
             records.networks.append(try record(of: spec, name: name, project: nil))
-            do throws(EngineError) { try await settle() } catch {
+            do throws(EngineError) {
+                try await settle()
+                if let error = brokenNetworks[name] { throw error }
+            } catch {
                 records.networks.removeAll { $0.name == name }
                 try? await settle()
                 throw error

@@ -82,7 +82,17 @@ extension NetworkHost {
         for index in subnets.indices where subnets[index].gateway == nil {
             subnets[index].gateway = Address(bits: subnets[index].range.first.bits + 1, isIPv6: subnets[index].range.first.isIPv6)
         }
-        return NetworkRecord(name: name, project: project, spec: spec, number: records.nextNumber(), subnets: subnets)
+        let vlan = links.vlan(of: spec)
+        for other in records.networks where spec.parent != nil && other.spec.parent == spec.parent {
+            let parent = spec.parent!
+            guard other.spec.kindOnParent == spec.kindOnParent else {
+                throw .host("the interface '\(parent)' has the network '\(other.name)' on it, whose driver or mode is another: an interface takes one")
+            }
+            guard vlan == nil || other.vlan != vlan else {
+                throw .host("the VLAN '\(parent)' is that of the network '\(other.name)': join it as 'external'")
+            }
+        }
+        return NetworkRecord(name: name, project: project, spec: spec, number: records.nextNumber(), subnets: subnets, vlan: vlan)
     }
 
     /// - Parameter isLaunch: whether a run waits for it
@@ -114,8 +124,10 @@ extension NetworkHost {
             guard let network = records.networks.first(where: { $0.name == name }) else { throw .host(NetworkHost.missing(name)) }
             networks[attachment.network] = network
         }
+        // What comes by a published port goes back by the host: an answer by another way reaches nobody.
+        func weight(_ attachment: NetworkAttachment) -> Int { !needs.ports.isEmpty && networks[attachment.network]?.isBridge == true ? 1 : 0 }
         let wayOut = ordered.filter { networks[$0.network]?.spec.isInternal == false }.max {
-            ($0.gatewayPriority, $1.network) < ($1.gatewayPriority, $0.network)
+            ($0.gatewayPriority, weight($0), $1.network) < ($1.gatewayPriority, weight($1), $0.network)
         }
         let chosen = Set(ordered.compactMap(\.interfaceName))
         var free = (0...).lazy.map { "eth\($0)" }.filter { !chosen.contains($0) }.makeIterator()

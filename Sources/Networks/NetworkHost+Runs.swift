@@ -8,41 +8,30 @@ extension NetworkHost {
     ///
     /// - Throws: ``EngineAPI/EngineError/host(_:)``
     public func take(_ run: RunRequest) async throws(EngineError) -> NetworkPlace {
-        var project = run.workload.project
-        let container: ContainerSpec
-        let owner: InstanceID
-        switch run.container.network {
-        case .service(let name):
-            guard let service = wanted[project]?[WorkloadID(project: project, name: name)] else {
-                throw .host("the service '\(name)', whose network it uses, is not in the recipe")
-            }
-            (container, owner, project) = (service.container, InstanceID(service.id), service.id.project)
-        case .container(let name):
-            let service = try service(ofContainer: name)
-            (container, owner, project) = (service.container, InstanceID(service.id), service.id.project)
-        case .none, .host, .networks: (container, owner) = (run.container, run.instance)
-        }
+        let (container, owner) = try placeOwner(of: run)
+        let project = owner.workload.project
         switch container.network {
-        case .none: return .none
-        case .service, .container: throw .host("'\(owner.workload.name)', whose network it uses, uses another one's itself")
+        case .none, .service, .container: return .none
         case .host: return .host
         case .networks: break
         }
+        // Only a job's own place may be one of several: who uses another one's network is where that is.
+        let mayShare = run.kind == .job && owner.workload == run.workload
         let needs = PlaceNeeds(container)
-        if let place = ready(owner, run.kind, needs, project), isWhole(place) { return join(run, place, container) }
+        if let place = ready(owner, mayShare, needs, project), isWhole(place) { return join(run, place, container) }
         // Something is missing, or is to be mended first.
         var joined: NetworkPlace?
         try await inTurn { () throws(EngineError) in
             guard let recipe = wanted[project] else { throw .host("the project '\(project)' has no networks") }
-            var found = ready(owner, run.kind, needs, project)
+            var found = ready(owner, mayShare, needs, project)
             if found == nil {
                 for spec in recipe.networks { try makeRecord(of: spec, in: project) }
-                if run.kind == .service || !needs.canBeShared {
+                if !mayShare || !needs.canBeShared {
                     try makePlace(.instance(owner), needs, recipe, names: [owner.workload.name.description], isLaunch: true)
                 } else {
                     try makePlace(.shared(project), needs, recipe, names: [], isLaunch: true)
                 }
-                found = ready(owner, run.kind, needs, project)
+                found = ready(owner, mayShare, needs, project)
             }
             guard let place = found else { throw .host("its network is used by another run") }
             // From here on: another run would find this place free while it is made.
@@ -63,17 +52,45 @@ extension NetworkHost {
     /// The service that a container is of, by the name that Docker would give it.
     func service(ofContainer name: String) throws(EngineError) -> Workload {
         let services = wanted.values.flatMap(\.workloads).filter { $0.jobPolicy == nil }
-        guard let found = services.first(where: { $0.container.containerName == name }) ?? services.first(where: { "\($0.id.project)-\($0.id.name)-1" == name })
-        else { throw .host("there is no service whose container is called '\(name)', and whose network it could use") }
-        return found
+        let found = services.filter { $0.container.containerName == name }
+        guard found.count < 2 else {
+            throw .host("'\(name)' is the container of \(found.map(\.id.description).sorted().joined(separator: " and of ")): only one can be meant")
+        }
+        guard let service = found.first ?? services.first(where: { "\($0.id.project)-\($0.id.name)-1" == name }) else {
+            throw .host("there is no service whose container is called '\(name)', and whose network it could use")
+        }
+        return service
     }
 
+    /// Whose place a run is to have: its own or, by one step or several, that of the container whose network it uses.
+    private func placeOwner(of run: RunRequest) throws(EngineError) -> (ContainerSpec, InstanceID) {
+        var (container, owner) = (run.container, run.instance)
+        for _ in 0..<NetworkHost.mostSteps {
+            let next: Workload
+            switch container.network {
+            case .service(let name):
+                guard let service = wanted[owner.workload.project]?[WorkloadID(project: owner.workload.project, name: name)] else {
+                    throw .host("the service '\(name)', whose network it uses, is not in the recipe")
+                }
+                next = service
+            case .container(let name): next = try service(ofContainer: name)
+            case .none, .host, .networks: return (container, owner)
+            }
+            (container, owner) = (next.container, InstanceID(next.id))
+        }
+        throw .host("containers use each other's network in a circle: one of them needs its own")
+    }
+
+    private static let mostSteps = 16
+
     /// A place that the run may have now.
-    func ready(_ owner: InstanceID, _ kind: WorkloadKind, _ needs: PlaceNeeds, _ project: ProjectName) -> PlaceRecord? {
-        if kind == .service || !needs.canBeShared {
+    ///
+    /// - Parameter mayShare: whether it is a job in a place of its own
+    func ready(_ owner: InstanceID, _ mayShare: Bool, _ needs: PlaceNeeds, _ project: ProjectName) -> PlaceRecord? {
+        if !mayShare || !needs.canBeShared {
             let place = records.places.first { $0.owner == .instance(owner) && $0.needs == needs }
             // Two copies of a job cannot have one port; who shares a service's place finds it in use.
-            return kind == .job && owner.workload == place?.jobOwner && runs.values.contains(place?.id ?? "") ? nil : place
+            return mayShare && runs.values.contains(place?.id ?? "") ? nil : place
         }
         let taken = Set(runs.values)
         return sharedPlaces(project, needs).first { !taken.contains($0.id) && !used.contains($0.id) }

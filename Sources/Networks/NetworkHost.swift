@@ -38,7 +38,17 @@ public actor NetworkHost: PlaceProvider {
     var lastAddress: [String: Address] = [:]
     var sources: [any DispatchSourceProtocol] = []
     var isLooking = false
-    var problem: String? { didSet { show() } }
+    var problem: String? {
+        didSet {
+            if problem != oldValue { (looksBetween, looksLeft) = (1, 1) }
+            show()
+        }
+    }
+
+    /// How many of the looks every two seconds are left out while the same is broken.
+    var looksBetween = 1
+    var looksLeft = 1
+    static let mostLooksBetween = 16
     /// How often the server of names was found to have ended, in a row.
     var serverEnds = 0 { didSet { show() } }
     static let mostServerEnds = 3
@@ -53,6 +63,8 @@ public actor NetworkHost: PlaceProvider {
 
     /// Why a place could not be made, or mended.
     var broken: [String: EngineError] = [:]
+    /// The same of networks, by name.
+    var brokenNetworks: [String: EngineError] = [:]
     /// Whether all was taken down: nothing is made any more.
     var isClosed = false
     /// Whether all recipes in force are known: before, what is not wanted may be wanted yet.
@@ -104,13 +116,21 @@ public actor NetworkHost: PlaceProvider {
             let name = network.realName(in: recipe.project)
             guard records.networks.contains(where: { $0.name == name }) else { throw .host(NetworkHost.missing(name)) }
         }
-        for network in recipe.networks where !network.isExternal && network.parent != nil && links.parent(network) == nil {
+        for network in recipe.networks where !network.isExternal && !links.hasParent(network) {
+            // Its own VLAN may be there no more, and is made again.
+            if records.networks.contains(where: { $0.name == network.realName(in: recipe.project) && $0.vlan != nil }) { continue }
             throw .host("the network '\(network.realName(in: recipe.project))' cannot be made: \(Links.missingParent(network))")
         }
         let own = records.places.filter { $0.project == recipe.project }.flatMap(\.ports)
         for workload in recipe.workloads {
-            if case .container(let name) = workload.container.network, !recipe.workloads.contains(where: { $0.container.containerName == name }) {
+            if case .container(let name) = workload.container.network {
                 do { _ = try service(ofContainer: name) } catch { throw .host("\(workload.id): \(error)") }
+            }
+            // As in Docker, a name of a container is one on its host.
+            if let name = workload.container.containerName,
+                let other = wanted.values.filter({ $0.project != recipe.project }).flatMap(\.workloads).first(where: { $0.container.containerName == name })
+            {
+                throw .host("\(workload.id): the container_name '\(name)' is that of \(other.id) already")
             }
             guard workload.container.attachments.contains(where: { isBridge($0.network, of: recipe) }) else { continue }
             for port in workload.container.ports where !own.contains(where: { NetworkHost.same($0, port) }) {

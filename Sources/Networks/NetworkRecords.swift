@@ -24,6 +24,14 @@ struct NetworkRecord: Codable {
     let number: Int
     /// Of each version that it has; the gateway is set.
     let subnets: [NetworkSpec.Subnet]
+    /// The VLAN that was made for it, because the host had no such interface then; `nil` when the parent is the host's own, and waited for
+    /// where it goes away.
+    var vlan: VLAN?
+
+    struct VLAN: Codable, Equatable {
+        let parent: String
+        let tag: Int
+    }
 
     var gateways: [Address] { subnets.compactMap(\.gateway) }
 

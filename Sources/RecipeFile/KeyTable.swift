@@ -50,6 +50,7 @@ public enum KeyTable {
             "service", ContainerKey.self,
             mapped: [
                 "attach": "Berth keeps logs and attaches to none", "develop": "Berth watches no sources",
+                "tty": "a terminal of its own; it is hung up where the shim of the container is killed",
                 "runtime": "runc, for which Berth's own stands, and nvidia, as 'gpus'", "scale": "1 only", "userns_mode": "host only: there is no other",
                 "cgroup": "private only", "security_opt": "no-new-privileges, which is always on, seccomp=socketcall, and what turns AppArmor or SELinux off",
                 "logging": "json-file and local, for which Berth's own logs stand; journald, beside them; none, with a warning that the log stays",

@@ -27,6 +27,8 @@ extension RecipeReader {
         }
         if isOnNetworks, spec.attachments.isEmpty { spec.network = .none }
         if let node = node(.macAddress), let mac = hardwareAddress(node) {
+            let driver = spec.attachments.first.flatMap { networks[$0.network]?.driver }
+            if driver == .ipvlan { refuseHardwareAddress(node) }
             if let first = spec.attachments.indices.first { spec.attachments[first].hardwareAddress = spec.attachments[first].hardwareAddress ?? mac }
         }
         if let node = node(.ports), !node.isNull { readPorts(node, into: &spec) }
@@ -64,7 +66,7 @@ extension RecipeReader {
         }
         for prefix in ["service:", "container:"] where text.hasPrefix(prefix) {
             let name = String(text.dropFirst(prefix.count))
-            let named = prefix == "container:" ? serviceOfContainer[name] : nil
+            let named = prefix == "container:" ? serviceOfContainer[name] ?? ownContainer(name) : nil
             if prefix == "container:", named == nil, !serviceNames.contains(name), isContainerName(name) { return .container(name) }
             guard let service = named ?? (try? WorkloadName(name)) else {
                 error("'\(name)' is not the name of a \(prefix.dropLast())", node.place)
@@ -75,6 +77,13 @@ extension RecipeReader {
         }
         error("'\(text)' is not a network_mode: use none, host, bridge, service:NAME or container:NAME", node.place)
         return nil
+    }
+
+    /// The service of this recipe whose container has no name of its own, and is called so by Compose.
+    private func ownContainer(_ name: String) -> WorkloadName? {
+        guard name.hasPrefix("\(projectText)-"), name.hasSuffix("-1") else { return nil }
+        let service = String(name.dropFirst(projectText.count + 1).dropLast(2))
+        return serviceNames.contains(service) ? try? WorkloadName(service) : nil
     }
 
     /// Notes that a network of the recipe is used; the default one need not be written down.
@@ -133,9 +142,7 @@ extension RecipeReader {
         }
         if let node = keys[.mac] {
             attachment.hardwareAddress = hardwareAddress(node)
-            if attachment.hardwareAddress != nil, networks[entry.key]?.driver == .ipvlan {
-                error("a container has its parent's hardware address on a network of the driver 'ipvlan': leave out 'mac_address'", node.place)
-            }
+            if attachment.hardwareAddress != nil, networks[entry.key]?.driver == .ipvlan { refuseHardwareAddress(node) }
         }
         if let node = keys[.priority] { attachment.priority = integer(node, -1_000_000...1_000_000, "'priority'").map { Int($0) } ?? 0 }
         if let node = keys[.gatewayPriority] { attachment.gatewayPriority = integer(node, -1_000_000...1_000_000, "'gw_priority'").map { Int($0) } ?? 0 }
@@ -151,6 +158,10 @@ extension RecipeReader {
             error("'\(first.key)' is not supported: a container has no options of its own on a network", first.keyPlace)
         }
         return attachment
+    }
+
+    private mutating func refuseHardwareAddress(_ node: YAMLNode) {
+        error("a container has its parent's hardware address on a network of the driver 'ipvlan': leave out 'mac_address'", node.place)
     }
 
     private mutating func hardwareAddress(_ node: YAMLNode) -> String? {

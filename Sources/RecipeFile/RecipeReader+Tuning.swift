@@ -21,7 +21,8 @@ extension RecipeReader {
         func node(_ key: ContainerKey) -> YAMLNode? { keys[key.rawValue].map(\.value).flatMap { $0.isNull ? nil : $0 } }
         var tuning = ContainerTuning()
         if let node = node(.groupAdd) { tuning.groups = groups(node) }
-        if let node = node(.sysctls) { tuning.sysctls = sysctls(node, spec, ipcOf: keys[ContainerKey.ipc.rawValue].flatMap { text($0.value) }) }
+        let ipcOf = node(.ipc).flatMap { text($0) }
+        if let node = node(.sysctls) { tuning.sysctls = sysctls(node, spec, ipcOf: ipcOf) }
         if let node = node(.oomScoreAdj) { tuning.oomScore = integer(node, -1000...1000, "'oom_score_adj'").map { Int32($0) } }
         if let node = node(.cpuset), let text = text(node), !text.isEmpty {
             if isProcessorList(text) { tuning.processors = text } else { error("'\(text)' is not a list of processors: write it as 0-2,4", node.place) }

@@ -5,7 +5,9 @@ public import Logging
 /// The system's journal, for who was started with his error stream connected to it: each entry has the fields of what it is about, so that
 /// `journalctl BERTH_JOB=backup` answers.
 public struct Journal: LogHandler {
+    /// Of every entry.
     public var metadata: Logger.Metadata = [:]
+    /// What is less than this is not logged.
     public var logLevel: Logger.Level = .info
     private let label: String
 
@@ -19,11 +21,13 @@ public struct Journal: LogHandler {
         return fstat(2, &info) == 0 && text == "\(info.st_dev):\(info.st_ino)"
     }
 
+    /// One of ``metadata``.
     public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
         set { metadata[key] = newValue }
     }
 
+    /// Sends an entry; one that the journal does not take is lost.
     public func log(event: LogEvent) {
         let all = metadata.merging(event.metadata ?? [:]) { _, new in new }
         Journal.send(Journal.fields(level: event.level, "\(event.message)", all.mapValues { "\($0)" }, label: label, source: event.source))

@@ -98,6 +98,11 @@ public struct NetworkSpec: Hashable, Sendable, Codable {
     /// Whether packets are routed by the network's containers alone, and not by a gateway (ipvlan's modes l3 and l3s).
     public var isRouted: Bool { driver == .ipvlan && (options["ipvlan_mode"] ?? "l2") != "l2" }
 
+    /// What networks on one interface have in common, since the kernel takes one of it there: the driver and, of ipvlan, its mode.
+    public var kindOnParent: [String] {
+        [driver.rawValue] + (driver == .ipvlan ? [options["ipvlan_mode"] ?? "l2", options["ipvlan_flag"] ?? "bridge"] : [])
+    }
+
     /// Whether its containers do not reach each other.
     public var isolatesContainers: Bool {
         options["com.docker.network.bridge.enable_icc"] == "false" || options["macvlan_mode"] == "private" || options["ipvlan_flag"] == "private"

@@ -107,7 +107,7 @@ static void __attribute__((noreturn)) enter(const struct spec *spec, int target,
     /* Not clone3, which the filter does not know; its signal is that of the sibling. */
     long pid = syscall(SYS_clone, (unsigned long)(CLONE_PARENT | CLONE_PIDFD), 0UL, &pidfd, 0UL, 0UL);
     if (pid == 0) {
-        struct sandbox_pipes pipes = { .ready = ready, .go = -1, .out = output, .err_out = output, .status = -1, .terminal = -1 };
+        struct sandbox_pipes pipes = { .ready = ready, .go = -1, .out = output, .err_out = output, .status = -1, .link = -1 };
         sandbox_join(spec, &pipes, null);
     }
     if (pid < 0) {

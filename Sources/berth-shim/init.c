@@ -13,8 +13,14 @@
 /* All 64 signals; the C library's own sets leave two of them out. */
 static const uint64_t all = ~(uint64_t)0;
 
-/* Waits for any signal; its number, or -1. */
-static int next_signal(void) { return (int)syscall(SYS_rt_sigtimedwait, &all, NULL, NULL, sizeof all); }
+/* Waits for any signal; its number, or -1. One that a terminal's end sends is this process's alone: the command has its streams still, and
+ * is not ended because of a shim that was. */
+static int next_signal(void)
+{
+    siginfo_t info = { 0 };
+    int number = (int)syscall(SYS_rt_sigtimedwait, &all, &info, NULL, sizeof all);
+    return number == SIGHUP && info.si_code == SI_KERNEL ? -1 : number;
+}
 
 void init_run(void (*start)(void *), void *context, int status_fd)
 {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <sys/syscall.h>
 
-static int target_of(const struct shim *shim, uint64_t number) { return number == NO_DESCRIPTOR ? -1 : shim->descriptors[number]; }
+int join_target(const struct shim *shim, uint64_t number) { return number == NO_DESCRIPTOR ? -1 : shim->descriptors[number]; }
 
 static int gone(struct error *err, const char *what)
 {
@@ -18,7 +18,7 @@ static int gone(struct error *err, const char *what)
 
 int join_shared_memory(struct shim *shim, struct error *err)
 {
-    int target = target_of(shim, shim->spec.ipc_descriptor), *tree = &shim->trees[shim->spec.mount_count];
+    int target = join_target(shim, shim->spec.ipc_descriptor), *tree = &shim->trees[shim->spec.mount_count];
     if (target < 0) return 0;
     /* A mount is copied by who is in its mount namespace, and this process is alone in itself: it goes there and comes back. */
     int own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
@@ -40,21 +40,4 @@ int join_shared_memory(struct shim *shim, struct error *err)
 
 int join_ipc(int target, struct error *err) { return target >= 0 && setns(target, CLONE_NEWIPC) < 0 ? gone(err, "message queues") : 0; }
 
-int join_processes(const struct shim *shim, int *own, struct error *err)
-{
-    int target = target_of(shim, shim->spec.processes_descriptor);
-    *own = -1;
-    if (target < 0) return 0;
-    *own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-    if (*own < 0) return fail(err, errno, "cannot find the shim's pid namespace");
-    return setns(target, CLONE_NEWPID) < 0 ? gone(err, "processes") : 0;
-}
-
-void join_leave(int own)
-{
-    /* A child made later would be in there, or not be made at all once that container has ended. */
-    if (own >= 0 && setns(own, CLONE_NEWPID) < 0) _exit(1);
-    if (own >= 0) close(own);
-}
-
-int join_ipc_target(const struct shim *shim) { return target_of(shim, shim->spec.ipc_descriptor); }
+int join_processes(int target, struct error *err) { return target >= 0 && setns(target, CLONE_NEWPID) < 0 ? gone(err, "processes") : 0; }

@@ -9,7 +9,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #define SETUP_TIMEOUT_MS 30000
 
@@ -49,10 +51,11 @@ int launch_take_sources(struct shim *shim, struct error *err)
 
 int launch_clone(struct shim *shim, struct error *err)
 {
-    int ready[2], go[2], out[2], err_out[2], status[2], terminal[2] = { -1, -1 }, own = -1;
+    int ready[2], go[2], out[2], err_out[2], status[2], link[2] = { -1, -1 };
     if (open_pipe(ready, err) < 0 || open_pipe(go, err) < 0 || open_pipe(out, err) < 0 || open_pipe(err_out, err) < 0 || open_pipe(status, err) < 0) return -1;
     if (stream_reopen(&out[1], err) < 0 || stream_reopen(&err_out[1], err) < 0) return -1;
-    if (shim->spec.terminal && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, terminal) < 0) return fail(err, errno, "cannot make a socket");
+    bool sends = shim->spec.terminal || shim->spec.processes_descriptor != NO_DESCRIPTOR;
+    if (sends && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) < 0) return fail(err, errno, "cannot make a socket");
     bool joins = shim->spec.network_descriptor != NO_DESCRIPTOR, in_pids = shim->spec.processes_descriptor != NO_DESCRIPTOR;
     bool in_ipc = shim->spec.ipc_descriptor != NO_DESCRIPTOR;
     struct clone_args arguments = {
@@ -69,17 +72,20 @@ int launch_clone(struct shim *shim, struct error *err)
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = (uint64_t)cgroup;
     }
-    if (enter_layers(shim, err) < 0 || join_processes(shim, &own, err) < 0) return -1;
+    if (enter_layers(shim, err) < 0) return -1;
     long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
     if (pid == 0) {
         struct sandbox_pipes pipes = {
-            .ready = ready[1], .go = go[0], .out = out[1], .err_out = err_out[1], .status = status[1], .terminal = terminal[1]
+            .ready = ready[1], .go = go[0], .out = out[1], .err_out = err_out[1], .status = status[1], .link = link[1]
         };
-        struct joined joined = { .network = joins ? shim->descriptors[shim->spec.network_descriptor] : -1, .ipc = join_ipc_target(shim) };
+        struct joined joined = {
+            .network = joins ? shim->descriptors[shim->spec.network_descriptor] : -1,
+            .ipc = join_target(shim, shim->spec.ipc_descriptor),
+            .processes = join_target(shim, shim->spec.processes_descriptor),
+        };
         sandbox_enter(&shim->spec, &pipes, shim->trees, &joined);
     }
     int saved = errno;
-    join_leave(own);
     if (chdir("/") < 0) fail(err, errno, "cannot leave the layers' directory");
     launch_let_go_of_sources(shim);
     fcntl(status[0], F_SETFL, O_NONBLOCK);
@@ -89,8 +95,8 @@ int launch_clone(struct shim *shim, struct error *err)
     close(out[1]);
     close(err_out[1]);
     close(status[1]);
-    if (terminal[1] >= 0) close(terminal[1]);
-    shim->terminal = terminal[0];
+    if (link[1] >= 0) close(link[1]);
+    shim->link = link[0];
     shim->ready = ready[0];
     shim->go = go[1];
     shim->out = out[0];
@@ -101,18 +107,45 @@ int launch_clone(struct shim *shim, struct error *err)
     return 0;
 }
 
-int launch_take_terminal(struct shim *shim, struct error *err)
+static int take_terminal(struct shim *shim, struct error *err)
 {
-    if (!shim->spec.terminal) return 0;
     int other = -1;
-    if (descriptors_receive(shim->terminal, &other, 1, err) < 0) return -1;
-    shut(&shim->terminal);
+    if (descriptors_receive(shim->link, &other, 1, err) < 0) return -1;
     shut(&shim->out);
     shut(&shim->err_out);
     shim->out = other;
     /* Held open, so that the terminal is not at its end while the container goes on without it for a moment. */
     shim->terminal = terminal_peer(other, O_RDONLY);
     return shim->terminal < 0 ? fail(err, errno, "cannot open the container's terminal") : 0;
+}
+
+static int take_member(struct shim *shim, struct error *err)
+{
+    int member = -1, maker = shim->pidfd;
+    char number[24] = "";
+    siginfo_t info = { 0 };
+    if (descriptors_receive(shim->link, &member, 1, err) < 0) return -1;
+    if (recv(shim->link, number, sizeof number - 1, 0) <= 0) {
+        close(member);
+        return fail(err, 0, "the container's first process is not known");
+    }
+    /* Its maker has done what there was to do. */
+    while (waitid(P_PID, (id_t)shim->container, &info, WEXITED | __WALL) < 0 && errno == EINTR) {}
+    shim->container = (pid_t)strtol(number, NULL, 10);
+    shim->pidfd = member;
+    close(maker);
+    return 0;
+}
+
+int launch_take_over(struct shim *shim, struct error *err)
+{
+    if (shim->link < 0) return 0;
+    struct timeval limit = { .tv_sec = SETUP_TIMEOUT_MS / 1000 };
+    setsockopt(shim->link, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    if (shim->spec.terminal && take_terminal(shim, err) < 0) return -1;
+    if (shim->spec.processes_descriptor != NO_DESCRIPTOR && take_member(shim, err) < 0) return -1;
+    shut(&shim->link);
+    return 0;
 }
 
 /* Reads the child's report: "R" is ready, "E..." a sentence, end of file a silent death (or, after go, a good exec). */

@@ -25,6 +25,7 @@
 
 #define EMPTY_TIMEOUT_MS 30000
 #define DRAIN_TIMEOUT_MS 2000
+#define REAP_TIMEOUT_MS 5000
 
 static void tell(struct shim *shim, char kind, const char *text)
 {
@@ -77,10 +78,34 @@ static void kill_container(struct shim *shim)
     if (shim->pidfd >= 0) syscall(SYS_pidfd_send_signal, shim->pidfd, SIGKILL, NULL, 0);
 }
 
+/* Who traces a process is told its end first, and may keep it to himself: then the kernel's listing says what it was. */
+static void read_end(struct shim *shim)
+{
+    char path[64], text[2048];
+    int status = -1;
+    snprintf(path, sizeof path, "/proc/%d", (int)shim->container);
+    ssize_t length = read_small(path, "stat", text, sizeof text);
+    char *last = length > 0 ? strrchr(text, ' ') : NULL;
+    char *state = length > 0 ? strrchr(text, ')') : NULL;
+    if (last && state && (state[2] == 'Z' || state[2] == 'X')) status = (int)strtol(last, NULL, 10);
+    shim->ending.unknown = status < 0;
+    shim->ending.signaled = status < 0 || WIFSIGNALED(status);
+    shim->ending.status = status < 0 ? SIGKILL : WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
 static void reap(struct shim *shim)
 {
     siginfo_t info = { 0 };
-    while (waitid(P_PID, (id_t)shim->container, &info, WEXITED | __WALL) < 0 && errno == EINTR) {}
+    int64_t until = now_boot_ms() + REAP_TIMEOUT_MS;
+    for (;;) {
+        int result = waitid(P_PID, (id_t)shim->container, &info, WEXITED | __WALL | WNOHANG);
+        if (result == 0 ? info.si_pid != 0 : errno != EINTR) break;
+        if (now_boot_ms() >= until) {
+            read_end(shim);
+            return;
+        }
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    }
     shim->ending.signaled = info.si_code != CLD_EXITED;
     shim->ending.status = info.si_status;
     if (shim->spec.init && !shim->ending.start_error) {
@@ -221,7 +246,8 @@ static int finish(struct shim *shim)
         shim->ending.log_bytes = log_bytes(shim->log);
         shim->ending.log_dropped = log_dropped(shim->log);
     }
-    int result = record_exit(&shim->spec, &shim->ending, &err);
+    /* Nothing is written down that nobody saw: the run is lost. */
+    int result = shim->ending.unknown ? fail(&err, 0, "nobody tells how the container ended") : record_exit(&shim->spec, &shim->ending, &err);
     if (result < 0) fprintf(stderr, "berth-shim: %s\n", err.text);
     remove_scratch(shim);
     return result < 0 ? 1 : 0;
@@ -255,14 +281,14 @@ static int prepare(struct shim *shim, struct error *err)
     if (!(shim->log = log_open(shim->spec.log_base, shim->spec.log_cap, err))) return -1;
     if (shim->spec.journal) journal_open(shim->spec.journal);
     if (launch_take_sources(shim, err) < 0) return -1;
-    if (launch_clone(shim, err) < 0 || launch_report(shim, true, err) < 0 || launch_take_terminal(shim, err) < 0) return -1;
+    if (launch_clone(shim, err) < 0 || launch_report(shim, true, err) < 0 || launch_take_over(shim, err) < 0) return -1;
     /* A terminal ends with its shim: nobody finds it again. */
     return record_facts(&shim->spec, shim->container, shim->spec.terminal ? -1 : shim->out, shim->err_out, err);
 }
 
 int run(int control)
 {
-    struct shim shim = { .control = control, .pidfd = -1, .fifo = -1, .signals = -1, .ready = -1, .go = -1, .out = -1, .err_out = -1, .status = -1, .terminal = -1 };
+    struct shim shim = { .control = control, .pidfd = -1, .fifo = -1, .signals = -1, .ready = -1, .go = -1, .out = -1, .err_out = -1, .status = -1, .link = -1, .terminal = -1 };
     struct error err;
     uint8_t *bytes = NULL;
     size_t size;

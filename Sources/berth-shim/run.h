@@ -15,6 +15,7 @@ struct shim {
     int64_t kill_at, timeout_at;         /* boot-time milliseconds, 0 = never */
     int64_t watched_since;               /* boot-time milliseconds */
     int *descriptors, *trees;            /* from the daemon, and the binds' detached mounts, one a mount; behind them /dev/shm */
+    int link;                            /* where the first process sends descriptors, -1 when it has none to send */
     int terminal;                        /* the container's end of its terminal, -1 when it has none */
 };
 
@@ -34,18 +35,16 @@ void launch_let_go_of_sources(struct shim *shim);
 /* Starts the container's first process in new namespaces and, on v2, already in its cgroup. */
 int launch_clone(struct shim *shim, struct error *err);
 
-/* Takes over the terminal that the process made: its output is read from there. */
-int launch_take_terminal(struct shim *shim, struct error *err);
+/* Takes over what that process sent: the terminal that it made, whose output is read from now on, and the process that is in another
+ * container's pid namespace, which is the container's first from now on. */
+int launch_take_over(struct shim *shim, struct error *err);
 
 /* ---- join.c ---- */
 
 /* Makes a detached mount of the /dev/shm of the container whose shared memory is joined, in the last place of `trees`. */
 int join_shared_memory(struct shim *shim, struct error *err);
-/* Children are made in the pid namespace that is joined from now on; `own` is the shim's, to be left by join_leave(). */
-int join_processes(const struct shim *shim, int *own, struct error *err);
-void join_leave(int own);
-/* The pidfd of who has the IPC namespace that is joined; -1 = none. */
-int join_ipc_target(const struct shim *shim);
+/* The pidfd that came with the spec under a number; -1 = none. */
+int join_target(const struct shim *shim, uint64_t number);
 
 /* Reads that process's report; `expect_ready` before it was told to go. */
 int launch_report(struct shim *shim, bool expect_ready, struct error *err);

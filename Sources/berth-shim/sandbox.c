@@ -24,7 +24,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-struct entry { const struct spec *spec; struct sandbox_pipes pipes; char **environment; };
+struct entry { const struct spec *spec; struct sandbox_pipes pipes; char **environment; bool is_maker; };
 
 static void __attribute__((noreturn)) report(const struct sandbox_pipes *pipes, const struct error *err)
 {
@@ -69,7 +69,7 @@ static int let_go(const struct spec *spec, const struct sandbox_pipes *pipes, co
     kept[count++] = pipes->ready;
     kept[count++] = pipes->go;
     kept[count++] = spec->init ? pipes->status : -1;
-    kept[count++] = pipes->terminal;
+    kept[count++] = pipes->link;
     for (size_t i = 0; i <= spec->mount_count; i++) kept[count++] = trees[i];
     int result = descriptors_keep_only(kept, count, err);
     free(kept);
@@ -91,23 +91,27 @@ static int use_terminal(const struct terminal *terminal, const struct sandbox_pi
         if (dup2(terminal->own, fd) < 0) return fail(err, errno, "cannot set the container's streams");
     /* As runc: who it is for may open it again by its name. */
     if (fchown(0, user->uid, (gid_t)-1) < 0) return fail(err, errno, "cannot give the terminal to the container's user");
-    if (descriptors_send(pipes->terminal, 'T', terminal->other) < 0) return fail(err, errno, "cannot hand the terminal over");
+    if (descriptors_send(pipes->link, 'T', terminal->other) < 0) return fail(err, errno, "cannot hand the terminal over");
     close(terminal->own);
     close(terminal->other);
-    close(pipes->terminal);
     return 0;
 }
 
-/* A pipe whose other end its reader holds: it never ends, and nothing comes. */
-static int open_input(struct error *err)
+/* A pipe whose other end its reader holds: it never ends, and nothing comes. By the host's /proc, in which this process is. */
+static int make_input(int *input, struct error *err)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0) return fail(err, errno, "cannot make the container's input");
     close(ends[1]);
-    if (stream_reopen(&ends[0], err) < 0) return -1;
-    int result = dup2(ends[0], 0);
+    *input = ends[0];
+    return stream_reopen(input, err);
+}
+
+static int use_input(int input, struct error *err)
+{
+    int result = dup2(input, 0);
     if (result < 0) fail(err, errno, "cannot set the container's input");
-    close(ends[0]);
+    close(input);
     return result < 0 ? -1 : 0;
 }
 
@@ -273,8 +277,8 @@ static int take_place(const struct spec *spec, const struct user *user, struct e
 {
     if (limit_resources(spec, err) < 0) return -1;
     umask(022);
-    setsid();
-    if (spec->terminal && terminal_take(err) < 0) return -1;
+    if (!entry->is_maker) setsid();
+    if (spec->terminal && !entry->is_maker && terminal_take(err) < 0) return -1;
     /* Still as root: a directory that is missing is made, wherever it is. */
     if (enter_working_dir(spec, err) < 0) return -1;
     if (drop_privileges(spec, user, err) < 0) return -1;
@@ -317,12 +321,15 @@ static int set_up(const struct spec *spec, const int *trees, const struct joined
     struct user user;
     struct terminal terminal = { .own = -1, .other = -1 };
     struct fresh fresh = { 0 };
-    int null = -1;
+    int null = -1, input = -1;
     /* Before /sys is mounted, which shows the interfaces of its mounter. */
     if (joined->network >= 0 && setns(joined->network, CLONE_NEWNET) < 0) return fail(err, errno, "cannot join the container's network");
     /* Before /dev/mqueue is mounted. */
     if (join_ipc(joined->ipc, err) < 0) return -1;
+    /* Before /proc is mounted, which shows the namespace that the children of its mounter are in. */
+    if (join_processes(joined->processes, err) < 0) return -1;
     if (let_go(spec, &entry->pipes, trees, err) < 0) return -1;
+    if (spec->open_input && make_input(&input, err) < 0) return -1;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return fail(err, errno, "cannot tie the container's life to the shim's");
     if (set_oom_score(spec, err) < 0 || set_sysctls(spec, err) < 0) return -1;
     if (cgroup_join_v1(spec, err) < 0) return -1;
@@ -330,7 +337,7 @@ static int set_up(const struct spec *spec, const int *trees, const struct joined
     if (!spec->host_network && joined->network < 0 && loopback_up(err) < 0) return -1;
     if (root_enter(spec, trees, &null, &terminal, &fresh, err) < 0) return -1;
     if (set_input(null, err) < 0) return -1;
-    if (spec->open_input && open_input(err) < 0) return -1;
+    if (input >= 0 && use_input(input, err) < 0) return -1;
     if (spec->hostname && !(spec->host_namespaces & HOST_UTS) && sethostname(spec->hostname, strlen(spec->hostname)) < 0) return fail(err, errno, "cannot set the host name %s", spec->hostname);
     if (user_resolve(spec->user, &user, err) < 0 || user_add_groups(&spec->groups, &user, err) < 0) return -1;
     if (mounts_give(&fresh, user.uid, user.gid, err) < 0) return -1;
@@ -347,12 +354,48 @@ static void default_signals(void)
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
 }
 
+/* Makes the container's first process in the pid namespace of another container, whose processes may trace it from its first moment on: so
+ * that is when nothing is left to this one that the container does not have. Only the new process returns, a child of the shim. */
+static void make_member(struct entry *entry)
+{
+    const struct sandbox_pipes *pipes = &entry->pipes;
+    struct error err;
+    int pidfd = -1;
+    /* Nor is anything to be read from its memory, or its descriptors taken; its command's exec ends that. */
+    if (prctl(PR_SET_DUMPABLE, 0) < 0) {
+        fail(&err, errno, "cannot hide the shim");
+        report(pipes, &err);
+    }
+    /* Not clone3, which the filter does not know; its signal is that of the sibling. */
+    long pid = syscall(SYS_clone, (unsigned long)(CLONE_PARENT | CLONE_PIDFD), 0UL, &pidfd, 0UL, 0UL);
+    if (pid == 0) {
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || setsid() < 0 || (entry->spec->terminal && terminal_take(&err) < 0)) {
+            fail(&err, errno, "cannot begin the container's session");
+            report(pipes, &err);
+        }
+        close(pipes->link);
+        return;
+    }
+    if (pid < 0) {
+        if (errno == ENOMEM) fail(&err, 0, "the container whose processes it shares has ended");
+        else fail(&err, errno, "cannot make a process in another container's pid namespace");
+        report(pipes, &err);
+    }
+    char number[24];
+    snprintf(number, sizeof number, "%ld", pid);
+    if (descriptors_send(pipes->link, 'P', pidfd) < 0 || write_all(pipes->link, number, strlen(number) + 1) < 0)
+        syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    _exit(0);
+}
+
 void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees, const struct joined *joined)
 {
-    struct entry entry = { .spec = spec, .pipes = *pipes };
+    struct entry entry = { .spec = spec, .pipes = *pipes, .is_maker = joined->processes >= 0 };
     struct error err;
     default_signals();
     if (set_up(spec, trees, joined, &entry, &err) < 0) report(&entry.pipes, &err);
+    if (entry.is_maker) make_member(&entry);
+    else if (pipes->link >= 0) close(pipes->link);
     char byte;
     if (write_all(pipes->ready, "R", 1) < 0) _exit(125);
     ssize_t got;

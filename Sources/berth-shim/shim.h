@@ -181,11 +181,11 @@ struct sandbox_pipes {
     int go;      /* the child reads one byte; end of file means: leave, run nothing */
     int out, err_out;
     int status;  /* with `init`: pid 1 writes the command's wait status here */
-    int terminal; /* with `terminal`: a socket, which the shim's end of it is sent on; else -1 */
+    int link;    /* a socket: the shim's end of a terminal, and the process in another pid namespace, are sent on it; else -1 */
 };
 
-/* Namespaces that are there already, -1 = none: of a network, and a pidfd of who has the shared memory and message queues. */
-struct joined { int network, ipc; };
+/* Namespaces that are there already, -1 = none: of a network, and pidfds of who has the shared memory and message queues, and the processes. */
+struct joined { int network, ipc, processes; };
 
 /* Never returns: sets the sandbox up, waits for `go`, and becomes the container's process. `trees` are the binds' detached
  * mounts, one a mount of the spec, -1 where it has none, and behind them /dev/shm, -1 = a new one. The working directory is what relative
@@ -229,6 +229,8 @@ int terminal_take(struct error *err);
 void terminal_to_front(pid_t group);
 /* Joins the IPC namespace of a container's first process (join.c); -1 = none. */
 int join_ipc(int target, struct error *err);
+/* Children of this process, and procfs that it mounts, are of that pid namespace from now on; -1 = none. */
+int join_processes(int target, struct error *err);
 /* Hides what container engines hide of /proc; the null device comes from `dev`. */
 int system_mask_proc(const struct spec *spec, int proc, int dev, struct error *err);
 
@@ -323,7 +325,7 @@ int keep_log(char *const *words);
 /* ---- files in the run directory (record.c) ---- */
 
 struct ending {
-    bool start_error, timed_out, stop_requested, killed, not_empty;
+    bool start_error, timed_out, stop_requested, killed, not_empty, unknown;
     int status; /* as waitid gives it: exit code or signal */
     bool signaled;
     char message[ERROR_MAX];

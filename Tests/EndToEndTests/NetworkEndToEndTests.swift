@@ -55,10 +55,11 @@ struct NetworkEndToEndTests {
     /// the wire, and not by the host; a wire that is taken away and comes back brings them back.
     @Test func containersOnTheHostsOwnNetworkHaveAddressesOfIt() throws {
         try EndToEndTests.with { it in
+            // Nobody listens there for names, and nobody is missed.
             let (near, far, space) = ("bl\(getpid() % 100_000)", "bf\(getpid() % 100_000)", "berth-lan-\(getpid())")
             func wire() {
                 #expect(Self.shell("ip link add \(near) type veth peer name \(far) netns \(space)").code == 0)
-                #expect(Self.shell("ip link set \(near) up; ip -n \(space) addr add 10.77.5.1/24 dev \(far); ip -n \(space) link set \(far) up").code == 0)
+                #expect(Self.shell("ip addr add 10.77.5.2/24 dev \(near); ip link set \(near) up; ip -n \(space) addr add 10.77.5.1/24 dev \(far); ip -n \(space) link set \(far) up").code == 0)
             }
             #expect(Self.shell("ip netns add \(space)").code == 0)
             defer { _ = Self.shell("ip netns del \(space); ip link del \(near)") }
@@ -84,12 +85,20 @@ struct NetworkEndToEndTests {
             #expect(Self.fetch("10.77.5.80") == "")
             let shown = it.berth("network", "inspect", "t_lan")
             #expect(shown.output.contains("macvlan") && shown.output.contains(near) && shown.output.contains("10.77.5.80"), "\(shown)")
-            // A daemon that comes back leaves what is whole alone.
-            let before = it.sql("select id from runs where name = 'web' and outcome is null")
+            // A daemon that comes back leaves what is whole alone: the interface is the one that was there.
+            func interfaces() -> [String] {
+                Instance.names("\(it.scratch.path)/run/networks").sorted().map { place in
+                    Self.shell("nsenter --net=\(it.scratch.path)/run/networks/\(place) ip -o link show eth0 | cut -d: -f1").output
+                }
+            }
+            let before = interfaces()
             it.kill()
             try it.start()
-            #expect(fromTheLan() == "web")
-            #expect(it.sql("select id from runs where name = 'web' and outcome is null") == before)
+            it.wait(upTo: 10) { it.berth("network", "inspect", "t_lan").code == 0 }
+            #expect(fromTheLan() == "web" && interfaces() == before && before.count >= 3, "\(before) \(interfaces())")
+            // One with no address of version 6 takes none from its network.
+            let sixth = "cat /proc/$(cat \(it.scratch.path)/run/runs/*/shim | sed -n 's/^container=//p' | head -n 1)/net/if_inet6"
+            #expect(!Self.shell(sixth).output.contains("eth0"))
             // Who takes the wire away takes all that is on it.
             _ = Self.shell("ip link del \(near)")
             #expect(fromTheLan() == "")
@@ -114,10 +123,27 @@ struct NetworkEndToEndTests {
                 """)
             let early = it.berth("up", "-f", "\(it.scratch.path)/side.yaml")
             #expect(early.code != 0 && early.errors.contains("there is no service whose container is called 'tunnel'"), "\(early)")
+            let second = "name: u\nservices: { other: { rootfs: host, command: [sleep, '9'], container_name: tunnel, network_mode: none } }\n"
             try it.apply("name: t\nservices:\n  vpn: \(Self.server(it, "vpn", "container_name: tunnel"))\n")
             #expect(it.berth("up", "-f", "\(it.scratch.path)/side.yaml").code == 0)
             it.wait(upTo: 20) { it.berth("logs", "side/ear").output.contains("vpn") }
             #expect(it.berth("logs", "side/ear").output == "vpn\n")
+            it.scratch.write("second.yaml", second)
+            let twice = it.berth("up", "-f", "\(it.scratch.path)/second.yaml")
+            #expect(twice.code != 0 && twice.errors.contains("the container_name 'tunnel' is that of t/vpn already"), "\(twice)")
+            // A job is where the service is, and not in a place that jobs share.
+            it.scratch.write(
+                "side.yaml",
+                """
+                name: side
+                services:
+                  ear: { rootfs: host, command: [sleep, "600"], network_mode: "container:tunnel", stop_grace_period: 1s }
+                jobs:
+                  look: { rootfs: host, command: [busybox, wget, -q, -O, "-", "http://127.0.0.1/word"], network_mode: "container:tunnel" }
+                  far: { rootfs: host, command: [busybox, wget, -q, -O, "-", "http://127.0.0.1/word"], network_mode: "service:ear" }
+                """)
+            #expect(it.berth("up", "-f", "\(it.scratch.path)/side.yaml").code == 0)
+            #expect(it.berth("run", "look", "--wait").output.contains("vpn") && it.berth("run", "far", "--wait").output.contains("vpn"))
         }
     }
 

@@ -105,16 +105,111 @@ struct TuningTests {
             let pid = try container(first)
             try await until { (try? String(contentsOfFile: "/proc/\(pid)/root/dev/shm/word", encoding: .utf8)) == "kept\n" }
             let script =
-                "cat /dev/shm/word; ps ax | grep -c '[s]leep 4321'; readlink /proc/1/ns/ipc /proc/self/ns/ipc | uniq | wc -l; echo new > /dev/shm/other; exec sleep 5432"
+                "cat /dev/shm/word; ps ax | grep -c '[s]leep 4321'; readlink /proc/self/ns/ipc; echo new > /dev/shm/other; exec sleep 5432"
             let second = try await named("side", script, join)
             _ = try await fixture.engine.launch(second)
             try await until { FileManager.default.fileExists(atPath: "/proc/\(pid)/root/dev/shm/other") }
-            #expect(await fixture.text(second) == "kept\n1\n1")
+            let namespace = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/ns/ipc")
+            #expect(await fixture.text(second) == "kept\n1\n\(namespace)")
             // Whose processes they are ends: so do all in there.
             kill(pid, SIGKILL)
             let (a, b) = (try await fixture.end(of: first.id), try await fixture.end(of: second.id))
             #expect(a.ending == .signaled(number: SIGKILL) && b.ending == .signaled(number: SIGKILL), "\(a) \(b)")
             for run in [first, second] { await fixture.engine.settle(run.id) }
+        }
+    }
+
+    private static func service(_ fixture: EngineFixture, _ name: String, _ script: String, of other: String? = nil, capabilities: Set<Capability> = []) async throws
+        -> RunRequest
+    {
+        let container = EngineFixture.shell(script) { container in
+            var tuning = ContainerTuning()
+            tuning.processesOf = try? other.map { try WorkloadName($0) }
+            container.tuning = Shared(tuning)
+            container.addedCapabilities = capabilities
+        }
+        return Make.request(name, await fixture.counter.next(), at: WallClock.now(), container: container)
+    }
+
+    /// A container that may trace sees those that come into its processes when nothing of the host is left to them.
+    @Test func whoTracesItsGuestsDoesNotReachTheHost() async throws {
+        try await EngineFixture.with { fixture in
+            let canary = "\(fixture.scratch.path)/state/canary"
+            fixture.scratch.write("state/canary", "host")
+            let look =
+                "while :; do for p in /proc/[0-9]*; do [ -e $p/root\(canary) ] && echo reached $p; done 2>/dev/null; done > /dev/shm/seen & echo up; wait"
+            let first = try await Self.service(fixture, "db", look, capabilities: [.sysPtrace])
+            _ = try await fixture.engine.launch(first)
+            for _ in 0..<12 {
+                let guest = try await Self.service(fixture, "side", "true", of: "db")
+                _ = try await fixture.engine.launch(guest)
+                #expect(try await fixture.end(of: guest.id).ending == .exited(code: 0))
+                await fixture.engine.settle(guest.id)
+            }
+            let pid = try #require(RunDirectory(path: fixture.engine.paths.run(first.id)).facts).container
+            #expect(try String(contentsOfFile: "/proc/\(pid)/root/dev/shm/seen", encoding: .utf8) == "")
+            await fixture.engine.stop(first.id)
+            _ = try await fixture.end(of: first.id)
+            await fixture.engine.settle(first.id)
+        }
+    }
+
+    /// A tracer that keeps its tracee's end to itself does not keep the run from having one.
+    @Test func whoTracesAGuestDoesNotHoldItsEndBack() async throws {
+        try await EngineFixture.with { fixture in
+            let trace = """
+                exec python3 -c '
+                import ctypes, os, time
+                libc = ctypes.CDLL(None)
+                while True:
+                    for pid in [int(p) for p in os.listdir("/proc") if p.isdigit() and int(p) not in (1, os.getpid())]:
+                        if libc.ptrace(0x4206, pid, 0, 0) == 0: open("/dev/shm/traced", "w").write("yes")
+                    time.sleep(0.01)
+                '
+                """
+            let first = try await Self.service(fixture, "db", trace)
+            _ = try await fixture.engine.launch(first)
+            let pid = try #require(RunDirectory(path: fixture.engine.paths.run(first.id)).facts).container
+            let guest = try await Self.service(fixture, "side", "until [ -e /dev/shm/none ]; do sleep 0.05; done", of: "db")
+            _ = try await fixture.engine.launch(guest)
+            for _ in 0..<500 where !FileManager.default.fileExists(atPath: "/proc/\(pid)/root/dev/shm/traced") { try await Task.sleep(for: .milliseconds(10)) }
+            #expect(FileManager.default.fileExists(atPath: "/proc/\(pid)/root/dev/shm/traced"))
+            await fixture.engine.stop(guest.id)
+            let end = try await fixture.end(of: guest.id).ending
+            #expect(end == .signaled(number: SIGTERM) || end == .signaled(number: SIGKILL), "\(end)")
+            for run in [guest, first] {
+                if run.id == first.id { await fixture.engine.stop(first.id) }
+                _ = try await fixture.end(of: run.id)
+                await fixture.engine.settle(run.id)
+            }
+        }
+    }
+
+    /// With a shim that is killed, its terminal is gone; `init` keeps the command from being ended for it.
+    @Test func aKilledShimHangsUpNoCommandBelowAnInit() async throws {
+        try await EngineFixture.with { fixture in
+            let container = EngineFixture.shell("while :; do echo x 2>/dev/null; echo $(date +%s%N) > /dev/shm/beat; sleep 0.02; done") { container in
+                var tuning = ContainerTuning()
+                tuning.hasTerminal = true
+                container.tuning = Shared(tuning)
+                container.initProcess = true
+            }
+            let run = Make.request("db", await fixture.counter.next(), at: WallClock.now(), container: container)
+            _ = try await fixture.engine.launch(run)
+            let facts = try #require(RunDirectory(path: fixture.engine.paths.run(run.id)).facts)
+            func beat() -> String? { try? String(contentsOfFile: "/proc/\(facts.container)/root/dev/shm/beat", encoding: .utf8) }
+            func beats() async throws -> Bool {
+                let before = beat()
+                for _ in 0..<300 where beat() == before || beat() == "" { try await Task.sleep(for: .milliseconds(10)) }
+                return beat() != nil && beat() != before
+            }
+            #expect(try await beats())
+            kill(facts.shim, SIGKILL)
+            for _ in 0..<500 where HostProcess.isAlive(facts.shim, start: facts.shimStart) { try await Task.sleep(for: .milliseconds(10)) }
+            #expect(try await beats())
+            await fixture.engine.stop(run.id)
+            _ = try await fixture.end(of: run.id)
+            await fixture.engine.settle(run.id)
         }
     }
 

@@ -82,6 +82,8 @@ int clinux_make_network(const char *path);
 int clinux_is_network(const char *path);
 /* Whether the namespace has an interface of this name: 1, 0, or -1 when it cannot be entered. */
 int clinux_has_interface(const char *path, const char *name);
+/* Writes a setting below /proc/sys/net, "PATH=VALUE", as the namespace has it. */
+int clinux_set_in_network(const char *path, const char *setting);
 /* Lets go of it; it ends with its last process. What is not there is no failure. */
 int clinux_remove_network(const char *path);
 /* Ends the TCP sockets of a network namespace in which no process is any more, those too that wait for late packets (TIME-WAIT).
