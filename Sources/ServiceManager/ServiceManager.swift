@@ -45,12 +45,14 @@ public enum ServiceManager {
     /// answers, as late in a shutdown. `false` where nobody says so.
     public static var isHostGoingDown: Bool {
         guard isBooted else { return false }
-        let state = systemState { bus in sd_bus_open_system(&bus) } ?? systemState { bus in
-            let made = sd_bus_new(&bus)
-            guard made >= 0 else { return made }
-            let addressed = sd_bus_set_address(bus, "unix:path=/run/systemd/private")
-            return addressed < 0 ? addressed : sd_bus_start(bus)
-        }
+        let state =
+            systemState { bus in sd_bus_open_system(&bus) }
+            ?? systemState { bus in
+                let made = sd_bus_new(&bus)
+                guard made >= 0 else { return made }
+                let addressed = sd_bus_set_address(bus, "unix:path=/run/systemd/private")
+                return addressed < 0 ? addressed : sd_bus_start(bus)
+            }
         return state == "stopping"
     }
 
