@@ -59,7 +59,8 @@ struct NetworkEndToEndTests {
             let (near, far, space) = ("bl\(getpid() % 100_000)", "bf\(getpid() % 100_000)", "berth-lan-\(getpid())")
             func wire() {
                 #expect(Self.shell("ip link add \(near) type veth peer name \(far) netns \(space)").code == 0)
-                #expect(Self.shell("ip addr add 10.77.5.2/24 dev \(near); ip link set \(near) up; ip -n \(space) addr add 10.77.5.1/24 dev \(far); ip -n \(space) link set \(far) up").code == 0)
+                #expect(Self.shell("ip addr add 10.77.5.2/24 dev \(near) && ip link set \(near) up").code == 0)
+                #expect(Self.shell("ip -n \(space) addr add 10.77.5.1/24 dev \(far) && ip -n \(space) link set \(far) up").code == 0)
             }
             #expect(Self.shell("ip netns add \(space)").code == 0)
             defer { _ = Self.shell("ip netns del \(space); ip link del \(near)") }

@@ -119,9 +119,9 @@ struct TuningTests {
         }
     }
 
-    private static func service(_ fixture: EngineFixture, _ name: String, _ script: String, of other: String? = nil, capabilities: Set<Capability> = []) async throws
-        -> RunRequest
-    {
+    private static func service(
+        _ fixture: EngineFixture, _ name: String, _ script: String, of other: String? = nil, capabilities: Set<Capability> = []
+    ) async throws -> RunRequest {
         let container = EngineFixture.shell(script) { container in
             var tuning = ContainerTuning()
             tuning.processesOf = try? other.map { try WorkloadName($0) }
