@@ -1,9 +1,19 @@
 #!/bin/sh
 # Installs what is missing, builds everything with warnings as errors, and runs every test.
 # As root, with the kernel's features there, nothing may be skipped; BERTH_ALLOW_SKIPS=1 allows it.
+# `sh Packaging/test.sh --vm [--cuts N] [--reboots N] [--upgrades N] [--live N]` installs the Debian package in a virtual machine with systemd
+# instead, and takes its power away.
 set -eu
 cd "$(dirname "$0")/.."
 . Packaging/setup.sh
+if [ "${1:-}" = --vm ]; then
+    shift
+    berth_need qemu-system-x86_64 qemu-system-x86 mmdebstrap mmdebstrap mkfs.ext4 e2fsprogs
+    berth_check_swift
+    berth_install
+    sh Packaging/deb/build.sh
+    exec python3 -B Tests/Guest/nothing_lost.py .build/deb/berth_*.deb "$@"
+fi
 berth_need busybox busybox-static umoci umoci docker-registry docker-registry htpasswd apache2-utils openssl openssl mkfs.ext4 e2fsprogs ps procps losetup mount sqlite3 sqlite3 pip3 python3-pip systemd-analyze systemd crontab cron
 berth_check_swift
 berth_install
@@ -40,6 +50,9 @@ if [ ! -x "$compose" ]; then
 fi
 echo "== compose files, beside docker compose"
 python3 Tests/Oracles/compose_config.py "$PWD/.build/debug/berth" "$compose" 150
+
+echo "== the judge of histories"
+python3 -B -m unittest discover --start-directory Tests/Guest --pattern 'test_*.py'
 
 echo "== the shim's spec, fuzzed under sanitizers"
 sh Packaging/fuzz.sh "${BERTH_FUZZ_SECONDS:-20}"

@@ -44,7 +44,7 @@ import WorkloadModel
     }
 
     @Test(arguments: [
-        ("logging: { driver: gelf }", "use json-file or local"), ("logging: { options: { max-size: big } }", "is not a size"),
+        ("logging: { driver: gelf }", "use json-file, local or journald"), ("logging: { options: { max-size: big } }", "is not a size"),
         ("deploy: { mode: replicated-job }", "under 'jobs:'"),
         ("labels: x", "must be a mapping"), ("deploy: { mode: all }", "is not a mode"), ("pull_policy: sometimes", "is not a pull_policy"),
         ("platform: windows/amd64", "is not a platform"),

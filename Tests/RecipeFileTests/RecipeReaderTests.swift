@@ -125,7 +125,7 @@ import WorkloadModel
         ("schedule: '@daily'", "services", "'schedule' belongs to a job"),
         ("volumes_from: [x]", "services", "'volumes_from' of service 'x' is not supported yet"),
         ("container_name: -y", "services", "is not a name for a container"),
-        ("network_mode: brigde", "services", "is not a network_mode: use none, host, bridge or service:NAME"),
+        ("network_mode: brigde", "services", "is not a network_mode: use none, host, bridge, service:NAME or container:NAME"),
         ("cap_add: [NET_AMIN]", "services", "did you mean 'NET_ADMIN'?"),
         ("mem_limit: 1", "services", "less than 4M"),
         ("mem_limit: lots", "services", "is not a size"),
