@@ -35,14 +35,36 @@ public struct StatusInfo: Codable, Sendable {
     public var startDelays: StartDelays?
     /// What else people are to know, such as a container that fills the disk.
     public var notices: [String]?
+    /// Whole copies of the history, newest first; `nil` of a release that made none.
+    public var snapshots: [SnapshotInfo]?
 
     /// All of its fields.
-    public init(degraded: String?, projects: [String], workloads: [WorkloadInfo], startDelays: StartDelays?, notices: [String]) {
+    public init(
+        degraded: String?, projects: [String], workloads: [WorkloadInfo], startDelays: StartDelays?, notices: [String], snapshots: [SnapshotInfo]
+    ) {
         self.notices = notices
+        self.snapshots = snapshots
         self.degraded = degraded
         self.projects = projects
         self.workloads = workloads
         self.startDelays = startDelays
+    }
+}
+
+/// A copy of the history.
+public struct SnapshotInfo: Codable, Sendable {
+    /// The file, on the daemon's host.
+    public var path: String
+    /// Bytes.
+    public var size: Int64
+    /// When it was begun, RFC 3339 in UTC.
+    public var at: String
+
+    /// All of its fields.
+    public init(path: String, size: Int64, at: String) {
+        self.path = path
+        self.size = size
+        self.at = at
     }
 }
 

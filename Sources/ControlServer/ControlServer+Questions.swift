@@ -111,7 +111,8 @@ extension ControlServer {
         }
         return StatusInfo(
             degraded: await supervisor.degraded ?? store.misplacement, projects: await supervisor.projects.map(\.description),
-            workloads: await supervisor.statuses.map(WorkloadInfo.init), startDelays: summary, notices: engine.notices + (await resting()))
+            workloads: await supervisor.statuses.map(WorkloadInfo.init), startDelays: summary, notices: engine.notices + store.notices + (await resting()),
+            snapshots: store.snapshots.map { SnapshotInfo(path: $0.path, size: $0.size, at: $0.at.description) })
     }
 
     /// What still waits for a person since its row in the history could not be read.

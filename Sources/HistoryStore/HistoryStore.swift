@@ -2,6 +2,7 @@ internal import GRDB
 internal import Glibc
 public import Ledger
 public import Schedules
+internal import Synchronization
 public import WorkloadModel
 
 /// The database: what should be, every run, every due time, every event.
@@ -18,6 +19,7 @@ public final class HistoryStore: Sendable {
     private let opened: [UInt64]?
     /// `nil` leaves all that is stored readable, for tests.
     let seal: Seal?
+    let snapshotProblem = Mutex<String?>(nil)
 
     /// Opens the database, and makes it when there is none.
     ///

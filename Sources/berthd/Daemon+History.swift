@@ -6,7 +6,9 @@ import Foundation
 import Glibc
 import HistoryStore
 import Logging
+import HostOS
 import Scheduling
+import Schedules
 import ServiceManager
 import Supervision
 import WorkloadModel
@@ -58,9 +60,26 @@ extension Daemon {
         let aside = "\(state)/quarantine/berth.db.corrupt-\(Int(Date().timeIntervalSince1970))"
         try? FileManager.default.createDirectory(atPath: "\(state)/quarantine", withIntermediateDirectories: true)
         for ending in ["", "-wal", "-shm"] { rename(path + ending, aside + ending) }
-        log.critical("the history is damaged; it was put aside, and a new one begins", metadata: ["reason": "\(sentence)", "aside": "\(aside)"])
+        let copy = HistoryStore.snapshots(beside: path).first.map { "\($0.path), of \($0.at)" } ?? "none"
+        log.critical(
+            "the history is damaged; it was put aside, and a new one begins",
+            metadata: ["reason": "\(sentence)", "aside": "\(aside)", "newest copy": "\(copy)"])
         let store = try HistoryStore(path: path, engine: NativeEngine.name, seal: seal)
         return (store, try await store.load(), true)
+    }
+
+    /// Copies the history once a day; the first time some minutes after the start, when the host has come to rest. A copy that fails is tried
+    /// again each hour.
+    func copyHistory(_ store: HistoryStore, since began: Timestamp, _ log: Logger) async {
+        let now = WallClock.now()
+        let last = store.snapshots.first?.at
+        // One of a clock that was ahead is no reason to have none.
+        if let last, last <= now, now - last < .seconds(86_400) { return }
+        guard now - began >= .seconds(600), Int((now - began).wholeMilliseconds / 60_000) % (store.notices.isEmpty ? 1 : 60) == 0 else { return }
+        do {
+            let made = try await store.makeSnapshot(now: now)
+            log.info("the history is whole, and copied", metadata: ["file": "\(made.path)", "bytes": "\(made.size)"])
+        } catch { log.error("the history could not be copied", metadata: ["error": "\(error)"]) }
     }
 
     func readBack(_ loaded: LoadedState, _ recipes: RecipeService, state: String, _ log: Logger) -> StoredState {

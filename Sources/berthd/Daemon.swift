@@ -200,11 +200,13 @@ struct Daemon: AsyncParsableCommand {
         }
         let life = keepAlive(supervisor)
         let journal = tellJournal(supervisor, log)
+        let began = WallClock.now()
         let zoneWatch = Task {
             while !Task.isCancelled {
                 do { try await Task.sleep(for: .seconds(60)) } catch { return }
                 await readZonesAgain(store, supervisor, recipes, zones, log)
                 await recipes.removeImages(.outdated)
+                await copyHistory(store, since: began, log)
             }
         }
         // Images of recipe files may take long to bring in: everything else goes on meanwhile.

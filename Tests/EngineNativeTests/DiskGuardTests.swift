@@ -100,12 +100,12 @@ struct DiskGuardTests {
     /// Inodes are guarded as bytes are: the run that makes files without end is frozen, others are launched, and it goes on once there are enough.
     @Test(
         arguments: [
-            "i=0; while :; do i=$((i + 1)); : > /f.$i; done",
+            "i=0; while :; do i=$((i + 1)); true > /f.$i; done",
             "i=0; while :; do i=$((i + 1)); mkdir /d.$i; done",
             // Other names of a file take no inode.
-            "i=0; while :; do i=$((i + 1)); : > /m/f.$i; ln /m/f.$i /m/g.$i; done",
+            "i=0; while :; do i=$((i + 1)); true > /m/f.$i; ln /m/f.$i /m/g.$i; done",
             // In a place that others write to, deeper than is looked: found by turns.
-            "mkdir -p /m/d; cd /m/d; for i in $(seq 250); do mkdir d; cd d; done; i=0; while :; do i=$((i + 1)); : > f.$i; done",
+            "mkdir -p /m/d; cd /m/d; for i in $(seq 250); do mkdir d; cd d; done; i=0; while :; do i=$((i + 1)); true > f.$i; done",
             // Files without a name, of very many processes.
             """
             exec python3 -c '
@@ -125,9 +125,9 @@ struct DiskGuardTests {
             let space = try #require(fixture.engine.disk.space(.inodes))
             try #require(
                 EngineFixture.shellOnHost("mkdir \(disk)/others && cd \(disk)/others && seq \(space.free - space.limits.floor - 5500) | xargs touch") == 0)
-            let large = try await Self.launch(fixture, "i=0; while [ $i -lt 1500 ]; do i=$((i + 1)); : > /f.$i; done; : > /done; sleep 1000")
+            let large = try await Self.launch(fixture, "i=0; while [ $i -lt 1500 ]; do i=$((i + 1)); true > /f.$i; done; : > /done; sleep 1000")
             for _ in 0..<1200 where !HostFile.exists("\(disk)/state/scratch/\(large)/upper/done") { try await Task.sleep(for: .milliseconds(50)) }
-            let busy = try await Self.launch(fixture, "i=0; while :; do i=$((i + 1)); : > /m/busy.$i; rm -f /m/busy.$i; sleep 0.02; done") {
+            let busy = try await Self.launch(fixture, "i=0; while :; do i=$((i + 1)); true > /m/busy.$i; rm -f /m/busy.$i; sleep 0.02; done") {
                 $0.mounts = [mount]
             }
             let filler = try await Self.launch(fixture, script) { $0.mounts = [mount] }
@@ -153,12 +153,12 @@ struct DiskGuardTests {
         try await Self.with(features: "-m 0 -N 40000") { fixture, disk in
             try HostFile.makeDirectories("\(disk)/data")
             let mount = VolumeMount(source: .bind("\(disk)/data"), target: "/m", readOnly: false)
-            let filler = try await Self.launch(fixture, "i=0; while :; do i=$((i + 1)); : > /m/f.$i; done") { $0.mounts = [mount] }
+            let filler = try await Self.launch(fixture, "i=0; while :; do i=$((i + 1)); true > /m/f.$i; done") { $0.mounts = [mount] }
             try await Self.waitUntilFrozen(fixture, filler, givingBack: "\(disk)/data")
             let last = HostFile.names(in: "\(disk)/data").count
             _ = EngineFixture.shellOnHost("cd \(disk)/data && ls -U | head -n \(last - 1000) | xargs rm")
             for _ in 0..<400 where fixture.engine.cgroups.isFrozen(filler) { try await Task.sleep(for: .milliseconds(10)) }
-            // It takes them again.
+            // It takes them again. (A shell whose own ":" finds no inode would end.)
             try await Self.waitUntilFrozen(fixture, filler, givingBack: "\(disk)/data")
             try await Self.end(fixture, filler)
         }

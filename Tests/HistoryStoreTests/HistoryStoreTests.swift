@@ -546,4 +546,45 @@ import WorkloadModel
         defer { try? FileManager.default.removeItem(atPath: path) }
         #expect { try HistoryStore(path: path, engine: "test") } throws: { if case StoreError.corrupt = $0 { true } else { false } }
     }
+
+    // MARK: Copies
+
+    @Test func copiesAreWholeAndKeptByCount() async throws {
+        try await Self.with { store, path in
+            let request = Self.request(1)
+            try await store.commit([Self.opening(request)])
+            for day in 0..<9 { try await store.makeSnapshot(now: Timestamp(milliseconds: Self.now.milliseconds + Int64(day) * 86_400_000)) }
+            let copies = store.snapshots
+            #expect(copies.count == HistoryStore.keptSnapshots && copies.map(\.at) == copies.map(\.at).sorted(by: >) && store.notices.isEmpty)
+            // A database of its own, with what was committed, that opens as the history does.
+            let copy = try HistoryStore(path: copies[0].path, engine: "test")
+            #expect(try await copy.load().state.openRuns.map(\.id) == [request.run.id])
+            try copy.close()
+            #expect(HistoryStore.snapshots(beside: path) == store.snapshots)
+        }
+    }
+
+    @Test func aDamagedHistoryMakesNoCopyAndIsSaidTo() async throws {
+        try await Self.with { store, path in
+            for number in 1..<400 { try await store.commit([Self.opening(Self.request(UInt32(number)))]) }
+            let whole = try await store.makeSnapshot(now: Self.now)
+            try await store.pool.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
+            let file = try #require(FileHandle(forUpdatingAtPath: path))
+            let size = try file.seekToEnd()
+            // Pages in the middle, which no connection has looked at yet.
+            for page in stride(from: size / 3 / 4096 * 4096, to: size / 3 * 2, by: 4096) {
+                try file.seek(toOffset: page)
+                file.write(Data(repeating: 0xA5, count: 4096))
+            }
+            try file.close()
+            let later = Timestamp(milliseconds: Self.now.milliseconds + 86_400_000)
+            await #expect {
+                try await store.makeSnapshot(now: later)
+            } throws: { error in
+                guard case .corrupt = error as? StoreError else { return false }
+                return true
+            }
+            #expect(store.snapshots == [whole] && store.notices.count == 1 && store.notices[0].contains("no copy of the history"))
+        }
+    }
 }

@@ -1,0 +1,124 @@
+internal import GRDB
+internal import Glibc
+internal import HostOS
+public import Schedules
+internal import Synchronization
+
+/// Whole copies of the history, each a database of its own that any SQLite program opens, beside the one that is written.
+///
+/// They are made while work goes on: a copy is what the history was at one moment. What is sealed stays sealed by the same key.
+extension HistoryStore {
+    /// A copy.
+    public struct Snapshot: Hashable, Sendable {
+        /// The file.
+        public let path: String
+        /// Bytes.
+        public let size: Int64
+        /// When it was begun, to the second.
+        public let at: Timestamp
+    }
+
+    /// How many are kept at most.
+    public static let keptSnapshots = 7
+    /// They take a tenth of the disk together, unless one alone takes more.
+    static let mostOfDisk = 10
+
+    private static let prefix = "berth-"
+    private static let suffix = ".db"
+
+    private var snapshotDirectory: String { HistoryStore.directory(beside: path) }
+
+    private static func directory(beside path: String) -> String { path.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/snapshots" }
+
+    /// Those that are there, newest first.
+    public var snapshots: [Snapshot] { HistoryStore.snapshots(beside: path) }
+
+    /// Those of the history at a path, whatever became of it, newest first.
+    public static func snapshots(beside path: String) -> [Snapshot] {
+        let directory = Self.directory(beside: path)
+        return HostFile.names(in: directory).compactMap { name in
+            guard name.hasPrefix(HistoryStore.prefix), name.hasSuffix(HistoryStore.suffix),
+                let seconds = Int64(name.dropFirst(HistoryStore.prefix.count).dropLast(HistoryStore.suffix.count))
+            else { return nil }
+            var info = stat()
+            guard stat("\(directory)/\(name)", &info) == 0 else { return nil }
+            return Snapshot(path: "\(directory)/\(name)", size: Int64(info.st_size), at: Timestamp(milliseconds: seconds * 1000))
+        }.sorted { $0.at > $1.at }
+    }
+
+    /// Looks at every page and index of the history, and copies it. Both read only: what is written meanwhile does not wait.
+    ///
+    /// - Returns: the copy; synced, and whole by SQLite's own judgement
+    /// - Throws: ``StoreError/corrupt(_:)`` when the history is damaged: then there is no new copy, and the old ones stay;
+    ///   ``StoreError/diskFull(_:)`` when there is no room for one
+    @discardableResult
+    public func makeSnapshot(now: Timestamp) async throws(StoreError) -> Snapshot {
+        let directory = snapshotDirectory
+        let file = "\(directory)/\(HistoryStore.prefix)\(now.milliseconds / 1000)\(HistoryStore.suffix)"
+        let unfinished = file + ".new"
+        do {
+            try await examine()
+            try HostFile.makeDirectories(directory, mode: 0o700)
+            for name in HostFile.names(in: directory) where name.hasSuffix(".new") { unlink("\(directory)/\(name)") }
+            try checkRoom(in: directory)
+            // A transaction of a reader is open all the while; one that writes is refused within one, so it has none of its own.
+            try await pool.unsafeRead { db in try db.execute(sql: "VACUUM INTO ?", arguments: [unfinished]) }
+            try HistoryStore.finish(unfinished, as: file, in: directory)
+        } catch {
+            unlink(unfinished)
+            let failure = error as? StoreError ?? StoreError(error, path: path)
+            snapshotProblem.withLock { $0 = "no copy of the history could be made: \(failure)" }
+            throw failure
+        }
+        snapshotProblem.withLock { $0 = nil }
+        prune()
+        guard let made = snapshots.first(where: { $0.path == file }) else { throw .storage("\(file) was removed while it was made") }
+        return made
+    }
+
+    /// Why there is no new copy; empty when the last try made one.
+    public var notices: [String] { snapshotProblem.withLock { [$0].compactMap { $0 } } }
+
+    private func examine() async throws {
+        let found = try await pool.read { try String.fetchAll($0, sql: "PRAGMA integrity_check(3)") }
+        guard found == ["ok"] else { throw StoreError.corrupt("\(path) is damaged: \(found.joined(separator: "; "))") }
+    }
+
+    private func checkRoom(in directory: String) throws {
+        var (info, disk) = (stat(), statvfs())
+        guard stat(path, &info) == 0, statvfs(directory, &disk) == 0 else { return }
+        let free = UInt64(disk.f_bavail) * UInt64(disk.f_frsize)
+        // As much again stays free.
+        guard free / 2 > UInt64(info.st_size) else {
+            throw StoreError.diskFull("\(directory): there is no room for a copy of the history, which has \(info.st_size >> 20) MiB; free some space there")
+        }
+    }
+
+    /// A copy is one under its name only once it is on the disk, and was read.
+    private static func finish(_ unfinished: String, as file: String, in directory: String) throws {
+        var configuration = Configuration()
+        configuration.readonly = true
+        let copy = try DatabaseQueue(path: unfinished, configuration: configuration)
+        let result = try copy.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
+        try copy.close()
+        guard result == "ok" else { throw StoreError.storage("\(unfinished) is not what was written to it: \(result ?? "it cannot be read")") }
+        chmod(unfinished, 0o600)
+        for (path, flags) in [(unfinished, O_RDONLY), (directory, O_RDONLY | O_DIRECTORY)] {
+            if path == directory, rename(unfinished, file) != 0 { throw StoreError.storage("\(file): \(String(cString: strerror(errno)))") }
+            let fd = open(path, flags | O_CLOEXEC)
+            defer { if fd >= 0 { Glibc.close(fd) } }
+            guard fd >= 0, fsync(fd) == 0 else { throw StoreError.storage("\(path): \(String(cString: strerror(errno)))") }
+        }
+    }
+
+    private func prune() {
+        var disk = statvfs()
+        let size = statvfs(snapshotDirectory, &disk) == 0 ? Int64(clamping: UInt64(disk.f_blocks) * UInt64(disk.f_frsize)) : .max
+        let most = size / Int64(HistoryStore.mostOfDisk)
+        var total: Int64 = 0
+        for (index, snapshot) in snapshots.enumerated() {
+            total += snapshot.size
+            if index > 0, index >= HistoryStore.keptSnapshots || total > most { unlink(snapshot.path) }
+        }
+    }
+}
