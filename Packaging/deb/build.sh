@@ -17,7 +17,7 @@ version=$("$bin/berth" --version)
 when=$(git log -1 --format=%cd --date=rfc2822 2>/dev/null || date -R)
 
 tree=$out/berth-$version
-rm -rf "$tree"
+rm -rf "$tree" "$out"/berth_*
 mkdir -p "$tree/bin" "$tree/pages" "$tree/completions"
 cp -r Packaging/deb/debian "$tree/debian"
 cp -r Examples README.md "$tree/"

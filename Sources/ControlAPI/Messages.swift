@@ -51,23 +51,6 @@ public struct StatusInfo: Codable, Sendable {
     }
 }
 
-/// A copy of the history.
-public struct SnapshotInfo: Codable, Sendable {
-    /// The file, on the daemon's host.
-    public var path: String
-    /// Bytes.
-    public var size: Int64
-    /// When it was begun, RFC 3339 in UTC.
-    public var at: String
-
-    /// All of its fields.
-    public init(path: String, size: Int64, at: String) {
-        self.path = path
-        self.size = size
-        self.at = at
-    }
-}
-
 /// How long after their due times the last runs were released, in milliseconds.
 public struct StartDelays: Codable, Sendable {
     /// How many runs the numbers are of: the last ones that this daemon started by schedule, at most 1000.

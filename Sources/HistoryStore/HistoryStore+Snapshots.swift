@@ -103,12 +103,15 @@ extension HistoryStore {
         try copy.close()
         guard result == "ok" else { throw StoreError.storage("\(unfinished) is not what was written to it: \(result ?? "it cannot be read")") }
         chmod(unfinished, 0o600)
-        for (path, flags) in [(unfinished, O_RDONLY), (directory, O_RDONLY | O_DIRECTORY)] {
-            if path == directory, rename(unfinished, file) != 0 { throw StoreError.storage("\(file): \(String(cString: strerror(errno)))") }
-            let fd = open(path, flags | O_CLOEXEC)
-            defer { if fd >= 0 { Glibc.close(fd) } }
-            guard fd >= 0, fsync(fd) == 0 else { throw StoreError.storage("\(path): \(String(cString: strerror(errno)))") }
-        }
+        try sync(unfinished, O_RDONLY)
+        guard rename(unfinished, file) == 0 else { throw StoreError.storage("\(file): \(String(cString: strerror(errno)))") }
+        try sync(directory, O_RDONLY | O_DIRECTORY)
+    }
+
+    private static func sync(_ path: String, _ flags: Int32) throws {
+        let fd = open(path, flags | O_CLOEXEC)
+        defer { if fd >= 0 { Glibc.close(fd) } }
+        guard fd >= 0, fsync(fd) == 0 else { throw StoreError.storage("\(path): \(String(cString: strerror(errno)))") }
     }
 
     private func prune() {

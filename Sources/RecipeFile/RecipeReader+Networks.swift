@@ -64,8 +64,7 @@ extension RecipeReader {
         if let node = keys[.ipv6] { spec.hasIPv6 = bool(node) ?? false }
         if let node = keys[.labels] { spec.labels = pairs(node, "'labels'") }
         if let node = keys[.driverOptions] { spec.options = networkOptions(node, spec.driver) }
-        // As Docker: without an interface of the host it leads nowhere.
-        if spec.driver != .bridge, spec.parent == nil, !spec.isExternal { spec.isInternal = true }
+        spec.closeWithoutParent()
         if let node = keys[.ipam] { readAddressing(node, into: &spec) }
         if spec.subnets.contains(where: \.range.first.isIPv6) { spec.hasIPv6 = true }
         return spec

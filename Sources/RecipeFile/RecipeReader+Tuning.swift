@@ -109,10 +109,6 @@ extension RecipeReader {
         }
     }
 
-    private func isHost(_ keys: [String: YAMLNode.Entry], _ key: ContainerKey) -> Bool {
-        if case .scalar(let text, _)? = keys[key.rawValue]?.value.content { text == "host" } else { false }
-    }
-
     /// The service that a namespace is shared with; `nil` where the value names none.
     private mutating func shared(_ node: YAMLNode, _ key: String) -> WorkloadName? {
         guard let text = text(node), let end = text.firstIndex(of: ":") else { return nil }

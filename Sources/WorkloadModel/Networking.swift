@@ -95,6 +95,9 @@ public struct NetworkSpec: Hashable, Sendable, Codable {
     /// one, such a network leads nowhere, and is made as an internal bridge.
     public var parent: String? { driver == .bridge ? nil : options["parent"] }
 
+    /// Takes the way out from a network of macvlan or ipvlan that has no parent, as Docker does.
+    public mutating func closeWithoutParent() { if driver != .bridge, parent == nil, !isExternal { isInternal = true } }
+
     /// Whether packets are routed by the network's containers alone, and not by a gateway (ipvlan's modes l3 and l3s).
     public var isRouted: Bool { driver == .ipvlan && (options["ipvlan_mode"] ?? "l2") != "l2" }
 

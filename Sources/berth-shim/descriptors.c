@@ -4,9 +4,13 @@
 
 #include <errno.h>
 #include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* The kernel passes at most 253 in one message. */
@@ -71,6 +75,32 @@ int descriptors_send(int socket, char kind, int fd)
         sent = sendmsg(socket, &message, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
     return sent == 1 ? 0 : -1;
+}
+
+long sibling_make(int *pidfd)
+{
+    /* Not clone3, which the filter does not know; its signal is that of the sibling. */
+    return syscall(SYS_clone, (unsigned long)(CLONE_PARENT | CLONE_PIDFD), 0UL, pidfd, 0UL, 0UL);
+}
+
+int sibling_send(int link, long pid, int pidfd)
+{
+    char number[24];
+    snprintf(number, sizeof number, "%ld", pid);
+    if (descriptors_send(link, 'P', pidfd) == 0 && write_all(link, number, strlen(number) + 1) == 0) return 0;
+    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    return -1;
+}
+
+int sibling_receive(int link, pid_t *pid, int *pidfd, struct error *err)
+{
+    char number[24] = "";
+    if (descriptors_receive(link, pidfd, 1, err) < 0) {
+        *pidfd = -1;
+        return -1;
+    }
+    *pid = recv(link, number, sizeof number - 1, 0) > 0 ? (pid_t)strtol(number, NULL, 10) : 0;
+    return 0;
 }
 
 static int ascending(const void *left, const void *right)

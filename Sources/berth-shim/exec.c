@@ -104,8 +104,7 @@ static void __attribute__((noreturn)) enter(const struct spec *spec, int target,
     }
     if (sandbox_lock(spec, &err) < 0) give_up(ready, &err);
     int pidfd = -1;
-    /* Not clone3, which the filter does not know; its signal is that of the sibling. */
-    long pid = syscall(SYS_clone, (unsigned long)(CLONE_PARENT | CLONE_PIDFD), 0UL, &pidfd, 0UL, 0UL);
+    long pid = sibling_make(&pidfd);
     if (pid == 0) {
         struct sandbox_pipes pipes = { .ready = ready, .go = -1, .out = output, .err_out = output, .status = -1, .link = -1 };
         sandbox_join(spec, &pipes, null);
@@ -114,13 +113,7 @@ static void __attribute__((noreturn)) enter(const struct spec *spec, int target,
         fail(&err, errno, "cannot start the command in the container");
         give_up(ready, &err);
     }
-    char number[24];
-    snprintf(number, sizeof number, "%ld", pid);
-    if (descriptors_send(link, 'P', pidfd) < 0 || write_all(link, number, strlen(number) + 1) < 0) {
-        syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-        _exit(125);
-    }
-    _exit(0);
+    _exit(sibling_send(link, pid, pidfd) < 0 ? 125 : 0);
 }
 
 /* What could not be done before the command was there; nothing when it is. */
@@ -140,17 +133,11 @@ static bool read_failure(int ready, struct error *err)
 /* Takes the command over from the one that made it. */
 static int take_command(int link, struct command *command, struct error *err)
 {
-    char number[24] = "";
     struct error reason;
     struct timeval limit = { .tv_sec = ENTER_TIMEOUT_MS / 1000 };
     setsockopt(link, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    if (descriptors_receive(link, &command->pidfd, 1, &reason) < 0) {
-        command->pidfd = -1;
-        if (read_failure(command->ready, err)) return -1;
-        return fail(err, 0, "the way into the container was cut off");
-    }
-    if (recv(link, number, sizeof number - 1, 0) > 0) command->pid = (pid_t)strtol(number, NULL, 10);
-    return 0;
+    if (sibling_receive(link, &command->pid, &command->pidfd, &reason) == 0) return 0;
+    return read_failure(command->ready, err) ? -1 : fail(err, 0, "the way into the container was cut off");
 }
 
 static int start(const struct spec *spec, const int *fds, struct command *command, struct error *err)

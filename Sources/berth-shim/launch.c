@@ -9,8 +9,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #define SETUP_TIMEOUT_MS 30000
@@ -121,17 +121,17 @@ static int take_terminal(struct shim *shim, struct error *err)
 
 static int take_member(struct shim *shim, struct error *err)
 {
-    int member = -1, maker = shim->pidfd;
-    char number[24] = "";
+    int member, maker = shim->pidfd;
+    pid_t pid;
     siginfo_t info = { 0 };
-    if (descriptors_receive(shim->link, &member, 1, err) < 0) return -1;
-    if (recv(shim->link, number, sizeof number - 1, 0) <= 0) {
+    if (sibling_receive(shim->link, &pid, &member, err) < 0) return -1;
+    if (pid <= 0) {
         close(member);
         return fail(err, 0, "the container's first process is not known");
     }
     /* Its maker has done what there was to do. */
     while (waitid(P_PID, (id_t)shim->container, &info, WEXITED | __WALL) < 0 && errno == EINTR) {}
-    shim->container = (pid_t)strtol(number, NULL, 10);
+    shim->container = pid;
     shim->pidfd = member;
     close(maker);
     return 0;

@@ -366,8 +366,7 @@ static void make_member(struct entry *entry)
         fail(&err, errno, "cannot hide the shim");
         report(pipes, &err);
     }
-    /* Not clone3, which the filter does not know; its signal is that of the sibling. */
-    long pid = syscall(SYS_clone, (unsigned long)(CLONE_PARENT | CLONE_PIDFD), 0UL, &pidfd, 0UL, 0UL);
+    long pid = sibling_make(&pidfd);
     if (pid == 0) {
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || setsid() < 0 || (entry->spec->terminal && terminal_take(&err) < 0)) {
             fail(&err, errno, "cannot begin the container's session");
@@ -381,11 +380,7 @@ static void make_member(struct entry *entry)
         else fail(&err, errno, "cannot make a process in another container's pid namespace");
         report(pipes, &err);
     }
-    char number[24];
-    snprintf(number, sizeof number, "%ld", pid);
-    if (descriptors_send(pipes->link, 'P', pidfd) < 0 || write_all(pipes->link, number, strlen(number) + 1) < 0)
-        syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-    _exit(0);
+    _exit(sibling_send(pipes->link, pid, pidfd) < 0 ? 125 : 0);
 }
 
 void sandbox_enter(const struct spec *spec, const struct sandbox_pipes *pipes, const int *trees, const struct joined *joined)

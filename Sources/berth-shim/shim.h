@@ -156,6 +156,13 @@ int spec_read(int fd, uint8_t **bytes, size_t *size, struct error *err);
 int descriptors_receive(int socket, int *fds, size_t count, struct error *err);
 /* Sends a byte and a descriptor. */
 int descriptors_send(int socket, char kind, int fd);
+
+/* A process that is a child of this one's parent: as a fork, its id and a pidfd of it. */
+long sibling_make(int *pidfd);
+/* Tells the parent of it; where that fails the sibling is killed. */
+int sibling_send(int link, long pid, int pidfd);
+/* What the parent is told; *pid is 0 where the number did not come, *pidfd -1 where nothing did. */
+int sibling_receive(int link, pid_t *pid, int *pidfd, struct error *err);
 /* Closes every descriptor that is not in `kept`, by range. Sorts `kept`. */
 int descriptors_keep_only(int *kept, size_t count, struct error *err);
 

@@ -68,18 +68,26 @@ extension Daemon {
         return (store, try await store.load(), true)
     }
 
-    /// Copies the history once a day; the first time some minutes after the start, when the host has come to rest. A copy that fails is tried
-    /// again each hour.
-    func copyHistory(_ store: HistoryStore, since began: Timestamp, _ log: Logger) async {
-        let now = WallClock.now()
-        let last = store.snapshots.first?.at
-        // One of a clock that was ahead is no reason to have none.
-        if let last, last <= now, now - last < .seconds(86_400) { return }
-        guard now - began >= .seconds(600), Int((now - began).wholeMilliseconds / 60_000) % (store.notices.isEmpty ? 1 : 60) == 0 else { return }
-        do {
-            let made = try await store.makeSnapshot(now: now)
-            log.info("the history is whole, and copied", metadata: ["file": "\(made.path)", "bytes": "\(made.size)"])
-        } catch { log.error("the history could not be copied", metadata: ["error": "\(error)"]) }
+    /// Copies the history once a day, the first time ten minutes after the start, when the host has come to rest. A copy that fails is tried again
+    /// after an hour.
+    func keepCopies(of store: HistoryStore, _ log: Logger) -> Task<Void, Never> {
+        Task {
+            var pause = Duration.seconds(600)
+            while !Task.isCancelled {
+                do { try await Task.sleep(for: pause) } catch { return }
+                pause = .seconds(600)
+                let now = WallClock.now()
+                // A copy of a clock that was ahead is no reason to make none.
+                if let last = store.snapshots.first?.at, last <= now, now - last < .seconds(86_400) { continue }
+                do {
+                    let made = try await store.makeSnapshot(now: now)
+                    log.info("the history is whole, and copied", metadata: ["file": "\(made.path)", "bytes": "\(made.size)"])
+                } catch {
+                    log.error("the history could not be copied", metadata: ["error": "\(error)"])
+                    pause = .seconds(3600)
+                }
+            }
+        }
     }
 
     func readBack(_ loaded: LoadedState, _ recipes: RecipeService, state: String, _ log: Logger) -> StoredState {

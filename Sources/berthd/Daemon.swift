@@ -200,13 +200,12 @@ struct Daemon: AsyncParsableCommand {
         }
         let life = keepAlive(supervisor)
         let journal = tellJournal(supervisor, log)
-        let began = WallClock.now()
+        let copying = keepCopies(of: store, log)
         let zoneWatch = Task {
             while !Task.isCancelled {
                 do { try await Task.sleep(for: .seconds(60)) } catch { return }
                 await readZonesAgain(store, supervisor, recipes, zones, log)
                 await recipes.removeImages(.outdated)
-                await copyHistory(store, since: began, log)
             }
         }
         // Images of recipe files may take long to bring in: everything else goes on meanwhile.
@@ -217,9 +216,9 @@ struct Daemon: AsyncParsableCommand {
                 if !wasPutAside { recipes.allowRemovalOfImages() }
             }
         ]
-        var last: Int32?
+        var ending: Int32?
         for await number in signals.stream {
-            last = number
+            ending = number
             guard number == SIGHUP else { break }
             log.notice("reading recipes again")
             ServiceManager.reloading()
@@ -232,8 +231,9 @@ struct Daemon: AsyncParsableCommand {
                 })
         }
         zoneWatch.cancel()
+        copying.cancel()
         for task in reading { task.cancel() }
-        let takeAlong = stopAll || last == SIGUSR1 || ServiceManager.isHostGoingDown
+        let takeAlong = stopAll || ending == SIGUSR1 || ServiceManager.isHostGoingDown
         ServiceManager.stopping(takeAlong ? "stopping all containers" : "containers run on")
         if takeAlong { await supervisor.stopAll() }
         await supervisor.shutDown()
@@ -246,7 +246,7 @@ struct Daemon: AsyncParsableCommand {
         // A host that shuts down needs nobody to take its bridges down.
         let isIdle = await supervisor.runs.isEmpty
         let isEmpty = await supervisor.projects.isEmpty
-        if isIdle, stopAll || last == SIGUSR1 || isEmpty { await networks.takeDown() }
+        if isIdle, stopAll || ending == SIGUSR1 || isEmpty { await networks.takeDown() }
         try? store.close()
         journal?.cancel()
         life.cancel()

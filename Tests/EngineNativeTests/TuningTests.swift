@@ -86,27 +86,19 @@ struct TuningTests {
     /// Another container's processes and shared memory: seen, and gone with it.
     @Test func anotherContainersNamespacesAreJoined() async throws {
         try await EngineFixture.with { fixture in
-            func named(_ name: String, _ script: String, _ change: (inout ContainerTuning) -> Void = { _ in }) async throws -> RunRequest {
-                let container = EngineFixture.shell(script) { container in
-                    var tuning = ContainerTuning()
-                    change(&tuning)
-                    container.tuning = Shared(tuning)
-                }
-                return Make.request(name, await fixture.counter.next(), at: WallClock.now(), container: container)
-            }
             func until(_ isSo: () async -> Bool) async throws { for _ in 0..<500 where await !isSo() { try await Task.sleep(for: .milliseconds(10)) } }
             func container(_ run: RunRequest) throws -> pid_t { try #require(RunDirectory(path: fixture.engine.paths.run(run.id)).facts).container }
             let db = try WorkloadName("db")
             func join(_ tuning: inout ContainerTuning) { (tuning.processesOf, tuning.memoryOf) = (db, db) }
-            let lost = try await named("side", "true", join)
+            let lost = try await Self.service(fixture, "side", "true", join)
             await #expect(throws: EngineError.sandbox("the service 'db', whose processes it shares, is not running")) { try await fixture.engine.launch(lost) }
-            let first = try await named("db", "echo kept > /dev/shm/word; exec sleep 4321")
+            let first = try await Self.service(fixture, "db", "echo kept > /dev/shm/word; exec sleep 4321")
             _ = try await fixture.engine.launch(first)
             let pid = try container(first)
             try await until { (try? String(contentsOfFile: "/proc/\(pid)/root/dev/shm/word", encoding: .utf8)) == "kept\n" }
             let script =
                 "cat /dev/shm/word; ps ax | grep -c '[s]leep 4321'; readlink /proc/self/ns/ipc; echo new > /dev/shm/other; exec sleep 5432"
-            let second = try await named("side", script, join)
+            let second = try await Self.service(fixture, "side", script, join)
             _ = try await fixture.engine.launch(second)
             try await until { FileManager.default.fileExists(atPath: "/proc/\(pid)/root/dev/shm/other") }
             let namespace = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/ns/ipc")
@@ -120,13 +112,15 @@ struct TuningTests {
     }
 
     private static func service(
-        _ fixture: EngineFixture, _ name: String, _ script: String, of other: String? = nil, capabilities: Set<Capability> = []
+        _ fixture: EngineFixture, _ name: String, _ script: String, of other: String? = nil, capabilities: Set<Capability> = [],
+        _ change: (inout ContainerTuning) -> Void = { _ in }
     ) async throws -> RunRequest {
-        let container = EngineFixture.shell(script) { container in
-            var tuning = ContainerTuning()
-            tuning.processesOf = try? other.map { try WorkloadName($0) }
-            container.tuning = Shared(tuning)
-            container.addedCapabilities = capabilities
+        var tuning = ContainerTuning()
+        tuning.processesOf = try other.map { try WorkloadName($0) }
+        change(&tuning)
+        let container = EngineFixture.shell(script) {
+            $0.tuning = Shared(tuning)
+            $0.addedCapabilities = capabilities
         }
         return Make.request(name, await fixture.counter.next(), at: WallClock.now(), container: container)
     }

@@ -4,7 +4,6 @@ Root in it is reached by the second serial port. Killing QEMU is a power cut: wh
 """
 import itertools
 import json
-import os
 import pathlib
 import signal
 import socket
@@ -168,7 +167,3 @@ class Guest:
             self.process.wait()
         for name in ("root.img", "ledger.img"):
             (self.folder / name).unlink(missing_ok=True)
-
-
-def is_root():
-    return os.geteuid() == 0

@@ -92,7 +92,8 @@ struct Network: AsyncParsableCommand {
                     }
                     spec.options[parts[0]] = parts[1]
                 }
-                spec.isInternal = self.internal || driver != .bridge && spec.parent == nil
+                spec.isInternal = self.internal
+                spec.closeWithoutParent()
                 spec.subnets = try subnet.map { text in
                     guard let range = AddressRange(text), range.isSubnet else {
                         throw CommandFailure(description: "'\(Terminal.harmless(text))' is not a subnet: write it as 10.5.0.0/24")
