@@ -10,7 +10,7 @@ enum RegistryFailure {
         ),
         (["manifest unknown", "name unknown", "not found", "repository name not known"], { "\($0) has no such image or tag" }),
         (
-            ["toomanyrequests", "too many requests", "status code 429", "429"],
+            ["toomanyrequests", "too many requests", "status code 429", "http status: 429"],
             { "\($0) takes no more requests for now: sign in with 'berth login \($0)', or wait" }
         ),
         (["no such host", "server misbehaving", "temporary failure in name resolution"], { "the name \($0) cannot be looked up: is the network there?" }),
@@ -39,8 +39,20 @@ enum RegistryFailure {
     ///   - words: what skopeo said
     ///   - registry: its name
     static func sentence(_ words: String, registry: String) -> String {
-        let lower = words.lowercased()
-        guard let meaning = meanings.first(where: { $0.signs.contains { lower.contains($0) } })?.meaning else { return words }
+        let said = withoutNames(words.lowercased(), registry: registry.lowercased())
+        guard let meaning = meanings.first(where: { $0.signs.contains { said.contains($0) } })?.meaning else { return words }
         return "\(meaning(registry)) (\(words))"
+    }
+
+    /// The sentence without what others chose: addresses, paths and digests, and the tag in "reading manifest TAG in NAME". A sign must not
+    /// be found in them: a folder's random name can hold a status code, and an image may be called `denied`.
+    private static func withoutNames(_ words: String, registry: String) -> String {
+        var kept: [Substring] = []
+        for word in words.split(separator: " ") {
+            if word.contains("/") && word != "i/o" || word.contains("sha256:") || word.contains(registry) { continue }
+            if word == "in", kept.count > 1, kept[kept.count - 2] == "manifest" { kept.removeLast() }
+            kept.append(word)
+        }
+        return kept.joined(separator: " ")
     }
 }
