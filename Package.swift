@@ -81,7 +81,7 @@ let package = Package(
         // Layer 2, core.
         module("HostOS", ["Schedules", "CLinux"]),
         module("HistoryStore", ["WorkloadModel", "Schedules", "Ledger", "HostOS", grdb, crypto]),
-        module("Supervision", ["Scheduling", "Ledger", "EngineAPI", "HistoryStore", "WorkloadModel", "Schedules", "CLinux", logging, deque]),
+        module("Supervision", ["Scheduling", "Ledger", "EngineAPI", "HistoryStore", "WorkloadModel", "Schedules", "HostOS", "CLinux", logging, deque]),
 
         // Layer 3, edges.
         module("EngineNative", ["EngineAPI", "WorkloadModel", "Schedules", "HostOS", "CLinux", subprocess, system, logging, crypto]),

@@ -36,6 +36,7 @@ swift build --build-tests --explicit-target-dependency-import-check error
 compiler=$(command -v clang || command -v gcc || echo cc)
 make -s -C Sources/berth-shim CC="$compiler" OUT="$PWD/.build/debug/berth-shim"
 make -s -C Sources/berth-shim hooks CC="$compiler" OUT="$PWD/.build/debug/berth-shim-hooks"
+make -s -C Sources/berth-shim fail-points CC="$compiler" OUT="$PWD/.build/debug/berth-shim-fail-points"
 "$compiler" -O1 -static -Wall -Wextra -Werror -o .build/debug/probe-calls Tests/ShimTests/probe_calls.c
 
 # Docker Compose itself, from PyPI, to compare `berth config` with.
@@ -68,6 +69,11 @@ fi
 swift test --skip-build --skip 'EndToEndTests|EngineNativeTests'
 swift test --skip-build --no-parallel --filter EngineNativeTests
 swift test --skip-build --no-parallel --filter EndToEndTests
+
+echo "== daemons and shims that end at every step, and at random"
+python3 -B Tests/Faults/faults.py points --stall 500
+python3 -B Tests/Faults/faults.py daemons --rounds 60 --pause 1
+python3 -B Tests/Faults/faults.py shims --rounds 40
 
 echo "== the shim under sanitizers"
 make -s -C Sources/berth-shim sanitized CC="$compiler" OUT="$PWD/.build/debug/berth-shim-sanitized" 2>/dev/null

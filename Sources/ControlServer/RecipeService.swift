@@ -161,6 +161,7 @@ public struct RecipeService: Sendable {
                 try checkHealth(of: recipe)
                 let stored = String(decoding: try JSONEncoder().encode(source), as: UTF8.self)
                 let now = SystemClock.now()
+                FailPoint.recipeRead.pass()
                 try Task.checkCancellation()
                 try await checkHistory()
                 do { try await engine.networks?.prepare(recipe) } catch { throw ErrorInfo(error: "\(error); nothing was changed") }

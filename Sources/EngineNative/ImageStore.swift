@@ -139,7 +139,9 @@ final class ImageStore: Sendable {
         try await inspect(source)
         try await copy(source)
         do {
+            try FailPoint.imageFetched.hit()
             try HostFile.replace("\(stampPath(source)).name", with: source.description)
+            try FailPoint.imageNamed.hit()
             try HostFile.replace(stampPath(source), with: stamp)
         } catch { throw .image("\(error)") }
     }

@@ -36,6 +36,7 @@ extension NativeEngine {
         let filter = try await filter(of: container, capabilities)
         try await seedVolumes(run, image)
         let network = try await networks?.take(run) ?? (container.network == .host ? .host : .none)
+        FailPoint.placeTaken.pass()
         do throws(EngineError) { return try await launch(run, image, Sandbox(filter: filter, capabilities: capabilities, network: network)) } catch {
             await networks?.leave(run.id)
             throw error
@@ -100,16 +101,19 @@ extension NativeEngine {
         try disk.checkForLaunch()
         do {
             try HostFile.makeDirectory(directory.path)
+            try FailPoint.directoryMade.hit()
             try HostFile.makeDirectories(paths.logs(run.workload))
             // First what may be refused: what the recipe names is opened and looked at before anything is made for the run.
             let volumes = Set(mounts(of: run, image).compactMap { path(of: $0, run).map { id(of: $0) } })
             volumeUses.withLock { $0[run.id] = VolumeUse(workload: run.workload.description, volumes: volumes) }
             var (spec, note) = try makeSpec(run, image, sandbox)
             note.volumes = volumes.sorted()
+            try FailPoint.specMade.hit()
             try quota.prepare("\(paths.scratch)/\(run.id)", run.container)
             let tuning = run.container.tuning?.value
             let devices = try tuning.map { tuning throws(EngineError) in try addDevices(tuning, &spec) } ?? []
             let group = try cgroups.make(run.id, limits: run.container.limits, tuning: tuning, allDevices: run.container.privileged, devices: devices)
+            try FailPoint.groupMade.hit()
             if let group = group.v2 { try spec.add(.cgroupV2, group) }
             for group in group.v1 { try spec.add(.cgroupV1, group) }
             // Before the run can begin: its end removes it from both again.
@@ -137,18 +141,28 @@ extension NativeEngine {
             control = -1
             end(pidfd, run)
         }
+        func reach(_ step: FailPoint) throws(EngineError) {
+            do throws(FailPoint.Failure) { try step.hit() } catch {
+                abandon()
+                throw .sandbox("\(error)")
+            }
+        }
+        try reach(.shimStarted)
         let descriptors = spec.places.map(\.descriptor)
         guard NativeEngine.send(control, spec.bytes), clinux_send_descriptors(control, descriptors, descriptors.count) == 0 else {
             let sentence = NativeEngine.receive(control).sentence
             abandon()
             throw .sandbox(sentence ?? "the shim ended before it had read its spec")
         }
+        try reach(.beforeCreated)
         let created = NativeEngine.receive(control)
         guard created.kind == UInt8(ascii: "C") else {
             abandon()
             throw .sandbox(created.sentence ?? "the shim ended while it set the sandbox up")
         }
+        try reach(.created)
         let now = WallClock.now()
+        try reach(.beforeGo)
         guard NativeEngine.send(control, [UInt8(ascii: "G")]) else {
             abandon()
             throw .sandbox("the shim ended before the command was released")
@@ -159,6 +173,7 @@ extension NativeEngine {
             abandon()
             throw .sandbox(started.sentence ?? "the shim ended before the command was released")
         }
+        FailPoint.started.pass()
         disk.started(run)
         watch(run, pidfd: pidfd, isShim: true)
         return now

@@ -243,11 +243,13 @@ public final class NativeEngine: ContainerEngine {
                     _ = directory.waitUntilUnlocked(milliseconds: 2000)
                     HostFile.removeFlat(directory.path)
                 }
+                FailPoint.recordRemoved.pass()
                 clean(run.description)
                 continuation.resume()
             }
         }
         await networks?.leave(run)
+        FailPoint.placeLeft.pass()
     }
 
     /// Removes what a run may have left behind beside its directory.

@@ -1,5 +1,6 @@
 internal import GRDB
 internal import Glibc
+internal import HostOS
 public import Ledger
 public import Schedules
 internal import Synchronization
@@ -102,7 +103,9 @@ public final class HistoryStore: Sendable {
         do {
             try await pool.write { [engine, seal] db in
                 for change in recipes { try HistoryStore.perform(change, db, seal) }
+                try FailPoint.insideApply.hit(when: !recipes.isEmpty)
                 for write in writes { try HistoryStore.perform(write, db, seal, engine: engine) }
+                try FailPoint.insideStarting.hit(when: writes.openRuns)
             }
         } catch { throw StoreError(error, path: path) }
     }

@@ -32,3 +32,8 @@ public enum Write: Hashable, Sendable {
     /// ``StoredState/era``.
     case era(Int)
 }
+
+extension [Write] {
+    /// Whether one of them begins a run.
+    package var openRuns: Bool { contains { if case .openRun = $0 { true } else { false } } }
+}

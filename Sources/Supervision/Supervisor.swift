@@ -3,6 +3,7 @@ public import EngineAPI
 public import HistoryStore
 public import Logging
 public import Scheduling
+internal import HostOS
 internal import Schedules
 public import WorkloadModel
 
@@ -87,7 +88,10 @@ public actor Supervisor {
         await carryOut(decision)
         listeners = [
             Task { [weak self, exits = engine.exits] in
-                for await exit in exits { await self?.decide(.exited(exit.run, exit.status)) }
+                for await exit in exits {
+                    FailPoint.exitSeen.pass()
+                    await self?.decide(.exited(exit.run, exit.status))
+                }
             },
             Task { [weak self, frozenRuns = engine.frozenRuns] in
                 for await runs in frozenRuns { await self?.decide(.frozen(runs)) }
@@ -270,7 +274,10 @@ public actor Supervisor {
         let recipes = batch.flatMap(\.recipes)
         while true {
             do {
+                FailPoint.beforeStarting.pass(when: writes.openRuns)
                 try await store.commit(writes, recipes: recipes)
+                FailPoint.afterStarting.pass(when: writes.openRuns)
+                FailPoint.applied.pass(when: !recipes.isEmpty)
                 if degraded != nil {
                     degraded = nil
                     log.notice("the history can be written again")
@@ -314,6 +321,7 @@ public actor Supervisor {
         case .stop(let run):
             Task { await engine.stop(run) }
         case .settle(let run):
+            FailPoint.outcomeDurable.pass()
             working.insert(run)
             Task {
                 await engine.settle(run)
@@ -337,6 +345,7 @@ public actor Supervisor {
                 if startDelays.count > 1000 { startDelays.removeFirst(500) }
             }
             await take(.launched(request.id, at: launched.at, image: launched.image, health: launched.health))
+            FailPoint.running.pass()
         } catch {
             log.warning("a run could not be started", metadata: ["workload": "\(request.workload)", "run": "\(request.id)", "error": "\(error)"])
             await take(.launchFailed(request.id, error.description))

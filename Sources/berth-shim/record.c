@@ -21,6 +21,7 @@ static int put_file(const char *directory, const char *name, const char *text, s
     int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) fail(err, errno, "cannot write %s/%s", directory, name);
     else if (write_all(fd, text, size) < 0 || fsync(fd) < 0) fail(err, errno, "cannot write %s/%s", directory, name);
+    else if (fail_point(name, err) < 0) errno = EIO;
     else if (renameat(dir, temporary, dir, name) < 0 || fsync(dir) < 0) fail(err, errno, "cannot keep %s/%s", directory, name);
     else result = 0;
     if (fd >= 0) close(fd);

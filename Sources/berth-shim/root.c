@@ -164,7 +164,9 @@ int root_enter(const struct spec *spec, const int *trees, int *null, struct term
     int root = open(staging, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (root < 0) return fail(err, errno, "cannot open %s", staging);
     int result = system_open_devices(devices, err);
+    if (result == 0) result = fail_point("S2", err);
     if (result == 0) result = pivot(root, err);
+    if (result == 0) result = fail_point("S3", err);
     if (result == 0) result = fill(spec, root, devices, trees, null, terminal, fresh, err);
     for (size_t i = 0; i < DEVICES; i++) shut(devices[i]);
     for (size_t i = 0; i <= spec->mount_count; i++) shut(trees[i]);

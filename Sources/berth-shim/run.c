@@ -301,18 +301,22 @@ int run(int control)
         return 1;
     }
     if (shim.spec.target_descriptor != NO_DESCRIPTOR) return exec_in(control, &shim.spec);
+    fail_points_arm(shim.spec.run_dir);
     if (take_lock(&shim.spec, &err) < 0) {
         tell(&shim, 'E', err.text);
         return 1;
     }
     if (prepare(&shim, &err) < 0) return abandon(&shim, &err);
+    if (fail_point("S4", &err) < 0) return abandon(&shim, &err);
     tell(&shim, 'C', "");
     if (!wait_for_go(&shim)) {
         fail(&err, 0, "the daemon left before it said go");
         return abandon(&shim, &err);
     }
+    if (fail_point("S5", &err) < 0) return abandon(&shim, &err);
     int64_t started = now_realtime_ns();
     if (record_started(&shim.spec, started, &err) < 0) return abandon(&shim, &err);
+    (void)fail_point("S6", &err);
     shim.ending.started_ns = started;
     if (shim.spec.timeout_ms > 0) shim.timeout_at = now_boot_ms() + (int64_t)shim.spec.timeout_ms;
     if (write_all(shim.go, "G", 1) < 0) fail(&err, errno, "the container's first process died before it was released");
@@ -323,6 +327,7 @@ int run(int control)
         tell(&shim, 'E', err.text);
         kill_container(&shim);
     } else {
+        (void)fail_point("S7", &err);
         tell(&shim, 'S', "");
     }
     shut(&shim.ready);
@@ -331,6 +336,7 @@ int run(int control)
     /* Among processes that are not its own another one of the container's may hold the first one's end back, by tracing it. */
     if (shim.spec.host_namespaces & HOST_PID || shim.spec.processes_descriptor != NO_DESCRIPTOR) cgroup_empty(&shim.spec, true, EMPTY_TIMEOUT_MS);
     reap(&shim);
+    (void)fail_point("S8", &err);
     int result = finish(&shim);
     free(bytes);
     spec_free(&shim.spec);

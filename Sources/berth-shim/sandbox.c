@@ -332,7 +332,7 @@ static int set_up(const struct spec *spec, const int *trees, const struct joined
     if (spec->open_input && make_input(&input, err) < 0) return -1;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return fail(err, errno, "cannot tie the container's life to the shim's");
     if (set_oom_score(spec, err) < 0 || set_sysctls(spec, err) < 0) return -1;
-    if (cgroup_join_v1(spec, err) < 0) return -1;
+    if (cgroup_join_v1(spec, err) < 0 || fail_point("S1", err) < 0) return -1;
     if (unshare(CLONE_NEWCGROUP) < 0) return fail(err, errno, "cannot make a cgroup namespace");
     if (!spec->host_network && joined->network < 0 && loopback_up(err) < 0) return -1;
     if (root_enter(spec, trees, &null, &terminal, &fresh, err) < 0) return -1;

@@ -283,6 +283,17 @@ void hook(const char *step);
 #define hook(step) ((void)0)
 #endif
 
+/* In a build with BERTH_FAIL_POINTS a step that the file `fail-points/shim` of the runtime directory names ends the shim (`S4 kill`), fails
+ * (`S4 error`) or waits (`S4 stall MILLISECONDS`), once; what was reached is a line of `fail-points/hits`. Nothing in a release. */
+#ifdef BERTH_FAIL_POINTS
+void fail_points_arm(const char *run_dir);
+/* -1 when the step is to fail. */
+int fail_point(const char *step, struct error *err);
+#else
+#define fail_points_arm(run_dir) ((void)0)
+#define fail_point(step, err) 0
+#endif
+
 /* pid 1 of the container when `init` is set: starts `start` in a child, passes signals on, reaps, and writes the
  * child's wait status to `status_fd`. Never returns. */
 void init_run(void (*start)(void *), void *context, int status_fd) __attribute__((noreturn));

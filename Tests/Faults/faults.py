@@ -1,0 +1,380 @@
+#!/usr/bin/env python3
+"""Ends a daemon and its shims at every fail point and at random, and judges what is left by a ledger outside of Berth's state.
+
+    python3 faults.py points|daemons|shims [--programs DIRECTORY] [--shim FILE] [--rounds N] [--seed N] [--keep]
+
+`points` needs debug builds: each fail point of the daemon and of the shim is made to kill, to fail and to stall, ROUNDS times, and each must have
+been hit. `daemons` ends the daemon ROUNDS times, by SIGKILL or SIGTERM, under load. `shims` kills ROUNDS shims. Needs root; ends with 1 when
+something was lost, doubled or left over.
+"""
+import argparse
+import collections
+import hashlib
+import io
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "Guest"))
+import ledger  # noqa: E402
+
+# In a recipe, `$$` is a dollar sign.
+LINE = (r"echo \"$$BERTH_RUN_ID $${BERTH_DUE_AT:--} $$(cat /proc/sys/kernel/random/boot_id) $$(cut -d' ' -f1 /proc/uptime)\" >> LEDGER/lines"
+        " && sync LEDGER/lines")
+# What may become of a step, in the daemon. Only where a call can fail there is an error to make.
+DAEMON = {
+    **{f"F{number:02}": ("kill", "stall") for number in (1, 3, 11, 12, 13, 14, 15)},
+    **{f"F{number:02}": ("kill", "error", "stall") for number in (2, 4, 5, 6, 7, 8, 9, 10)},
+    "A1": ("kill", "stall"), "A2": ("kill", "error", "stall"), "A3": ("kill", "stall"), "P1": ("kill", "stall"), "P2": ("kill", "stall"),
+    "I1": ("kill", "error", "stall"), "I2": ("kill", "error", "stall"),
+}
+# `shim`, `started` and `exit` are the three records, between their writing and their renaming.
+SHIM = {
+    **{step: ("kill", "error", "stall") for step in ("S1", "S2", "S3", "S4", "S5", "shim", "started", "exit")},
+    **{step: ("kill", "stall") for step in ("S6", "S7", "S8")},
+}
+SCHEDULES = {"tick": "every 1s", "fails": "every 2s", "net": "every 2s"}
+
+
+class Faults:
+    def __init__(self, options):
+        self.options, self.dice, self.wrong, self.acknowledged = options, random.Random(options.seed), [], []
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="berth-faults-"))
+        for name in ("ledger", "run/fail-points"):
+            (self.folder / name).mkdir(parents=True)
+        self.lines = self.folder / "ledger/lines"
+        self.lines.touch()
+        self.points = self.folder / "run/fail-points"
+        (self.points / "hits").touch()
+        self.database = self.folder / "state/berth.db"
+        self.daemon, self.recoveries = None, []
+
+    # ---- the daemon ----
+
+    def start(self):
+        log = open(self.folder / "berthd.log", "ab")
+        environment = {"PATH": os.environ["PATH"], "BERTH_FAIL_POINTS": str(self.points)}
+        self.daemon = subprocess.Popen(
+            [f"{self.options.programs}/berthd", "--state-dir", f"{self.folder}/state", "--runtime-dir", f"{self.folder}/run", "--recipe-dir",
+             f"{self.folder}/recipes", "--shim", self.options.shim], stdout=log, stderr=log, env=environment)
+
+    def berth(self, *words, timeout=120):
+        return subprocess.run(
+            [f"{self.options.programs}/berth", *words], capture_output=True, text=True, timeout=timeout, check=False,
+            env={"PATH": os.environ["PATH"], "BERTH_SOCKET": f"{self.folder}/run/berth.sock"})
+
+    def until(self, what, condition, seconds=30):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if condition():
+                return True
+            time.sleep(0.02)
+        self.wrong.append(f"{what}: not within {seconds} s")
+        print(f"WRONG  {self.wrong[-1]}", flush=True)
+        return False
+
+    def answers(self):
+        return '"berthd"' in self.berth("version", "--json").stdout
+
+    def recover(self, what):
+        """A daemon that has ended is started anew; until the next container has begun."""
+        self.daemon.wait()
+        begin, before = time.monotonic(), self.lines.stat().st_size
+        self.start()
+        self.until(f"{what}: the daemon answers", self.answers)
+        if self.until(f"{what}: containers begin again", lambda: self.lines.stat().st_size > before):
+            self.recoveries.append(time.monotonic() - begin)
+
+    def rows(self, query):
+        for _ in range(50):
+            try:
+                with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as database:
+                    database.row_factory = sqlite3.Row
+                    return [dict(row) for row in database.execute(query)]
+            except sqlite3.OperationalError:
+                time.sleep(0.1)
+        raise RuntimeError("the history cannot be read")
+
+    # ---- what runs ----
+
+    def image(self):
+        """A small image of busybox in an OCI layout, each time another one."""
+        layout = self.folder / "image"
+        shutil.rmtree(layout, ignore_errors=True)
+        (layout / "blobs/sha256").mkdir(parents=True)
+
+        def blob(data, kind):
+            digest = hashlib.sha256(data).hexdigest()
+            (layout / "blobs/sha256" / digest).write_bytes(data)
+            return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
+
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            archive.add(shutil.which("busybox"), "bin/sh")
+            note = tarfile.TarInfo("note")
+            note.size = 8
+            archive.addfile(note, io.BytesIO(self.dice.randbytes(8)))
+        layer = blob(packed.getvalue(), "layer.v1.tar")
+        config = blob(json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/sh", "-c", "exit 0"]},
+                                  "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}).encode(), "config.v1+json")
+        manifest = blob(json.dumps({"schemaVersion": 2, "config": config, "layers": [layer]}).encode(), "manifest.v1+json")
+        manifest["annotations"] = {"org.opencontainers.image.ref.name": "1"}
+        (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+        (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [manifest]}))
+
+    def recipe(self, services, image=False, sleeping=0):
+        book = f"{self.folder}/ledger"
+        line = LINE.replace("LEDGER", book)
+
+        def job(after, rest):
+            return f'{{ rootfs: host, command: [sh, -c, "{line}{after}"], volumes: ["{book}:{book}"]{rest} }}'
+
+        none = ", network_mode: none"
+        jobs = {"tick": job("", f"{none}, schedule: every 1s"), "fails": job("; exit 3", f"{none}, schedule: every 2s"),
+                "net": job("", ", schedule: every 2s"), "byhand": job("", none)}
+        if sleeping:
+            jobs["naps"] = job(f"; sleep {sleeping}; exit 3", f"{none}, schedule: every 1s, overlap: allow")
+        # Two of one service at once would have the lock in vain.
+        alone = f'flock -n {book}/lock.NAME -c \\"exec sleep 1000000\\" || echo NAME >> {book}/twice'
+        text = "name: shop\nservices:\n"
+        for name in services:
+            text += (f'  {name}: {{ rootfs: host, command: [sh, -c, "{alone.replace("NAME", name)}"], volumes: ["{book}:{book}"], network_mode: none, '
+                     "restart: always, stop_grace_period: 1s }\n")
+        text += "jobs:\n" + "".join(f"  {name}: {body}\n" for name, body in jobs.items())
+        if image:
+            text += f"  packed: {{ image: 'oci:{self.folder}/image:1', network_mode: none }}\n"
+        (self.folder / "berth.yaml").write_text(text)
+
+    def up(self):
+        return self.berth("up", "-f", f"{self.folder}/berth.yaml")
+
+    def begin(self, services, **rest):
+        self.recipe(services, **rest)
+        self.start()
+        self.until("the daemon answers", self.answers)
+        answer = self.up()
+        if answer.returncode != 0:
+            raise RuntimeError(answer.stderr)
+        self.until("containers begin", lambda: self.lines.stat().st_size > 0)
+        self.since = min(ledger.milliseconds(row["at"]) for row in self.rows("select min(first_due_at) as at from due_times")) - 1
+
+    def by_hand(self):
+        answer = self.berth("run", "byhand", "--wait", "--json").stdout
+        self.acknowledged += re.findall(r'"run_id":"(\w+)"', answer) if '"succeeded"' in answer else []
+
+    # ---- what is judged ----
+
+    def judge(self):
+        end = int(time.time() * 1000)
+        last = self.rows("select max(run_id) as id from runs")[0]["id"]
+        self.until("due times are accounted for", lambda: all(
+            ledger.milliseconds(row["at"]) >= end for row in self.rows("select name, max(due_at) as at from due_times group by name")), 60)
+        self.until("runs of jobs end", lambda: not self.rows(
+            f"select 1 from runs where kind = 'job' and outcome is null and run_id <= '{last}'"), 60)
+        runs = self.rows("select run_id, name, due_at, outcome, state, reason from runs")
+        dues = self.rows("select name, due_at, first_due_at, result, reason, count, run_id from due_times")
+        lines = self.lines.read_text().splitlines()
+        self.wrong += ledger.judge(lines, runs, dues, SCHEDULES, self.since, end, self.acknowledged)
+        for run in runs:
+            if run["name"] in ("fails", "naps") and run["outcome"] == "succeeded":
+                self.wrong.append(f"run {run['run_id']} of {run['name']} is said to have succeeded, and cannot")
+        twice = self.folder / "ledger/twice"
+        if twice.exists():
+            self.wrong.append(f"services ran twice at once: {twice.read_text().split()}")
+        if self.rows("pragma integrity_check") != [{"integrity_check": "ok"}]:
+            self.wrong.append("the history is damaged")
+        outcomes = collections.Counter(f"{run['outcome'] or run['state']}" for run in runs)
+        results = collections.Counter()
+        for due in dues:
+            results[due["result"] + (f" ({due['reason']})" if due["reason"] else "")] += due["count"]
+        print(f"{len(lines)} lines, {len(self.acknowledged)} acknowledged; due times {dict(results)}; runs {dict(outcomes)}")
+
+    def leave(self):
+        """Nothing of ours stays: containers, control groups, mounts, folders of runs."""
+        if self.daemon.poll() is None:
+            self.berth("down", "shop")
+            self.daemon.send_signal(signal.SIGTERM)
+            try:
+                self.daemon.wait(60)
+            except subprocess.TimeoutExpired:
+                self.wrong.append("the daemon does not end")
+                self.daemon.kill()
+        left = [name for name in os.listdir(self.folder / "run/runs")] if (self.folder / "run/runs").exists() else []
+        if left:
+            self.wrong.append(f"left behind: runs {left}")
+        mounts = [line.split()[1] for line in open("/proc/mounts") if str(self.folder) in line and "/netns" not in line]
+        if mounts:
+            self.wrong.append(f"left behind: mounts {mounts}")
+        own = subprocess.run(["pgrep", "-f", f"{self.folder}/"], capture_output=True, text=True, check=False).stdout.split()
+        own = [pid for pid in own if int(pid) != os.getpid()]
+        if own:
+            self.wrong.append(f"left behind: processes {own}")
+        if not self.wrong and not self.options.keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    # ---- what is done ----
+
+    def hits(self):
+        return (self.points / "hits").read_text().splitlines()
+
+    def reach(self, who, step, action):
+        what, before = f"{step} {action}", len(self.hits())
+        order = self.points / f".{who}"
+        order.write_text(what + (f" {self.options.stall}" if action == "stall" else "") + "\n")
+        # Who makes an image new, or the recipe, makes a start reach the step.
+        if step[0] in "AI":
+            self.image()
+            self.recipe(self.services, image=True)
+        order.rename(self.points / who)
+        if step[0] in "AI":
+            applying = subprocess.Popen(
+                [f"{self.options.programs}/berth", "up", "-f", f"{self.folder}/berth.yaml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                env={"PATH": os.environ["PATH"], "BERTH_SOCKET": f"{self.folder}/run/berth.sock"})
+        elif step == "P2":
+            self.by_hand()
+        if self.until(f"{what} is hit", lambda: len(self.hits()) > before, 20):
+            if action == "kill" and who == "daemon":
+                self.recover(what)
+            elif action == "stall":
+                time.sleep(self.options.stall / 1000)
+        (self.points / who).unlink(missing_ok=True)
+        if step[0] in "AI":
+            applying.wait(60)
+            if self.up().returncode != 0:
+                self.wrong.append(f"{what}: the recipe cannot be applied afterwards")
+        before = self.lines.stat().st_size
+        self.until(f"{what}: work goes on", lambda: self.lines.stat().st_size > before, self.options.stall / 1000 + 10)
+
+    def points_mode(self):
+        self.services = ["db", "web"]
+        self.image()
+        self.begin(self.services, image=True)
+        done = 0
+        for _ in range(self.options.rounds):
+            steps = [("daemon", step, action) for step, actions in DAEMON.items() for action in actions]
+            steps += [("shim", step, action) for step, actions in SHIM.items() for action in actions]
+            self.dice.shuffle(steps)
+            for who, step, action in steps:
+                self.reach(who, step, action)
+                done += 1
+                if done % 5 == 0:
+                    self.by_hand()
+        found = collections.Counter(tuple(line.split()[:2]) for line in self.hits())
+        print(f"{len(found)} of {len(steps)} points and actions were hit, {min(found.values(), default=0)} times or more")
+
+    def daemons_mode(self):
+        self.services = ["db", "web", "s1", "s2"]
+        self.begin(self.services, sleeping=2)
+        for number in range(self.options.rounds):
+            hand = None
+            if self.dice.random() < 0.3:
+                hand = subprocess.Popen(
+                    [f"{self.options.programs}/berth", "run", "byhand"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    env={"PATH": os.environ["PATH"], "BERTH_SOCKET": f"{self.folder}/run/berth.sock"})
+            time.sleep(self.dice.uniform(0.01, self.options.pause))
+            kind = self.dice.choice([signal.SIGKILL, signal.SIGTERM])
+            self.daemon.send_signal(kind)
+            try:
+                self.daemon.wait(60)
+            except subprocess.TimeoutExpired:
+                self.wrong.append(f"daemon {number}: it does not end after {kind.name}")
+                self.daemon.kill()
+            if self.dice.random() < 0.1:
+                self.recover(f"daemon {number}")
+                self.by_hand()
+            else:
+                # Often before it has come up whole.
+                self.start()
+            if hand:
+                hand.wait(60)
+            if number % 100 == 99:
+                print(f"{number + 1} daemons", flush=True)
+        self.daemon.kill()
+        self.recover("the last daemon")
+        alive = self.rows("select name, count(*) as n, max(run_id) as run from runs where kind = 'service' group by name")
+        print(f"services, runs each: {[(row['name'], row['n']) for row in alive]}")
+        if any(row["n"] != 1 for row in alive):
+            self.wrong.append(f"a service was started anew: {alive}")
+
+    def shims_mode(self):
+        self.services = [f"s{number}" for number in range(30)]
+        self.begin(self.services, sleeping=1)
+        definite = []
+        for number in range(self.options.rounds):
+            live = list((self.folder / "run/runs").glob("*/shim"))
+            self.dice.shuffle(live)
+            for facts in live:
+                try:
+                    values = dict(re.findall(r"^(\w+)=(.*)$", facts.read_text(), re.M))
+                    os.kill(int(values["shim"]), signal.SIGKILL)
+                except (OSError, KeyError):
+                    continue
+                break
+            else:
+                time.sleep(0.1)
+                continue
+            run, begin = facts.parent.name, time.monotonic()
+            service = self.rows(f"select name from runs where run_id = '{run}' and kind = 'service'")
+            if service:
+                # It lives on without its shim, until it ends or is stopped; a restart by hand forgets its backoff.
+                self.berth("restart", f"shop/{service[0]['name']}")
+            if self.until(f"shim {number} of run {run}: a definite state", lambda: self.rows(
+                    f"select 1 from runs where run_id = '{run}' and outcome is not null"), 15):
+                definite.append(time.monotonic() - begin)
+                outcome = self.rows(f"select outcome, kind, name, reason from runs where run_id = '{run}'")[0]
+                if outcome["outcome"] == "succeeded" and outcome["name"] in ("fails", "naps"):
+                    self.wrong.append(f"run {run}: a false success: {outcome}")
+            if number % 100 == 99:
+                print(f"{number + 1} shims", flush=True)
+        if definite:
+            definite.sort()
+            print(f"a definite state after {definite[len(definite) // 2]:.2f} s (median), {definite[-1]:.2f} s at most")
+        self.until("services are back", lambda: len(self.rows("select 1 from services where state = 'running'")) == len(self.services), 60)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("mode", choices=["points", "daemons", "shims"])
+    parser.add_argument("--programs", default=str(HERE.parent.parent / ".build/debug"))
+    parser.add_argument("--shim")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--stall", type=int, default=2000, help="milliseconds")
+    parser.add_argument("--pause", type=float, default=3.0, help="the longest time between two deaths of a daemon, in seconds")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--keep", action="store_true", help="keep the folder")
+    options = parser.parse_args()
+    options.shim = options.shim or f"{options.programs}/berth-shim" + ("-fail-points" if options.mode == "points" else "")
+    print(f"{options.mode}, seed {options.seed}", flush=True)
+    faults = Faults(options)
+    begin = time.monotonic()
+    try:
+        getattr(faults, f"{options.mode}_mode")()
+        faults.judge()
+    finally:
+        faults.leave()
+    if faults.recoveries:
+        times = sorted(faults.recoveries)
+        print(f"recovery of {len(times)} daemons: median {times[len(times) // 2]:.2f} s, p99 {times[int(len(times) * 0.99)]:.2f} s")
+    print(f"{time.monotonic() - begin:.0f} s")
+    for sentence in faults.wrong:
+        print(f"WRONG  {sentence}")
+    if faults.wrong:
+        print(f"{len(faults.wrong)} things are wrong; see {faults.folder}")
+    else:
+        print("nothing was lost, doubled or left over")
+    return 1 if faults.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
