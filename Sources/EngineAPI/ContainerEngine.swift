@@ -104,6 +104,10 @@ public protocol ContainerEngine: Sendable {
     /// What is there of earlier runs. Those that live are watched from now on, and their end is reported.
     func observe() async throws(EngineError) -> [RunID: ObservedRun]
 
+    /// A run as it was requested, as it is written down beside what is left of it; `nil` when that is not there. What was changed for it by hand is not
+    /// in it.
+    func origin(of run: RunID) async -> Run?
+
     /// Ends of runs as they happen, those too that came before anybody listened. For one reader.
     var exits: AsyncStream<EngineExit> { get }
 

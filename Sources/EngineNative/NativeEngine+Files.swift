@@ -19,6 +19,9 @@ extension NativeEngine {
         let writable = container.namesHostPaths ? shared.current(mounts) : WritableDirectories()
         var note = RunNote(workload: run.workload.description)
         note.image = image?.id ?? ""
+        note.run = run.run
+        note.run?.changes = nil
+        note.run?.forgottenChanges = run.run.changes?.summary
         try addRoot(container, image, &spec, &note, mounts, writable)
         try addNetwork(run, network, &spec, &note)
         note.paths = ["\(paths.scratch)/\(run.id)/upper", paths.logs(run.workload)]

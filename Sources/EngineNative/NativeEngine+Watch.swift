@@ -110,6 +110,9 @@ extension NativeEngine {
         return found
     }
 
+    /// What was written down before the run could begin.
+    public func origin(of run: RunID) async -> Run? { RunDirectory(path: paths.run(run)).note?.run }
+
     /// Treats a run that an earlier daemon started as one of this daemon's.
     private func adopt(_ run: RunID, _ directory: RunDirectory) {
         let note = directory.note

@@ -49,7 +49,8 @@ enum RegistryFailure {
     private static func withoutNames(_ words: String, registry: String) -> String {
         var kept: [Substring] = []
         for word in words.split(separator: " ") {
-            if word.contains("/") && word != "i/o" || word.contains("sha256:") || word.contains(registry) { continue }
+            let isPath = word.contains("://") || word.drop { "\"'(".contains($0) }.first == "/"
+            if isPath || word.contains("sha256:") || word.contains(registry) { continue }
             if word == "in", kept.count > 1, kept[kept.count - 2] == "manifest" { kept.removeLast() }
             kept.append(word)
         }

@@ -24,10 +24,12 @@ struct RunNote: Codable {
     var health: HealthCheck?
     /// The ids of its volumes; `nil` in a note of a release that did not write it down.
     var volumes: [String]?
+    /// The run as it was requested, without what was changed for it by hand; `nil` in a note of a release that did not write it down.
+    var run: Run?
     /// Those of the paths in which nothing is when the run begins; not written down.
     var empty: [String] = []
 
-    private enum CodingKeys: CodingKey { case workload, writable, paths, image, stop, log, place, health, volumes }
+    private enum CodingKeys: CodingKey { case workload, writable, paths, image, stop, log, place, health, volumes, run }
 
     struct Log: Codable {
         let base: String

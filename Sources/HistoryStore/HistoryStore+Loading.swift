@@ -59,6 +59,7 @@ private struct Loading {
     init(_ db: Database, _ seal: Seal?) throws {
         stored.bootID = try String.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'boot_id'")
         stored.era = try Int.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'era'") ?? 0
+        stored.copiedAt = try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key = '\(HistoryStore.copyMark)'").map { Timestamp(milliseconds: $0) }
         stored.lastRunAt = try Int64.fetchOne(db, sql: "SELECT decided_ms FROM run_rows ORDER BY run_id DESC LIMIT 1").map { Timestamp(milliseconds: $0) }
         for row in try Row.fetchAll(db, sql: "SELECT * FROM service_rows") {
             if let record = ServiceRecord(row) { stored.services.append(record) } else { damaged.append(DamagedRow(kind: .service, row: row)) }

@@ -118,6 +118,13 @@ extension HistoryStore {
         }
     }
 
+    /// Whether a run has a row.
+    ///
+    /// - Throws: ``StoreError``
+    public func knows(_ run: RunID) async throws(StoreError) -> Bool {
+        try await read { try Bool.fetchOne($0, sql: "SELECT EXISTS (SELECT 1 FROM run_rows WHERE run_id = ?)", arguments: [run.description]) ?? false }
+    }
+
     /// Events, newest first.
     ///
     /// - Throws: ``StoreError``

@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import GRDB
 internal import Glibc
 internal import HostOS
@@ -63,7 +64,7 @@ extension HistoryStore {
             try checkRoom(in: directory)
             // A transaction of a reader is open all the while; one that writes is refused within one, so it has none of its own.
             try await pool.unsafeRead { db in try db.execute(sql: "VACUUM INTO ?", arguments: [unfinished]) }
-            try HistoryStore.finish(unfinished, as: file, in: directory)
+            try HistoryStore.finish(unfinished, as: file, in: directory, at: now)
         } catch {
             unlink(unfinished)
             let failure = error as? StoreError ?? StoreError(error, path: path)
@@ -81,7 +82,10 @@ extension HistoryStore {
 
     private func examine() async throws {
         let found = try await pool.read { try String.fetchAll($0, sql: "PRAGMA integrity_check(3)") }
-        guard found == ["ok"] else { throw StoreError.corrupt("\(path) is damaged: \(found.joined(separator: "; "))") }
+        guard found == ["ok"] else {
+            sayDamaged()
+            throw StoreError.corrupt("\(path) is damaged: \(found.joined(separator: "; ")); the next start of berthd puts it aside, and its newest copy in its place")
+        }
     }
 
     private func checkRoom(in directory: String) throws {
@@ -95,17 +99,61 @@ extension HistoryStore {
     }
 
     /// A copy is one under its name only once it is on the disk, and was read.
-    private static func finish(_ unfinished: String, as file: String, in directory: String) throws {
-        var configuration = Configuration()
-        configuration.readonly = true
-        let copy = try DatabaseQueue(path: unfinished, configuration: configuration)
-        let result = try copy.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
-        try copy.close()
-        guard result == "ok" else { throw StoreError.storage("\(unfinished) is not what was written to it: \(result ?? "it cannot be read")") }
+    private static func finish(_ unfinished: String, as file: String, in directory: String, at moment: Timestamp) throws {
+        try mark(unfinished, at: moment)
         chmod(unfinished, 0o600)
         try sync(unfinished, O_RDONLY)
         guard rename(unfinished, file) == 0 else { throw StoreError.storage("\(file): \(String(cString: strerror(errno)))") }
         try sync(directory, O_RDONLY | O_DIRECTORY)
+    }
+
+    /// In ``StoredState/copiedAt``'s place in the database.
+    static let copyMark = "copied_ms"
+
+    /// Marks a database as a copy, which whoever takes it up must know, and sees that it is whole.
+    private static func mark(_ file: String, at moment: Timestamp) throws {
+        let copy = try DatabaseQueue(path: file)
+        let result = try copy.writeWithoutTransaction { db in
+            try db.execute(sql: "INSERT OR IGNORE INTO meta (key, value) VALUES ('\(copyMark)', ?)", arguments: ["\(moment.milliseconds)"])
+            return try String.fetchOne(db, sql: "PRAGMA quick_check(1)")
+        }
+        try copy.close()
+        guard result == "ok" else { throw StoreError.corrupt("\(file) is not what was written to it: \(result ?? "it cannot be read")") }
+    }
+
+    /// Puts the newest copy that is whole in the place of a history that was lost and is not there any more.
+    ///
+    /// - Returns: which; `nil` when there is none
+    /// - Throws: ``StoreError`` when there is one that cannot be put there now
+    public static func putSnapshotInPlace(of path: String) throws(StoreError) -> Snapshot? {
+        for snapshot in snapshots(beside: path) {
+            do {
+                try copy(snapshot.path, to: path, at: snapshot.at)
+                return snapshot
+            } catch {
+                let failure = StoreError(error, path: snapshot.path)
+                // The next older one may be whole; a full disk is no reason to take it.
+                guard case .corrupt = failure else { throw failure }
+            }
+        }
+        return nil
+    }
+
+    /// Says of a new history that there was another one before it.
+    public func markAsCopy(at moment: Timestamp) async throws(StoreError) {
+        try await write { db in
+            try db.execute(sql: "INSERT OR IGNORE INTO meta (key, value) VALUES ('\(HistoryStore.copyMark)', ?)", arguments: ["\(moment.milliseconds)"])
+        }
+    }
+
+    /// Puts a copy in the place of a history that is not there, whole and synced or not at all.
+    static func copy(_ file: String, to path: String, at moment: Timestamp) throws {
+        let unfinished = path + ".new"
+        unlink(unfinished)
+        defer { unlink(unfinished) }
+        try FileManager.default.copyItem(atPath: file, toPath: unfinished)
+        let directory = path.split(separator: "/").dropLast().map { "/\($0)" }.joined()
+        try finish(unfinished, as: path, in: directory, at: moment)
     }
 
     private static func sync(_ path: String, _ flags: Int32) throws {

@@ -81,7 +81,15 @@ public final class HistoryStore: Sendable {
         let result: String?
         do { result = try pool.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") } } catch { throw StoreError(error, path: path) }
         if result != "ok" { throw .corrupt("\(path): \(result ?? "it cannot be checked")") }
+        unlink(damageMark)
     }
+
+    private var damageMark: String { path + ".damaged" }
+
+    /// Whether the daily look found damage, so that the next start looks as well, however large the file is.
+    public var isSaidToBeDamaged: Bool { HostFile.exists(damageMark) }
+
+    func sayDamaged() { try? HostFile.replace(damageMark, with: "") }
 
     /// Closes the database; the store is of no use after it.
     public func close() throws(StoreError) {
@@ -165,6 +173,7 @@ public final class HistoryStore: Sendable {
             try db.execute(sql: "INSERT OR REPLACE INTO meta (key, value) VALUES ('boot_id', ?)", arguments: [id])
         case .era(let era):
             try db.execute(sql: "INSERT OR REPLACE INTO meta (key, value) VALUES ('era', ?)", arguments: [era])
+        case .copyTakenUp: try db.execute(sql: "DELETE FROM meta WHERE key = '\(copyMark)'")
         }
     }
 

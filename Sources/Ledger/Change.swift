@@ -76,7 +76,7 @@ public struct Change: Codable, Hashable, Sendable {
             (project, name, run_id, event) = (info.project, info.name, info.run_id, info)
         case .probe(let id, let run, let probe):
             self = Change(.workload, id.workload, slot: id.slot, run: run, state: probe.isSuccess ? "probe succeeded" : "probe failed")
-        case .boot, .era: return nil
+        case .boot, .era, .copyTakenUp: return nil
         }
     }
 

@@ -17,10 +17,14 @@ public struct StoredState: Sendable {
     public var lastRunAt: Timestamp?
     /// The boot in which the daemon last ran, `nil` at the first start.
     public var bootID: String?
+    /// When the history was copied, which was then put in place of one that was lost: what happened from then to now is not known. `nil` of any other.
+    public var copiedAt: Timestamp?
+    /// Of a copy: runs that it does not know, as they are written down beside what is left of them.
+    public var foundRuns: [Run] = []
     /// The era that new jobs begin in (``JobRecord/era``): above those of all jobs that were removed, whose due times may come again.
     public var era = 0
 
-    /// The fields that are given; `unreadable` is empty, `lastRunAt` is `nil`, and `era` is 0.
+    /// The fields that are given; what is not has nothing in it, and `era` is 0.
     public init(
         recipes: [Recipe] = [], services: [ServiceRecord] = [], jobs: [JobRecord] = [], openRuns: [Run] = [], bootID: String? = nil
     ) {

@@ -31,6 +31,8 @@ public enum Write: Hashable, Sendable {
     case boot(String)
     /// ``StoredState/era``.
     case era(Int)
+    /// What follows from ``StoredState/copiedAt`` is decided.
+    case copyTakenUp
 }
 
 extension [Write] {

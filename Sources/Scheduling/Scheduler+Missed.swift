@@ -1,3 +1,4 @@
+internal import EngineAPI
 internal import Ledger
 internal import Schedules
 internal import WorkloadModel
@@ -143,5 +144,49 @@ extension Scheduler {
         // A due time on a day that is excluded is no reason to give up the one before it.
         while let excluded = next, excluded.excluded, excluded.at - due < day { next = schedule.next(after: excluded.at) }
         return next.map { min($0.at - due, day) } ?? day
+    }
+
+    /// The history is a copy from before. What became of due times and of waiting starts since then is not known, but for runs that were found: all
+    /// are accounted for, and none of them is run, since it may have been.
+    mutating func loseTime(_ found: [Run], _ observed: [RunID: ObservedRun], sameBoot: Bool, _ now: Timestamp) {
+        write(.copyTakenUp)
+        event("restored", "the history was lost; what is known now is from a copy, and from what was found of \(found.count == 1 ? "one run" : "\(found.count) runs")", now)
+        for run in found {
+            write(.openRun(run))
+            guard case .alive? = observed[run.id], run.kind == .service else { continue }
+            // It lives, so it was wanted as it is.
+            services[run.instance]?.record.generation = run.generation
+            services[run.instance]?.record.wanted = true
+        }
+        let ran = Dictionary(grouping: found.filter { $0.kind == .job && $0.trigger == .schedule && $0.dueAt != nil }, by: \.workload)
+        for id in jobs.keys.sorted() { loseTime(of: id, ran[id] ?? [], sameBoot: sameBoot, now) }
+    }
+
+    private mutating func loseTime(of id: WorkloadID, _ ran: [Run], sameBoot: Bool, _ now: Timestamp) {
+        guard let job = jobs[id] else { return }
+        let dueRuns = Dictionary(ran.map { ($0.dueAt ?? now, $0.id) }) { first, _ in first }
+        for start in job.record.pending {
+            if start.trigger == .schedule, let dueAt = start.dueAt {
+                guard dueRuns[dueAt] == nil else { continue }
+                write(.due(DueRecord(workload: id, dueAt: dueAt, result: .missed, reason: .historyLost, note: start.note, era: job.record.era)))
+            } else {
+                event("dropped", "\(start.words) was dropped: the history was lost, and it may have run since the copy was made", now, workload: id)
+            }
+        }
+        jobs[id]?.record.pending = []
+        jobs[id]?.record.arrivals = []
+        if sameBoot { jobs[id]?.record.bootID = bootID }
+        for (dueAt, run) in dueRuns.sorted(by: { $0.key < $1.key }) {
+            write(.due(DueRecord(workload: id, dueAt: dueAt, result: .ran, runID: run, era: job.record.era)))
+        }
+        guard job.record.cursor < now else { return }
+        jobs[id]?.record.cursor = now
+        guard !job.removing, let schedule = job.policy.schedule else { return }
+        var after = job.record.cursor
+        for dueAt in dueRuns.keys.sorted() where dueAt > after && dueAt <= now {
+            if let first = schedule.next(after: after)?.at { missStretch(id, schedule, first: first, through: dueAt - .seconds(1), .historyLost) }
+            after = dueAt
+        }
+        if let first = schedule.next(after: after)?.at { missStretch(id, schedule, first: first, through: now, .historyLost) }
     }
 }

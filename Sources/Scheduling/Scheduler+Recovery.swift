@@ -22,10 +22,14 @@ extension Scheduler {
         takeUp(stored, now)
         // Nothing new is decided before all that is going is known: what overlaps, who has a place in a pool, what was missed.
         holds.insert(.gathering)
-        let open = stored.openRuns.sorted { $0.id < $1.id }
+        let open = (stored.openRuns + stored.foundRuns).sorted { $0.id < $1.id }
+        if stored.copiedAt != nil { loseTime(stored.foundRuns, observed, sameBoot: sameBoot, now) }
         for run in open { attach(run) }
         for recipe in stored.recipes { recountPools(recipe.project) }
-        for run in open { takeUp(run, observed[run.id], rests: stored.unreadable.contains(run.workload.project), now) }
+        for run in open {
+            let rests = stored.unreadable.contains(run.workload.project)
+            takeUp(run, observed[run.id], rests: rests, fromCopy: stored.copiedAt, now)
+        }
         // What an engine holds of runs that are closed, or that nobody knows, is let go; one that lives is stopped first, as
         // gently as any, and let go at its end.
         for id in observed.keys.sorted() where runs[id] == nil {
@@ -139,7 +143,7 @@ extension Scheduler {
         }
     }
 
-    private mutating func takeUp(_ open: Run, _ found: ObservedRun?, rests: Bool, _ now: Timestamp) {
+    private mutating func takeUp(_ open: Run, _ found: ObservedRun?, rests: Bool, fromCopy copiedAt: Timestamp?, _ now: Timestamp) {
         let workload = services[open.instance]?.workload ?? jobs[open.workload]?.workload
         switch found {
         case .alive(let startedAt, let health):
@@ -149,6 +153,12 @@ extension Scheduler {
         case .notStarted:
             if let request = runs[open.id]?.request { launchAgain(open, request, workload, now) }
         case nil:
+            if let copiedAt {
+                // It may have begun, and ended, after the copy was made.
+                let sentence = "the history was lost, and this is a copy from \(copiedAt): how it ended is not known"
+                ended(open.id, ExitStatus(ending: .lost(sentence), finishedAt: now), now)
+                return
+            }
             // What an engine had of a run goes only after its end is durable. So one that is starting, and of which nothing is
             // there in the same boot, never began.
             if open.bootID == bootID, open.state == .starting, let request = runs[open.id]?.request {

@@ -82,6 +82,8 @@ public actor Supervisor {
         // A host that was off for a month, or one whose clock is wrong since it started: a day tells.
         if let last = stored.lastRunAt, clock.moment().wall - last > .seconds(30 * 86400) { trustsClockAfter = .seconds(86400) }
         let observed = try await engine.observe()
+        var stored = stored
+        if stored.copiedAt != nil { stored.foundRuns = await runsUnknown(to: stored, among: observed.keys.sorted()) }
         // Which places live runs are in is known by now: what they have is theirs.
         for recipe in stored.recipes { await engine.networks?.know(recipe) }
         let decision = scheduler.restore(stored, observed: observed, at: clock.moment())
@@ -100,6 +102,17 @@ public actor Supervisor {
                 for await _ in ticks { await self?.tick() }
             },
         ]
+    }
+
+    /// Runs that a copy of the history does not know, because it is older.
+    private func runsUnknown(to stored: StoredState, among ids: [RunID]) async -> [Run] {
+        var found: [Run] = []
+        for id in ids where !stored.openRuns.contains(where: { $0.id == id }) {
+            // Where it cannot be asked, nothing is written either: it is let go of as one that is closed.
+            guard await (try? store.knows(id)) == false, let run = await engine.origin(of: id) else { continue }
+            found.append(run)
+        }
+        return found
     }
 
     /// Ends without stopping a container. What was decided is made durable first, and launches that are under way are let

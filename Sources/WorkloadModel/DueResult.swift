@@ -34,6 +34,8 @@ public enum DueReason: String, Sendable, Codable, CaseIterable {
     case clockJump = "clock jump"
     /// The history could not be written, so nothing could start.
     case historyUnwritable = "history not writable"
+    /// The history was lost, and this is a copy from before: whether it ran is not known.
+    case historyLost = "history lost"
     /// The time zone of its schedule was not to be found.
     case zoneMissing = "zone missing"
 }

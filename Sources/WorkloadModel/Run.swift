@@ -112,7 +112,7 @@ public struct RunChanges: Hashable, Sendable, Codable {
 }
 
 /// One run: one execution of one container. It is never used again; a restart is a new run.
-public struct Run: Hashable, Sendable {
+public struct Run: Hashable, Sendable, Codable {
     /// Unique among all runs of the host's history.
     public let id: RunID
     /// The service's copy, or the job, that it is a run of.

@@ -51,20 +51,26 @@ extension Daemon {
         do throws(StoreError) {
             let store = try HistoryStore(path: path, engine: NativeEngine.name, seal: seal)
             let size = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0
-            if size < 256 << 20 { try store.check() }
+            if size < 256 << 20 || store.isSaidToBeDamaged { try store.check() }
             return (store, try await store.load(), false)
         } catch { failure = error }
         guard case .corrupt(let sentence) = failure else { throw failure }
-        // What cannot be read is put aside, not removed. Containers that the new history does not know are stopped: started
-        // again from recipe files they would run twice, on the same volumes.
+        // What cannot be read is put aside, not removed.
         let aside = "\(state)/quarantine/berth.db.corrupt-\(Int(Date().timeIntervalSince1970))"
         try? FileManager.default.createDirectory(atPath: "\(state)/quarantine", withIntermediateDirectories: true)
-        for ending in ["", "-wal", "-shm"] { rename(path + ending, aside + ending) }
-        let copy = HistoryStore.snapshots(beside: path).first.map { "\($0.path), of \($0.at)" } ?? "none"
-        log.critical(
-            "the history is damaged; it was put aside, and a new one begins",
-            metadata: ["reason": "\(sentence)", "aside": "\(aside)", "newest copy": "\(copy)"])
+        for ending in ["", "-wal", "-shm", ".damaged"] { rename(path + ending, aside + ending) }
+        let copy = try HistoryStore.putSnapshotInPlace(of: path)
         let store = try HistoryStore(path: path, engine: NativeEngine.name, seal: seal)
+        if let copy {
+            log.critical(
+                "the history is damaged; it was put aside, and its newest copy is in its place: what happened since then is not known but for runs that are there, and what was changed since then by hand is to be done again",
+                metadata: ["reason": "\(sentence)", "aside": "\(aside)", "copy": "\(copy.path)", "of": "\(copy.at)"])
+        } else {
+            // Containers that no recipe has are stopped: started again from recipe files they would run twice, on the same volumes.
+            try await store.markAsCopy(at: WallClock.now())
+            log.critical(
+                "the history is damaged; it was put aside, and a new one begins, since there is no copy", metadata: ["reason": "\(sentence)", "aside": "\(aside)"])
+        }
         return (store, try await store.load(), true)
     }
 
@@ -90,8 +96,11 @@ extension Daemon {
         }
     }
 
-    func readBack(_ loaded: LoadedState, _ recipes: RecipeService, state: String, _ log: Logger) -> StoredState {
+    /// - Parameter boot: the boot in which a daemon last had this runtime directory
+    func readBack(_ loaded: LoadedState, _ recipes: RecipeService, boot: String?, _ log: Logger) -> StoredState {
         var stored = loaded.state
+        // A copy does not know of later boots.
+        if stored.copiedAt != nil, let boot { stored.bootID = boot }
         for row in loaded.replaced { log.critical("\(row.sentence); it is kept in damaged_rows", metadata: ["workload": "\(row.workload)"]) }
         for row in loaded.unreadable { log.error("a row of the history cannot be read; it stays as it is", metadata: ["row": "\(row)"]) }
         for (project, source) in loaded.recipeSources {

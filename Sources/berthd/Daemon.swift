@@ -171,7 +171,9 @@ struct Daemon: AsyncParsableCommand {
         let recipes = RecipeService(
             supervisor: supervisor, engine: engine, zones: zones, limits: limits, reading: readingGuard,
             variables: own.filter { passVariable.contains($0.key) })
-        try await supervisor.start(readBack(loaded, recipes, state: state, log))
+        let lastBoot = (try? HostFile.text("\(runtime)/boot", limit: 128)).map { String($0.prefix { !$0.isWhitespace }) }
+        try? HostFile.replace("\(runtime)/boot", with: "\(engine.bootID)\n", mode: 0o644, durable: false)
+        try await supervisor.start(readBack(loaded, recipes, boot: lastBoot, log))
         // Beside the rest: who asks how things stand need not wait for a firewall.
         let watching = Task { await networks.watch() }
         defer { watching.cancel() }

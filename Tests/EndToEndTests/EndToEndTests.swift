@@ -419,23 +419,85 @@ struct EndToEndTests {
         }
     }
 
-    @Test func aDamagedHistoryIsPutAsideAndOrphansAreStopped() throws {
+    /// Overwrites the beginning of the history, and takes its log of changes away, with which the file would mend itself.
+    private static func damage(_ it: Instance) throws {
+        try? FileManager.default.removeItem(atPath: it.database + "-wal")
+        let handle = try #require(FileHandle(forWritingAtPath: it.database))
+        try handle.write(contentsOf: Data(repeating: 0x55, count: 65536))
+        try handle.close()
+    }
+
+    @Test func aDamagedHistoryWithoutACopyIsPutAsideAndWhatRunsIsStopped() throws {
         try Self.with { it in
             try it.apply("name: t\nservices: { web: { rootfs: host, command: [sleep, '1000'], init: true } }")
             try it.wait("select state from services", is: "running")
             it.kill()
-            // With its log of changes the file would mend itself.
-            try? FileManager.default.removeItem(atPath: it.database + "-wal")
-            let handle = try #require(FileHandle(forWritingAtPath: it.database))
-            try handle.write(contentsOf: Data(repeating: 0x55, count: 65536))
-            try handle.close()
+            try Self.damage(it)
             try it.start()
-            #expect(it.log_.contains("the history is damaged; it was put aside"))
+            #expect(it.log_.contains("the history is damaged; it was put aside, and a new one begins"))
             #expect(Self.names("\(it.scratch.path)/state/quarantine").contains { $0.hasPrefix("berth.db.corrupt-") })
             #expect(it.berth("ps").code == 0)
-            try it.wait("select count(*) from events where kind = 'orphan'", is: "1")
+            try it.wait("select count(*) from events where kind = 'restored'", is: "1")
+            // It is known again from what was written down beside it, and no recipe has it.
+            try it.wait("select name || ' ' || outcome || ': ' || reason from runs", is: "web stopped: the recipe no longer has it")
             for _ in 0..<200 where !Self.names("\(it.scratch.path)/run/runs").isEmpty { usleep(50_000) }
             #expect(Self.names("\(it.scratch.path)/run/runs").isEmpty)
+        }
+    }
+
+    /// The newest copy that is whole takes the place of a damaged history: what runs is known again, and nothing that was due since is run twice.
+    @Test func aDamagedHistoryIsReplacedByItsNewestCopy() throws {
+        guard Requirement.path(of: "sqlite3") != nil else {
+            if Requirement.strict { Issue.record("sqlite3 is needed") }
+            return
+        }
+        try Self.with { it in
+            let book = "\(it.scratch.path)/book"
+            try FileManager.default.createDirectory(atPath: book, withIntermediateDirectories: true)
+            try it.apply(
+                """
+                name: t
+                services: { web: { rootfs: host, command: [sleep, '1000'], init: true } }
+                jobs:
+                  tick: { rootfs: host, command: [sh, -c, "echo $$BERTH_DUE_AT >> \(book)/lines"], volumes: ["\(book):\(book)"], schedule: every 1s }
+                  long: { rootfs: host, command: [sh, -c, "sleep 2; exit 7"], init: true }
+                  waits: { rootfs: host, command: [sleep, '1000'], init: true }
+                """)
+            try it.wait("select state from services", is: "running")
+            let container = it.sql("select run_id from services")
+            try it.wait("select count(*) > 1 from due_times", is: "1")
+            // As an earlier release made it: without a mark.
+            let folder = "\(it.scratch.path)/state/snapshots"
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            let now = Int(Date().timeIntervalSince1970)
+            #expect(it.sql("vacuum into '\(folder)/berth-\(now).db'") == "")
+            _ = FileManager.default.createFile(atPath: "\(folder)/berth-\(now + 1).db", contents: Data(repeating: 0x55, count: 65536))
+            #expect(it.berth("run", "waits").code == 0)
+            sleep(3)
+            #expect(it.berth("run", "long").code == 0)
+            try it.wait("select count(*) from runs where name in ('long', 'waits') and state = 'running'", is: "2")
+            it.kill()
+            try Self.damage(it)
+            try it.start()
+            #expect(it.log_.contains("its newest copy is in its place") && it.log_.contains("berth-\(now).db"))
+            #expect(it.sql("select run_id || ' ' || state from services") == "\(container) running")
+            // Those that were found, which the copy cannot know: one lives, one ends as it ends.
+            try it.wait("select state from runs where name = 'waits'", is: "running")
+            try it.wait("select outcome || ' ' || exit_code from runs where name = 'long'", is: "failed 7")
+            try it.wait("select count(*) > 0 from due_times where reason = 'history lost'", is: "1")
+            let last = it.sql("select max(due_ms) from due_times where reason = 'history lost'")
+            try it.wait("select count(*) > 2 from due_times where name = 'tick' and result = 'ran' and due_ms > \(last)", is: "1")
+            let lines = (it.scratch.text("book/lines") ?? "").split(separator: "\n")
+            #expect(Set(lines).count == lines.count, "a due time was run twice")
+            // Every second has its row.
+            #expect(
+                it.sql(
+                    "select sum(count) = (max(due_ms) - min((strftime('%s', first_due_at)) * 1000)) / 1000 + 1 from due_times where name = 'tick'") == "1")
+            #expect(it.berth("events").output.contains("the history was lost"))
+            // Once taken up, it is a history like any other.
+            it.kill()
+            try it.start()
+            #expect(it.sql("select count(*) from events where kind = 'restored'") == "1")
         }
     }
 

@@ -13,6 +13,7 @@ import Testing
                 + "expected sha256:84ff42991f, got sha256:0364590942",
             "not what its manifest says"
         ),
+        ("logging into \"reg.example.com\": invalid username/password", "does not take the name and password"),
         ("reading manifest 429 in reg.example.com/x: manifest unknown", "no such image or tag"),
         ("reading manifest denied in reg.example.com/certificate: manifest unknown", "no such image or tag"),
         ("initializing source docker://reg.example.com/unauthorized:1: dial tcp 10.0.0.1:443: connect: connection refused", "nobody listens at"),

@@ -231,6 +231,7 @@ import WorkloadModel
                     case .job(let job): add(job, name)
                     case .boot(let id): add(5, id.count)
                     case .era(let era): add(7, era)
+                    case .copyTakenUp: add(8, 0)
                     case .event: break
                     case .service, .probe, .removeService, .removeJob: add(write.hashValue)
                     }

@@ -364,6 +364,7 @@ struct World {
         case .probe(let id, let run, _): if runs[run]?.open.instance != id { violations.append("the probe of \(run) is no probe of \(id)") }
         case .boot(let id): storedBoot = id
         case .era(let era): storedEra = era
+        case .copyTakenUp: break
         }
     }
 

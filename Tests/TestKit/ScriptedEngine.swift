@@ -155,6 +155,11 @@ public final class ScriptedEngine: ContainerEngine {
         }
     }
 
+    /// As it was launched, while it lives or its end is not settled.
+    public func origin(of run: RunID) async -> Run? {
+        state.withLock { $0.alive[run] != nil || $0.ended[run] != nil ? $0.requests[run]?.run : nil }
+    }
+
     /// Always without files.
     public func log(of run: RunID, workload: WorkloadID) async -> RunLog { RunLog(files: [], droppedBytes: 0, droppedLines: 0) }
     /// Does nothing.
