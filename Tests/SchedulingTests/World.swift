@@ -107,6 +107,8 @@ struct World {
     var overtaken: Set<RunID> = []
     /// Ends that the daemon was told.
     private var told: Set<RunID> = []
+    /// What was on disk is being replaced by a copy from before.
+    private var isFromCopy = false
     /// The recipe on disk cannot be read by the daemon that runs.
     private(set) var isUnreadable = false
     var dice: Dice
@@ -325,7 +327,7 @@ struct World {
             if case .lost = status.ending, outcome != .lost { violations.append("a lost run became \(outcome)") }
             runs[id]?.outcome = outcome
             // What never started is lost with its host only: in the same boot it is started, or called off.
-            if outcome == .lost, let open = runs[id]?.open, open.bootID == bootID, !starts.contains(where: { $0.run == id }) {
+            if outcome == .lost, !isFromCopy, let open = runs[id]?.open, open.bootID == bootID, !starts.contains(where: { $0.run == id }) {
                 violations.append("run \(id) never started, and was booked as lost in the same boot")
             }
         case .due(let record):
@@ -531,7 +533,8 @@ struct World {
 
     /// The daemon is gone for a while, and comes back. A recipe that it could not read before may be one that it reads now: an upgrade was
     /// taken back, a key is there again.
-    mutating func restart(after down: Duration, newBoot: Bool = false, unreadable: Bool? = nil) {
+    /// - Parameter copy: what was on disk at an earlier moment; all that was written since is lost
+    mutating func restart(after down: Duration, newBoot: Bool = false, unreadable: Bool? = nil, from copy: World? = nil) {
         advance(to: now + down)
         if newBoot {
             bootID += "+"
@@ -544,10 +547,22 @@ struct World {
         (launching, probing, backlog, told, storeFails) = ([:], [:], [], [], false)
         isUnreadable = unreadable ?? isUnreadable
         scheduler = Scheduler(bootID: bootID, seed: seed &* 7919)
-        let stored = stored
+        if let copy {
+            (recipes, services, jobs, runs, openRuns) = (copy.recipes, copy.services, copy.jobs, copy.runs, copy.openRuns)
+            (due, eras, events, closings, storedEra) = (copy.due, copy.eras, copy.events, copy.closings, copy.storedEra)
+        }
+        isFromCopy = copy != nil
+        defer { isFromCopy = false }
+        var stored = stored
         var observed = self.observed()
+        if let copy {
+            stored.copiedAt = copy.now
+            stored.foundRuns = containers.keys.sorted().filter { runs[$0] == nil }.compactMap { containers[$0]?.request.run }
+        }
         // Of a run that was never launched an engine may find what was made ready for it, or nothing at all.
         for run in stored.openRuns where observed[run.id] == nil && run.bootID == bootID && run.state == .starting && Bool.random(using: &dice) {
+            // A copy may be of before its launch.
+            if copy != nil, starts.contains(where: { $0.run == run.id }) { continue }
             observed[run.id] = .notStarted
         }
         carryOut(scheduler.restore(stored, observed: observed, at: moment))
