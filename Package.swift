@@ -29,6 +29,7 @@ let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collect
 let trees = Target.Dependency.product(name: "HashTreeCollections", package: "swift-collections")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
@@ -80,7 +81,7 @@ let package = Package(
 
         // Layer 2, core.
         module("HostOS", ["Schedules", "CLinux"]),
-        module("HistoryStore", ["WorkloadModel", "Schedules", "Ledger", "HostOS", grdb, crypto]),
+        module("HistoryStore", ["WorkloadModel", "Schedules", "Ledger", "HostOS", grdb, crypto, cryptoExtras]),
         module("Supervision", ["Scheduling", "Ledger", "EngineAPI", "HistoryStore", "WorkloadModel", "Schedules", "HostOS", "CLinux", logging, deque]),
 
         // Layer 3, edges.

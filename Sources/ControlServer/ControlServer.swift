@@ -28,6 +28,8 @@ public struct ControlServer: Sendable {
     /// Decodes the bodies of requests.
     let uploads = WorkQueue(most: 16)
     let longAnswers: LongAnswers
+    /// Where recipe files are that the daemon reads by itself.
+    let recipeDirectory: String
     private let connections: Int
 
     /// A server that does not listen yet (``application(socket:onReady:)``).
@@ -35,12 +37,14 @@ public struct ControlServer: Sendable {
     /// - Parameters:
     ///   - version: what is answered to ``ControlAPI/ControlPaths/version``
     ///   - group: the group whose members may ask, beside root and the daemon's own user; `nil` is none
+    ///   - recipeDirectory: where recipe files are that the daemon reads by itself
     ///   - limits: connections are also bounded by a quarter of the descriptors that the process may have
     ///   - replaced: rows of the history that could not be read at the start, for the status
     public init(
         supervisor: Supervisor, store: HistoryStore, engine: any ContainerEngine, recipes: RecipeService, version: VersionInfo, group: UInt32?,
-        limits: ConnectionLimits = ConnectionLimits(), replaced: [ReplacedRow] = [], log: Logger
+        recipeDirectory: String, limits: ConnectionLimits = ConnectionLimits(), replaced: [ReplacedRow] = [], log: Logger
     ) {
+        self.recipeDirectory = recipeDirectory
         self.replaced = replaced
         self.limits = limits
         // Launches need descriptors too: connections get a quarter of them at most.
@@ -74,6 +78,7 @@ public struct ControlServer: Sendable {
         addActions(router)
         addNetworks(router)
         addVolumes(router)
+        addBackup(router)
         addImages(router)
         addLogs(router)
         addChanges(router)

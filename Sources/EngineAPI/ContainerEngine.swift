@@ -67,6 +67,14 @@ public protocol ContainerEngine: Sendable {
     /// - Throws: ``EngineError``, and what `take` throws
     func readVolume(_ id: String, _ take: ([UInt8]) async throws -> Void) async throws
 
+    /// Writes a folder of the host's and what volumes hold as one tar archive: the folder's files by their own names, a volume's below `volumes/ID`.
+    ///
+    /// - Parameters:
+    ///   - ids: of the volumes
+    ///   - take: gets it piece by piece
+    /// - Throws: ``EngineError``, and what `take` throws
+    func readVolumes(_ ids: [String], with folder: String, _ take: ([UInt8]) async throws -> Void) async throws
+
     /// Replaces what a volume holds by the content of a tar archive, whole or not at all; a volume that is not there is made.
     ///
     /// - Parameter pieces: gives the archive to its argument, piece by piece
@@ -243,6 +251,11 @@ extension ContainerEngine {
 
     /// None.
     public func volumes(of workload: Workload) -> Set<String> { [] }
+
+    /// Fails.
+    public func readVolumes(_ ids: [String], with folder: String, _ take: ([UInt8]) async throws -> Void) async throws {
+        throw EngineError.sandbox("this engine has no volumes")
+    }
 
     /// Fails.
     public func readVolume(_ id: String, _ take: ([UInt8]) async throws -> Void) async throws {

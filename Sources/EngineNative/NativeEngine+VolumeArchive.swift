@@ -8,13 +8,24 @@ internal import Schedules
 internal import Subprocess
 internal import Synchronization
 internal import SystemPackage
-internal import WorkloadModel
+public import WorkloadModel
 
 /// Volumes as tar archives, by GNU tar: owners by number, extended attributes, access lists and holes are kept.
 extension NativeEngine {
     private static let kept = [
         "--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner", "--sparse", "--warning=no-unknown-keyword", "--warning=no-timestamp",
     ]
+    /// What unpacks an archive of volumes: a file and a directory are to be named.
+    public static let unpacking = kept + ["--same-permissions", "--same-owner", "--extract"]
+
+    /// The runs whose shim or container lives, as an engine that does not run left them; ascending.
+    public static func liveRuns(_ paths: EnginePaths) -> [RunID] {
+        HostFile.names(in: paths.runs).compactMap { RunID($0) }.sorted().filter { run in
+            let directory = RunDirectory(path: paths.run(run))
+            return directory.isLocked || directory.facts.map { HostProcess.isAlive($0.container, start: $0.containerStart) } ?? false
+        }
+    }
+
     /// An archive ends with two blocks of zeros (tar(5)), in bytes.
     private static let endOfArchive = 1024
 
@@ -39,14 +50,39 @@ extension NativeEngine {
         guard HostFile.isDirectory("\(folder)/\(name)") else { throw EngineError.sandbox("there is no volume \(id)") }
         try beginWork(onVolume: id)
         defer { endWork(onVolume: id) }
+        try await archive(["--directory", "\(folder)/\(name)", "."], "the volume \(id)", take)
+    }
+
+    /// Writes a folder of the host's and what volumes hold as one tar archive. Files that change meanwhile are caught as they are just then.
+    ///
+    /// - Parameters:
+    ///   - ids: of the volumes
+    ///   - take: gets it piece by piece
+    /// - Throws: ``EngineError``, and what `take` throws
+    public func readVolumes(_ ids: [String], with folder: String, _ take: ([UInt8]) async throws -> Void) async throws {
+        var places: [String] = []
+        var busy: [String] = []
+        defer { for id in busy { endWork(onVolume: id) } }
+        for id in ids {
+            let (parent, name) = try volumePath(id)
+            guard HostFile.isDirectory("\(parent)/\(name)") else { throw EngineError.sandbox("there is no volume \(id)") }
+            try beginWork(onVolume: id)
+            busy.append(id)
+            places.append(String("\(parent)/\(name)".dropFirst(paths.state.utf8.count + 1)))
+        }
+        try await archive(["--directory", folder, "."] + (places.isEmpty ? [] : ["--directory", paths.state] + places), "the backup", take)
+    }
+
+    private func archive(_ places: [String], _ what: String, _ take: ([UInt8]) async throws -> Void) async throws {
         let words = try TarWords(in: paths.runtime)
-        let arguments = NativeEngine.kept + ["--warning=no-file-changed", "--create", "--file", "-", "--directory", "\(folder)/\(name)", "."]
+        let arguments = NativeEngine.kept + ["--warning=no-file-changed", "--create", "--file", "-"] + places
         let result = try await run(.name("tar"), arguments: Arguments(arguments), input: .none, output: .sequence, error: words.output) { tar in
             for try await piece in tar.standardOutput { try await take(piece.withUnsafeBytes { Array($0) }) }
         }
         // 1: a file changed, or was removed, while it was read, as it may be where a run has the volume.
         guard result.terminationStatus.isSuccess || result.terminationStatus == .exited(1) else {
-            throw EngineError.sandbox("the volume \(id) cannot be read: \(words.first)")
+            log.error("an archive could not be made whole", metadata: ["of": "\(what)", "error": "\(words.first)"])
+            throw EngineError.sandbox("\(what) cannot be read: \(words.first)")
         }
     }
 
@@ -87,7 +123,7 @@ extension NativeEngine {
     private func unpack(into folder: String, _ id: String, _ pieces: (([UInt8]) async throws -> Void) async throws -> Void) async throws {
         // Links that the archive makes are made last, and no name leads out of the folder: GNU tar's rules.
         let words = try TarWords(in: paths.runtime)
-        let arguments = NativeEngine.kept + ["--same-permissions", "--same-owner", "--extract", "--file", "-", "--directory", folder]
+        let arguments = NativeEngine.unpacking + ["--file", "-", "--directory", folder]
         var end: [UInt8] = []
         let result = try await run(.name("tar"), arguments: Arguments(arguments), input: .inputWriter, output: .discarded, error: words.output) { tar in
             do {

@@ -77,6 +77,39 @@ extension HistoryStore {
         return made
     }
 
+    /// Writes a copy to a place of the caller's, as ``makeSnapshot(now:)`` does, without a look at the whole history first.
+    ///
+    /// - Throws: ``StoreError``
+    public func writeCopy(to file: String, now: Timestamp) async throws(StoreError) {
+        do {
+            let folder = file.split(separator: "/").dropLast().map { "/\($0)" }.joined()
+            try checkRoom(in: folder)
+            try await pool.unsafeRead { db in try db.execute(sql: "VACUUM INTO ?", arguments: [file + ".new"]) }
+            try HistoryStore.finish(file + ".new", as: file, in: folder, at: now)
+        } catch {
+            unlink(file + ".new")
+            throw error as? StoreError ?? StoreError(error, path: path)
+        }
+    }
+
+    /// Sees that a file is a history that this release can read, and whole. It is not changed.
+    ///
+    /// - Returns: how many runs it has
+    /// - Throws: ``StoreError``
+    public static func examineCopy(_ file: String) throws(StoreError) -> Int {
+        do {
+            var configuration = Configuration()
+            configuration.readonly = true
+            let copy = try DatabaseQueue(path: file, configuration: configuration)
+            defer { try? copy.close() }
+            return try copy.read { db in
+                guard try String.fetchOne(db, sql: "PRAGMA integrity_check(1)") == "ok" else { throw StoreError.corrupt("\(file) is damaged") }
+                guard try !Schema.migrator.hasBeenSuperseded(db) else { throw StoreError.newerSchema("\(file) was written by a newer release of Berth") }
+                return try Int.fetchOne(db, sql: "SELECT count(*) FROM run_rows") ?? 0
+            }
+        } catch { throw error as? StoreError ?? StoreError(error, path: file) }
+    }
+
     /// Why there is no new copy; empty when the last try made one.
     public var notices: [String] { snapshotProblem.withLock { [$0].compactMap { $0 } } }
 
@@ -84,7 +117,8 @@ extension HistoryStore {
         let found = try await pool.read { try String.fetchAll($0, sql: "PRAGMA integrity_check(3)") }
         guard found == ["ok"] else {
             sayDamaged()
-            throw StoreError.corrupt("\(path) is damaged: \(found.joined(separator: "; ")); the next start of berthd puts it aside, and its newest copy in its place")
+            let words = found.joined(separator: "; ")
+            throw StoreError.corrupt("\(path) is damaged: \(words); the next start of berthd puts it aside, and its newest copy in its place")
         }
     }
 

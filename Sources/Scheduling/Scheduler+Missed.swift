@@ -150,7 +150,8 @@ extension Scheduler {
     /// are accounted for, and none of them is run, since it may have been.
     mutating func loseTime(_ found: [Run], _ observed: [RunID: ObservedRun], sameBoot: Bool, _ now: Timestamp) {
         write(.copyTakenUp)
-        event("restored", "the history was lost; what is known now is from a copy, and from what was found of \(found.count == 1 ? "one run" : "\(found.count) runs")", now)
+        let runs = found.count == 1 ? "one run" : "\(found.count) runs"
+        event("restored", "the history was lost; what is known now is from a copy, and from what was found of \(runs)", now)
         for run in found {
             write(.openRun(run))
             guard case .alive? = observed[run.id], run.kind == .service else { continue }

@@ -63,7 +63,10 @@ extension Daemon {
         let store = try HistoryStore(path: path, engine: NativeEngine.name, seal: seal)
         if let copy {
             log.critical(
-                "the history is damaged; it was put aside, and its newest copy is in its place: what happened since then is not known but for runs that are there, and what was changed since then by hand is to be done again",
+                """
+                the history is damaged; it was put aside, and its newest copy is in its place: what happened since then is not known but for runs that \
+                are there, and what was changed since then by hand is to be done again
+                """,
                 metadata: ["reason": "\(sentence)", "aside": "\(aside)", "copy": "\(copy.path)", "of": "\(copy.at)"])
         } else {
             // Containers that no recipe has are stopped: started again from recipe files they would run twice, on the same volumes.

@@ -52,12 +52,15 @@ struct Daemon: AsyncParsableCommand {
     @Option(help: "How long an image is kept that nothing needs any more, as 12h; it goes sooner where the disk is short.") var keepImages = "7d"
     @Option(help: "trace, debug, info, notice, warning or error.") var logLevel = "info"
     @Flag(help: "On SIGTERM, stop every container and wait until all have ended.") var stopAll = false
+    @Option(help: ArgumentHelp("Put what 'berth backup' wrote in the place of what is there, and end.", valueName: "archive")) var restore: String?
+    @Option(help: "With --restore: the file of the passphrase that its secrets were encrypted with.") var passphraseFile: String?
+    @Flag(help: "With --restore: put aside what is there.") var replace = false
 
     func run() async throws {
         let level = Logger.Level(rawValue: logLevel) ?? .info
         LoggingSystem.bootstrap { Self.logHandler($0, level) }
         let log = Logger(label: "berthd")
-        do { try await serve(log) } catch let error as StartError {
+        do { if let restore { try restoreBackup(restore) } else { try await serve(log) } } catch let error as StartError {
             FileHandle.standardError.write(Data("berthd: \(error)\n".utf8))
             throw ExitCode(error.code)
         } catch let error as StoreError {
@@ -73,7 +76,7 @@ struct Daemon: AsyncParsableCommand {
     }
 
     /// Takes a directory for this daemon alone, and makes it when it is not there.
-    private static func lock(_ directory: String, mode: Int) throws -> FileLock {
+    static func lock(_ directory: String, mode: Int) throws -> FileLock {
         do {
             try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: mode])
         } catch { throw StartError(description: "the directory \(directory) cannot be made: \(error.localizedDescription)", code: 73) }
@@ -96,7 +99,7 @@ struct Daemon: AsyncParsableCommand {
         unlink(path)
     }
 
-    private func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
+    func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
 
     private func serve(_ log: Logger) async throws {
         guard geteuid() == 0 else { throw StartError(description: "it must run as root: containers need namespaces, mounts and control groups", code: 77) }
@@ -185,7 +188,8 @@ struct Daemon: AsyncParsableCommand {
         clinux_give_memory_back()
 
         let server = ControlServer(
-            supervisor: supervisor, store: store, engine: engine, recipes: recipes, version: version, group: group, replaced: loaded.replaced,
+            supervisor: supervisor, store: store, engine: engine, recipes: recipes, version: version, group: group,
+            recipeDirectory: absolute(recipeDir), replaced: loaded.replaced,
             log: Self.quiet(log))
         let serving = Task {
             let application = server.application(socket: socket) {

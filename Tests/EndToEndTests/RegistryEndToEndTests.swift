@@ -30,7 +30,7 @@ struct RegistryEndToEndTests {
         deinit { end() }
     }
 
-    private static func shell(_ command: String, _ environment: [String: String] = [:]) -> (code: Int32, output: String, errors: String) {
+    static func shell(_ command: String, _ environment: [String: String] = [:]) -> (code: Int32, output: String, errors: String) {
         Instance.run("/bin/sh", ["-c", command], environment: environment.merging(["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]) { $1 })
     }
 
