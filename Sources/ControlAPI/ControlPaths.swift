@@ -35,6 +35,8 @@ public enum ControlPaths {
     /// one ``ProgressLine`` a line. `DELETE` of `/NAME` removes one that nothing needs, and `POST` of `/prune` all of those: the answer is a
     /// ``RemovedInfo``.
     public static let images = "/v1/images"
+    /// `GET`: a ``DiskInfo``.
+    public static let disk = "/v1/disk"
     /// `POST` of a ``BackupUpload``: a tar archive of the history, recipe files, secrets and volumes (``BackupNames``), which `berthd --restore` takes.
     public static let backup = "/v1/backup"
     /// `POST` of a ``SignInUpload`` signs in at a registry; the answer is an ``ActionInfo``.

@@ -35,15 +35,12 @@ public struct StatusInfo: Codable, Sendable {
     public var startDelays: StartDelays?
     /// What else people are to know, such as a container that fills the disk.
     public var notices: [String]?
-    /// Whole copies of the history, newest first; `nil` of a release that made none.
-    public var snapshots: [SnapshotInfo]?
 
     /// All of its fields.
     public init(
-        degraded: String?, projects: [String], workloads: [WorkloadInfo], startDelays: StartDelays?, notices: [String], snapshots: [SnapshotInfo]
+        degraded: String?, projects: [String], workloads: [WorkloadInfo], startDelays: StartDelays?, notices: [String]
     ) {
         self.notices = notices
-        self.snapshots = snapshots
         self.degraded = degraded
         self.projects = projects
         self.workloads = workloads
@@ -335,9 +332,14 @@ public struct InspectInfo: Codable, Sendable {
     public var events: [EventInfo]
     /// Of a service, its last probes that differ from the ones before them, newest first.
     public var probes: [ProbeInfo]?
+    /// How many rows of it the history has forgotten, by what they were: `run succeeded`, `due skipped`, `event`.
+    public var forgotten: [String: Int64]?
 
     /// All of its fields.
-    public init(workload: WorkloadInfo, container: [String: String], runs: [RunInfo], events: [EventInfo], probes: [ProbeInfo]) {
+    public init(
+        workload: WorkloadInfo, container: [String: String], runs: [RunInfo], events: [EventInfo], probes: [ProbeInfo], forgotten: [String: Int64]
+    ) {
+        self.forgotten = forgotten
         self.workload = workload
         self.container = container
         self.runs = runs

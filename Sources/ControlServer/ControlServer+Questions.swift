@@ -13,6 +13,7 @@ internal import WorkloadModel
 extension ControlServer {
     func addQuestions(_ router: Router<ControlContext>) {
         router.get("v1/version") { _, _ in try json(version) }
+        router.get("v1/disk") { _, _ in try json(await disk()) }
         router.get("v1/status") { _, _ in try json(await status()) }
         router.get("v1/runs") { request, _ in
             try json(try await store.runs(try filter(request)))
@@ -111,7 +112,15 @@ extension ControlServer {
         }
         return StatusInfo(
             degraded: await supervisor.degraded ?? store.misplacement, projects: await supervisor.projects.map(\.description),
-            workloads: await supervisor.statuses.map(WorkloadInfo.init), startDelays: summary, notices: engine.notices + store.notices + (await resting()),
+            workloads: await supervisor.statuses.map(WorkloadInfo.init), startDelays: summary, notices: engine.notices + store.notices + (await resting()))
+    }
+
+    /// What is kept, and how much of the disk it takes.
+    private func disk() async throws -> DiskInfo {
+        let logs = await engine.logBytes()
+        return DiskInfo(
+            historyBytes: try await store.usedBytes(), mostHistoryBytes: supervisor.mostBytes, logBytes: logs.used, mostLogBytes: logs.most,
+            volumeBytes: await engine.volumes().reduce(0) { $0 + ($1.bytes ?? 0) },
             snapshots: store.snapshots.map { SnapshotInfo(path: $0.path, size: $0.size, at: $0.at.description) })
     }
 
@@ -173,7 +182,7 @@ extension ControlServer {
         let events = try await store.events(project: id.project.description, name: id.name.description, limit: 10)
         return InspectInfo(
             workload: WorkloadInfo(status), container: Description.of(workload), runs: runs, events: events,
-            probes: try await store.probes(of: InstanceID(id)))
+            probes: try await store.probes(of: InstanceID(id)), forgotten: try await store.forgotten(id))
     }
 }
 

@@ -131,6 +131,12 @@ public protocol ContainerEngine: Sendable {
 
     /// Removes logs of runs that the history has forgotten.
     func forget(_ runs: [(RunID, WorkloadID)]) async
+
+    /// Removes the oldest logs of runs that have ended, where all logs together take more of the disk than they may.
+    func trimLogs() async
+
+    /// What all logs take of the disk, and what they may take, in bytes.
+    func logBytes() async -> (used: Int64, most: Int64)
 }
 
 /// A run whose command was released.
@@ -269,6 +275,12 @@ extension ContainerEngine {
 
     /// Fails.
     public func removeVolume(_ id: String) async throws(EngineError) { throw .sandbox("this engine has no volumes") }
+
+    /// Does nothing.
+    public func trimLogs() async {}
+
+    /// None.
+    public func logBytes() async -> (used: Int64, most: Int64) { (0, 0) }
 
     /// None.
     public func imageList() async throws(EngineError) -> [StoredImageStatus] { [] }

@@ -59,6 +59,9 @@ public final class NativeEngine: ContainerEngine {
     /// Runs whose shims are gone, or are told to stop and may go.
     let shimless = Mutex<[RunID: ShimlessRun]>([:])
 
+    /// What all logs together may take of the disk, in bytes.
+    let mostLogBytes: Int64
+
     /// A process whose end is the end of a run.
     struct Watch: Sendable {
         let pidfd: Int32
@@ -74,12 +77,14 @@ public final class NativeEngine: ContainerEngine {
     ///   - diskFloor: bytes of the state disk that containers leave free; `nil` chooses by its size
     ///   - imageSeconds: of processor time, that bringing one image in may take
     ///   - keepImages: how long images stay that nothing needs any more
+    ///   - mostLogBytes: what all logs together may take of the disk
     ///   - networks: makes what containers have of networks; `nil` for none but their own loopback interface
     public init(
         paths: EnginePaths, cgroupName: String, diskFloor: Int64? = nil, imageSeconds: Int = 1800, keepImages: Duration = .zero,
-        networks: (any PlaceProvider)? = nil, log: Logger
+        mostLogBytes: Int64 = .max, networks: (any PlaceProvider)? = nil, log: Logger
     ) throws(EngineError) {
         self.networks = networks
+        self.mostLogBytes = mostLogBytes
         self.paths = paths
         self.log = log
         (exits, exitSink) = AsyncStream.makeStream(of: EngineExit.self)
@@ -125,6 +130,9 @@ public final class NativeEngine: ContainerEngine {
             log.warning("cgroup controllers are missing", metadata: ["controllers": "\(cgroups.missing.joined(separator: " "))"])
         }
     }
+
+    /// How many bytes the disk of a directory has; `nil` when it cannot be asked.
+    public static func diskBytes(_ directory: String) -> Int64? { DiskSpace(of: directory)?.total.bytes }
 
     /// The most bytes of a directory's disk that containers can be told to leave free; `nil` when it cannot be asked.
     public static func mostDiskFloor(_ directory: String) -> Int64? { DiskSpace(of: directory).map { DiskLimits($0, .bytes, floor: .max).floor } }

@@ -57,7 +57,12 @@ public final class HistoryStore: Sendable {
                 throw StoreError.newerSchema("\(path) was written by a newer release of Berth; start that one, or restore an older copy")
             }
             opened = HistoryStore.identity(path)
-            if let migration { try Schema.migrator.migrate(pool, upTo: migration) } else { try Schema.migrator.migrate(pool) }
+            if let migration {
+                try Schema.migrator.migrate(pool, upTo: migration)
+            } else {
+                try Schema.migrator.migrate(pool)
+                try pool.write { try $0.execute(sql: HistoryStore.pruned) }
+            }
         } catch {
             throw StoreError(error, path: path)
         }

@@ -17,6 +17,8 @@ public actor Supervisor {
     private let engine: any ContainerEngine
     private let clock: any SupervisorClock
     private let log: Logger
+    /// What the rows of the history may take of the disk.
+    public nonisolated let mostBytes: Int64
     private var queue: [Item] = []
     private var pump: Task<Void, Never>?
     /// Since when, by the steady clock, the present commit has been under way.
@@ -62,7 +64,11 @@ public actor Supervisor {
     ///   - store: where its decisions are made durable
     ///   - engine: carries out starts and stops
     ///   - clock: wakes it; this supervisor is its one reader
-    public init(scheduler: Scheduler, store: HistoryStore, engine: any ContainerEngine, clock: any SupervisorClock, log: Logger) {
+    ///   - mostBytes: what the rows of the history may take of the disk
+    public init(
+        scheduler: Scheduler, store: HistoryStore, engine: any ContainerEngine, clock: any SupervisorClock, mostBytes: Int64 = .max, log: Logger
+    ) {
+        self.mostBytes = mostBytes
         self.scheduler = scheduler
         self.store = store
         self.engine = engine
@@ -150,17 +156,25 @@ public actor Supervisor {
         else { return }
         lastPrune = moment
         // Beside the loop: it may take its time, and no due time waits for it.
-        let own = scheduler.keepPolicies.mapValues { Retention(runs: $0.runs, before: $0.days.map { now - .seconds(Int64($0) * 86400) }) }
+        let own = scheduler.keepPolicies.mapValues { Retention(runs: $0.runs, days: $0.days, now: now) }
         isPruning = true
-        Task { [store, engine, log] in
+        Task { [store, engine, log, mostBytes] in
             defer { isPruning = false }
             do {
                 var forgotten: [(RunID, WorkloadID)]
                 repeat {
-                    forgotten = try await store.prune(keep: 10_000, before: now - .seconds(90 * 86400), own: own)
+                    forgotten = try await store.prune(Retention(runs: 10_000, days: 90, now: now), own: own)
                     if !forgotten.isEmpty { await engine.forget(forgotten) }
                     // A full batch says that there is more; what ends meanwhile can wait for the next hour.
                 } while forgotten.count >= HistoryStore.mostPrunedRuns && !isLeaving
+                repeat {
+                    forgotten = try await store.prune(toBytes: mostBytes)
+                    if !forgotten.isEmpty {
+                        log.notice("the history takes more of the disk than it may: its oldest runs are forgotten", metadata: ["runs": "\(forgotten.count)"])
+                        await engine.forget(forgotten)
+                    }
+                } while !forgotten.isEmpty && !isLeaving
+                await engine.trimLogs()
             } catch { log.error("the history cannot be pruned", metadata: ["error": "\(error)"]) }
             do { try store.keepReserve() } catch { log.warning("there is no reserve for the history", metadata: ["error": "\(error)"]) }
         }

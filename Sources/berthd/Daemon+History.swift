@@ -45,6 +45,32 @@ extension Daemon {
         }
     }
 
+    /// Waits, in a new boot, while the clock is behind what is known of the time: a host without a battery for it begins in 1970, or where it was
+    /// switched off, until the network tells. Judged by it, due times would be missed, or come again.
+    func waitForClock(
+        _ stored: StoredState, upTo limit: Duration, socket: String, group: UInt32?, _ version: VersionInfo, _ log: Logger
+    ) async throws {
+        var info = stat()
+        // The program was built before it ran, and the history's last run was decided in the past.
+        let built = stat("/proc/self/exe", &info) == 0 ? Timestamp(seconds: Int64(info.st_mtim.tv_sec)) : nil
+        guard let known = [built, stored.lastRunAt].compactMap({ $0 }).max() else { return }
+        // By so much a clock may be set back for good.
+        func isSane() -> Bool { WallClock.now() > known - .seconds(3 * 3600) }
+        guard !isSane() else { return }
+        let sentence = "the clock shows \(WallClock.now()), and it is later than \(known)"
+        log.warning("the clock is behind: nothing is started until it is right, or some time has passed", metadata: ["clock": "\(sentence)"])
+        ServiceManager.ready("waiting: \(sentence)")
+        let room = WaitingRoom(socket: socket, version: version, group: group, reason: sentence, log: Self.quiet(log))
+        let end = ContinuousClock.now + limit
+        while !isSane(), .now < end {
+            ServiceManager.alive()
+            try await Task.sleep(for: .milliseconds(200))
+        }
+        await room.close()
+        guard !isSane() else { return log.notice("the clock is right") }
+        log.error("the clock is still behind, and is taken as it is", metadata: ["clock": "\(sentence)"])
+    }
+
     private func openHistory(_ state: String, _ seal: Seal, _ log: Logger) async throws -> (HistoryStore, LoadedState, wasPutAside: Bool) {
         let path = "\(state)/berth.db"
         let failure: StoreError
@@ -72,7 +98,8 @@ extension Daemon {
             // Containers that no recipe has are stopped: started again from recipe files they would run twice, on the same volumes.
             try await store.markAsCopy(at: WallClock.now())
             log.critical(
-                "the history is damaged; it was put aside, and a new one begins, since there is no copy", metadata: ["reason": "\(sentence)", "aside": "\(aside)"])
+                "the history is damaged; it was put aside, and a new one begins, since there is no copy",
+                metadata: ["reason": "\(sentence)", "aside": "\(aside)"])
         }
         return (store, try await store.load(), true)
     }

@@ -50,6 +50,10 @@ struct Daemon: AsyncParsableCommand {
             valueName: "range"))
     var networkPool: [String] = []
     @Option(help: "How long an image is kept that nothing needs any more, as 12h; it goes sooner where the disk is short.") var keepImages = "7d"
+    @Option(help: "How much of the disk the rows of the history take at most, as 2G; by default a tenth of the disk.") var maxHistory: String?
+    @Option(help: "How much of the disk all logs take at most, as 2G; by default a fifth of the disk. The oldest go first.") var maxLogs: String?
+    @Option(help: "How long the first start of a boot waits for a clock that is behind what the history and the host's files say, as 60s.")
+    var clockWait = "60s"
     @Option(help: "trace, debug, info, notice, warning or error.") var logLevel = "info"
     @Flag(help: "On SIGTERM, stop every container and wait until all have ended.") var stopAll = false
     @Option(help: ArgumentHelp("Put what 'berth backup' wrote in the place of what is there, and end.", valueName: "archive")) var restore: String?
@@ -101,6 +105,13 @@ struct Daemon: AsyncParsableCommand {
 
     func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
 
+    private func size(_ text: String, of option: String) throws -> Int64 {
+        guard let bytes = ByteSize.parse(text), bytes > 0 else {
+            throw StartError(description: "\(option) '\(text)' is not a size: write it as 512M", code: 64)
+        }
+        return bytes
+    }
+
     private func serve(_ log: Logger) async throws {
         guard geteuid() == 0 else { throw StartError(description: "it must run as root: containers need namespaces, mounts and control groups", code: 77) }
         // A reload asked for while the daemon starts comes after its start.
@@ -137,7 +148,7 @@ struct Daemon: AsyncParsableCommand {
             log.error("what an earlier release stored in clear cannot be sealed now; the next start tries again", metadata: ["error": "\(error)"])
         }
         let floor = try diskFloor.map { text in
-            guard let bytes = ByteSize.parse(text) else { throw StartError(description: "--disk-floor '\(text)' is not a size: write it as 512M", code: 64) }
+            let bytes = try size(text, of: "--disk-floor")
             if let most = NativeEngine.mostDiskFloor(state), bytes > most {
                 log.warning("--disk-floor is more than half of the disk; half of it is kept free", metadata: ["floor": "\(text)", "kept": "\(most >> 20)M"])
             }
@@ -149,10 +160,17 @@ struct Daemon: AsyncParsableCommand {
             }
             return range
         }
+        let clockWait: Duration
+        do { clockWait = try DurationText.parse(self.clockWait) } catch {
+            throw StartError(description: "--clock-wait '\(self.clockWait)' is not a time: write it as 60s", code: 64)
+        }
         let keep: Duration
         do { keep = try DurationText.parse(keepImages) } catch {
             throw StartError(description: "--keep-images '\(keepImages)' is not a time: write it as 12h", code: 64)
         }
+        let disk = NativeEngine.diskBytes(state) ?? .max
+        let mostBytes = try maxHistory.map { try size($0, of: "--max-history") } ?? disk / 10
+        let mostLogBytes = try maxLogs.map { try size($0, of: "--max-logs") } ?? disk / 5
         let engine: NativeEngine
         let networks: NetworkHost
         do {
@@ -163,11 +181,14 @@ struct Daemon: AsyncParsableCommand {
                 state: state, runtime: runtime, name: isUsual ? "berth" : "b" + own.suffix(6), pools: pools.isEmpty ? NetworkHost.usualPools : pools, log: log)
             engine = try NativeEngine(
                 paths: EnginePaths(state: state, runtime: runtime, shim: program), cgroupName: isUsual ? "berth" : "berth-" + own, diskFloor: floor,
-                keepImages: keep, networks: networks, log: log)
+                keepImages: keep, mostLogBytes: mostLogBytes, networks: networks, log: log)
         } catch { throw StartError(description: error.description, code: 69) }
+        if loaded.state.bootID != engine.bootID {
+            try await waitForClock(loaded.state, upTo: clockWait, socket: socket, group: group, version, log)
+        }
         let clock = SystemClock()
         let scheduler = Scheduler(bootID: engine.bootID, seed: .random(in: .min ... .max))
-        let supervisor = Supervisor(scheduler: scheduler, store: store, engine: engine, clock: clock, log: log)
+        let supervisor = Supervisor(scheduler: scheduler, store: store, engine: engine, clock: clock, mostBytes: mostBytes, log: log)
         let readingGuard = ReadingGuard(state: state)
         for key in readingGuard.setAside { log.critical("the daemon died while it read a recipe; it is set aside", metadata: ["recipe": "\(key)"]) }
         let own = ProcessInfo.processInfo.environment

@@ -501,6 +501,29 @@ struct EndToEndTests {
         }
     }
 
+    /// A host that booted with its clock in the past is waited for; one whose daemon only restarts is not.
+    @Test func aClockThatIsBehindAtBootIsWaitedFor() throws {
+        try Self.with { it in
+            try it.apply("name: t\njobs: { j: { rootfs: host, command: ['true'], schedule: every 1s } }")
+            try it.wait("select count(*) > 0 from runs where outcome is not null", is: "1")
+            it.kill()
+            // As if it had run a day later, in another boot.
+            let later = "update run_rows set decided_ms = decided_ms + 86400000 where rowid = (select max(rowid) from run_rows)"
+            #expect(it.sql(later.replacing("rowid", with: "run_id"), writing: true) == "")
+            try it.start(["--clock-wait", "30s"])
+            #expect(!it.log_.contains("the clock is behind"))
+            it.kill()
+            #expect(it.sql("update meta set value = 'another boot' where key = 'boot_id'", writing: true) == "")
+            let before = it.sql("select count(*) from runs")
+            try it.start(["--clock-wait", "3s"])
+            let asked = it.berth("ps")
+            #expect(asked.errors.contains("the clock shows"), "\(asked)")
+            #expect(it.sql("select count(*) from runs") == before)
+            try it.wait("select count(*) > \(before) from runs", is: "1")
+            #expect(it.log_.contains("the clock is still behind, and is taken as it is"))
+        }
+    }
+
     @Test func anImageIsBroughtInOnceAndRun() throws {
         guard Requirement.path(of: "umoci") != nil, Requirement.path(of: "busybox") != nil else {
             if Requirement.strict { Issue.record("umoci and busybox are needed") }

@@ -603,4 +603,35 @@ struct NativeEngineTests {
             }
         }
     }
+
+    /// Of all logs together the oldest go, and never what a run writes on.
+    @Test func theOldestLogsGoWhereAllTakeTooMuch() async throws {
+        try await EngineFixture.with { it in
+            let workload = Make.id("it")
+            let live = await it.request(EngineFixture.shell("echo begun; exec sleep 1000", { $0.initProcess = true }))
+            _ = try await it.engine.launch(live)
+            var runs: [RunID] = []
+            for number in 0..<10 {
+                let run = RunID(now: WallClock.now() + .seconds(number), random: 7)
+                runs.append(run)
+                for ending in ["log", "log.3"] {
+                    it.scratch.write("state/logs/\(workload.project)/\(workload.name)/\(run).\(ending)", String(repeating: "x", count: 50_000))
+                }
+            }
+            let all = await it.engine.logBytes().used
+            #expect(all >= 1_000_000)
+            it.engine.trimLogs(to: all)
+            #expect(await it.engine.logBytes().used == all)
+            it.engine.trimLogs(to: all / 2)
+            let left = await it.engine.logBytes().used
+            #expect(left <= all / 2 && left > all / 4)
+            var kept: [Bool] = []
+            for run in runs { kept.append(await it.engine.log(of: run, workload: workload).files.count == 2) }
+            #expect(!kept[0] && kept[9] && kept == kept.sorted { !$0 && $1 })
+            #expect(await it.engine.log(of: live.id, workload: live.workload).files.count == 1)
+            await it.engine.stop(live.id)
+            _ = try await it.end(of: live.id)
+            await it.engine.settle(live.id)
+        }
+    }
 }

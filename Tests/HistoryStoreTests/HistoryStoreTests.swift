@@ -170,7 +170,7 @@ import WorkloadModel
                 let open = Self.opening(Self.request(UInt32(number), "a", at: Self.now + .seconds(Int64(number))))
                 try await store.commit(number == 0 ? [open] : [open, .closeRun(Self.id(open), .succeeded, Self.status(.exited(code: 0)), reason: nil)])
             }
-            let gone = try await store.prune(keep: 4, before: Self.now - .seconds(10))
+            let gone = try await store.prune(Retention(runs: 4, before: Self.now - .seconds(10), failuresBefore: nil))
             #expect(gone.count == 5)
             let left = try await store.runs(RunFilter())
             #expect(left.count == 5 && left.contains { $0.state == "starting" })
@@ -187,10 +187,14 @@ import WorkloadModel
                     try await store.commit([open, .closeRun(Self.id(open), .succeeded, Self.status(.exited(code: 0)), reason: nil), .due(due)])
                 }
             }
-            let own = [Make.id("a"): Retention(runs: 3, before: nil), Make.id("b"): Retention(runs: nil, before: Self.now - .seconds(100))]
+            let own = [
+                Make.id("a"): Retention(runs: 3, before: nil, failuresBefore: nil),
+                Make.id("b"): Retention(runs: nil, before: Self.now - .seconds(100), failuresBefore: nil),
+            ]
+            let usual = Retention(runs: 5, before: Self.now + .seconds(4), failuresBefore: nil)
             // Fewer at a time than there are.
             var gone: [(RunID, WorkloadID)] = []
-            while case let some = try await store.prune(keep: 5, before: Self.now + .seconds(4), own: own, batch: 2, most: 5), !some.isEmpty {
+            while case let some = try await store.prune(usual, own: own, batch: 2, most: 5), !some.isEmpty {
                 gone += some
             }
             #expect(gone.count == 7 + 5)
@@ -199,6 +203,55 @@ import WorkloadModel
             #expect(try await store.runs(filter).count == 3)
             #expect(try await store.dueTimes(project: nil, name: "a", results: [], since: nil, limit: 100).count == 6)
             #expect(try await store.dueTimes(project: nil, name: "b", results: [], since: nil, limit: 100).count == 10)
+        }
+    }
+
+    @Test func failuresAreKeptLongerAndWhatGoesIsCounted() async throws {
+        try await Self.with { store, path in
+            for number in 0..<20 {
+                let request = Self.request(UInt32(number), "a", at: Self.now + .seconds(number))
+                let open = Self.opening(request)
+                let good = number % 2 == 0
+                let due = DueRecord(workload: Make.id("a"), dueAt: Self.now + .seconds(number), result: .ran, runID: request.id)
+                let status = Self.status(.exited(code: good ? 0 : 1))
+                try await store.commit([open, .closeRun(Self.id(open), good ? .succeeded : .failed, status, reason: nil), .due(due)])
+            }
+            // All but the last second are old; failures are old from the tenth second back.
+            let usual = Retention(runs: 100, before: Self.now + .seconds(19), failuresBefore: Self.now + .seconds(10))
+            let gone = try await store.prune(usual, batch: 3)
+            #expect(gone.count == 15)
+            let left = try await store.runs(RunFilter())
+            #expect(left.count == 5 && left.allSatisfy { $0.outcome == "failed" })
+            #expect(try await store.forgotten(Make.id("a")) == ["run succeeded": 10, "run failed": 5, "due ran": 19])
+            // So many that failed, however many went well after them.
+            #expect(try await store.prune(Retention(runs: 2, before: nil, failuresBefore: nil)).count == 3)
+            #expect(try await store.forgotten(Make.id("a"))["run failed"] == 8)
+            // It is no layout of its own, so that an earlier release opens it.
+            try store.close()
+            let again = try HistoryStore(path: path, engine: "test")
+            #expect(try await again.forgotten(Make.id("a"))["due ran"] == 19)
+            try again.close()
+        }
+    }
+
+    @Test func aHistoryThatIsTooLargeForgetsItsOldestSuccesses() async throws {
+        try await Self.with { store, _ in
+            for number in 0..<600 {
+                let open = Self.opening(Self.request(UInt32(number), "a", at: Self.now + .seconds(number)))
+                let good = number >= 100
+                try await store.commit([open, .closeRun(Self.id(open), good ? .succeeded : .failed, Self.status(.exited(code: good ? 0 : 1)), reason: nil)])
+            }
+            let size = try await store.usedBytes()
+            #expect(try await store.prune(toBytes: size).isEmpty)
+            var gone: [(RunID, WorkloadID)] = []
+            while case let some = try await store.prune(toBytes: size * 3 / 4, most: 50), !some.isEmpty { gone += some }
+            #expect((100...300).contains(gone.count))
+            let left = try await store.usedBytes()
+            #expect(left <= size * 3 / 4)
+            var filter = RunFilter()
+            filter.limit = 1000
+            let runs = try await store.runs(filter)
+            #expect(runs.filter { $0.outcome == "failed" }.count == 100 && runs.count == 600 - gone.count)
         }
     }
 

@@ -62,10 +62,13 @@ struct Doctor: AsyncParsableCommand {
             do {
                 let status: StatusInfo = try await ControlClient.use(connection) { try await $0.get(ControlPaths.status) }
                 add("history", status.degraded == nil, "can be written", orElse: status.degraded ?? "")
-                if let copies = status.snapshots {
-                    let newest = copies.first.map { "\(copies.count), the newest of \($0.at)" }
-                    add("copies of it", newest != nil, newest ?? "", orElse: "none yet: one is made each night", required: false)
-                }
+                let disk: DiskInfo = try await ControlClient.use(connection) { try await $0.get(ControlPaths.disk) }
+                let newest = disk.snapshots.first.map { "\(disk.snapshots.count), the newest of \($0.at)" }
+                add("copies of it", newest != nil, newest ?? "", orElse: "none yet: one is made each night", required: false)
+                add(
+                    "disk", true,
+                    "history \(Show.bytes(disk.historyBytes)) of \(Show.bytes(disk.mostHistoryBytes)), logs \(Show.bytes(disk.logBytes)) of "
+                        + "\(Show.bytes(disk.mostLogBytes)), volumes \(Show.bytes(disk.volumeBytes))", orElse: "")
                 for notice in status.notices ?? [] { findings.append(Finding(what: "state", level: "bad", text: notice)) }
             } catch { findings.append(Finding(what: "history", level: "bad", text: "\(error)")) }
         }

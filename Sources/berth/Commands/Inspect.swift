@@ -23,6 +23,9 @@ struct Inspect: AsyncParsableCommand {
                 for (key, value) in info.container.sorted(by: { $0.key < $1.key }) { Terminal.say("  \(key.padded(18)) \(Terminal.harmless(value))") }
                 Terminal.say("")
                 RunsView.print(info.runs)
+                if let gone = info.forgotten?.sorted(by: { $0.key < $1.key }), !gone.isEmpty {
+                    Terminal.say("older, and forgotten: " + gone.map { "\($0.value) \($0.key)" }.joined(separator: ", "))
+                }
                 if info.probes?.isEmpty == false { Terminal.say("") }
                 for probe in info.probes ?? [] {
                     let end = probe.failure ?? "exit code \(probe.exit_code ?? 0)"
