@@ -74,6 +74,7 @@ echo "== daemons and shims that end at every step, and at random"
 python3 -B Tests/Faults/faults.py points --stall 500
 python3 -B Tests/Faults/faults.py daemons --rounds 60 --pause 1
 python3 -B Tests/Faults/faults.py shims --rounds 40
+python3 -B Tests/Faults/faults.py places
 
 echo "== the shim under sanitizers"
 make -s -C Sources/berth-shim sanitized CC="$compiler" OUT="$PWD/.build/debug/berth-shim-sanitized" 2>/dev/null

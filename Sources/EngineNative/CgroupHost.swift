@@ -314,8 +314,16 @@ struct CgroupHost: Sendable {
     /// Whether no process of a run is left.
     func isEmpty(_ run: RunID) -> Bool {
         paths(of: run.description).allSatisfy { path in
-            if let text = try? HostFile.text("\(path)/cgroup.events") { return text.contains("populated 0") }
-            return (try? HostFile.text("\(path)/cgroup.procs"))?.isEmpty ?? true
+            for (file, none) in [("cgroup.events", "populated 0"), ("cgroup.procs", "")] {
+                do throws(HostFile.Failure) {
+                    let text = try HostFile.text("\(path)/\(file)", limit: 4 << 20)
+                    return none.isEmpty ? text.isEmpty : text.contains(none)
+                } catch {
+                    // Version 1 has no events, and a group that is gone has nothing. What cannot be told is not empty.
+                    guard error.isMissing || error.code == ENODEV else { return false }
+                }
+            }
+            return true
         }
     }
 

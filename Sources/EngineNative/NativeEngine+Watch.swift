@@ -88,11 +88,16 @@ extension NativeEngine {
     }
 
     /// The runs that earlier daemons left, with those that ended meanwhile. What is no run's is moved to quarantine, and what runs left behind
-    /// beside their directories is removed. Never throws.
+    /// beside their directories is removed.
+    ///
+    /// - Throws: ``EngineError/host(_:)`` when they cannot be listed
     public func observe() async throws(EngineError) -> [RunID: ObservedRun] {
         var found: [RunID: ObservedRun] = [:]
         removeGoneVolumes()
-        for name in HostFile.names(in: paths.runs) {
+        let names: [String]
+        // Nobody would be found, and all of them started again.
+        do { names = try HostFile.listing(paths.runs) } catch { throw .host("\(error)") }
+        for name in names {
             guard let run = RunID(name) else {
                 // Nothing of ours is called that. It is put aside, not removed.
                 let target = "\(paths.runQuarantine)/run-\(name)-\(WallClock.now().milliseconds)"

@@ -126,6 +126,7 @@ public final class NativeEngine: ContainerEngine {
         copies = OperationQueue()
         copies.maxConcurrentOperationCount = 2
         copies.name = "berth.copies"
+        keepRuntimeReserve()
         if !cgroups.missing.isEmpty {
             log.warning("cgroup controllers are missing", metadata: ["controllers": "\(cgroups.missing.joined(separator: " "))"])
         }
@@ -252,12 +253,23 @@ public final class NativeEngine: ContainerEngine {
                     HostFile.removeFlat(directory.path)
                 }
                 FailPoint.recordRemoved.pass()
+                keepRuntimeReserve()
                 clean(run.description)
                 continuation.resume()
             }
         }
         await networks?.leave(run)
         FailPoint.placeLeft.pass()
+    }
+
+    /// Space that is given up where the runtime directory's disk is full when a shim writes down how a run ended; made anew once there is room.
+    func keepRuntimeReserve() {
+        let path = "\(paths.runtime)/reserve"
+        guard !HostFile.exists(path) else { return }
+        let fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard fd >= 0 else { return }
+        if posix_fallocate(fd, 0, 1 << 20) != 0 { unlink(path) }
+        close(fd)
     }
 
     /// Removes what a run may have left behind beside its directory.

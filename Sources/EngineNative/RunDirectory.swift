@@ -92,8 +92,9 @@ struct RunDirectory {
 
     /// Whether a shim works on this run.
     var isLocked: Bool {
-        let fd = open("\(path)/lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW)
-        guard fd >= 0 else { return false }
+        let fd = HostFile.openPatiently("\(path)/lock", O_RDWR | O_NOFOLLOW)
+        // Where it cannot be told, nothing is started beside what may be there.
+        guard fd >= 0 else { return errno != ENOENT }
         defer { close(fd) }
         return flock(fd, LOCK_EX | LOCK_NB) != 0
     }

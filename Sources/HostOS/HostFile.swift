@@ -13,7 +13,16 @@ package enum HostFile {
             self.code = code
         }
 
-        package var description: String { "cannot \(action) \(path): \(String(cString: strerror(code)))" }
+        package var description: String {
+            let remedy =
+                switch code {
+                case ENOSPC: "; free some space there, or inodes ('df \(path)', 'df -i \(path)')"
+                case EROFS: "; mount it so that it can be written"
+                default: ""
+                }
+            return "cannot \(action) \(path): \(String(cString: strerror(code)))\(remedy)"
+        }
+
         package var isMissing: Bool { code == ENOENT }
     }
 
@@ -99,8 +108,23 @@ package enum HostFile {
         String(decoding: try bytes(path, limit: limit), as: UTF8.self)
     }
 
+    /// Opens a file, and waits some seconds where this process or the host has no descriptor or memory left for it: what cannot be read just then
+    /// is not to be taken for what is not there.
+    ///
+    /// - Returns: -1 with `errno`
+    package static func openPatiently(_ path: String, _ flags: Int32) -> Int32 { patiently { open(path, flags | O_CLOEXEC) } }
+
+    private static func patiently(_ attempt: () -> Int32) -> Int32 {
+        for _ in 0..<500 {
+            let result = attempt()
+            guard result < 0, [EMFILE, ENFILE, ENOMEM, EINTR].contains(errno) else { return result }
+            usleep(20_000)
+        }
+        return attempt()
+    }
+
     package static func bytes(_ path: String, limit: Int) throws(Failure) -> [UInt8] {
-        let fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        let fd = openPatiently(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
         guard fd >= 0 else { throw Failure(path: path, action: "open", code: errno) }
         defer { close(fd) }
         return try read(fd, path, limit: limit)
@@ -176,8 +200,17 @@ package enum HostFile {
     /// The names in a directory, ascending; none when it cannot be read.
     ///
     /// - Parameter most: as many are read; where there are more, any of them
-    package static func names(in path: String, most: Int = .max) -> [String] {
-        guard let stream = opendir(path) else { return [] }
+    package static func names(in path: String, most: Int = .max) -> [String] { (try? listing(path, most: most)) ?? [] }
+
+    /// The same where nothing is not what cannot be read: a directory that is not there has no names.
+    package static func listing(_ path: String, most: Int = .max) throws(Failure) -> [String] {
+        let fd = openPatiently(path, O_RDONLY | O_DIRECTORY)
+        if fd < 0, errno == ENOENT { return [] }
+        guard fd >= 0, let stream = fdopendir(fd) else {
+            let code = errno
+            if fd >= 0 { close(fd) }
+            throw Failure(path: path, action: "list", code: code)
+        }
         defer { closedir(stream) }
         var names: [String] = []
         while names.count < most, let entry = readdir(stream) {

@@ -11,12 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int put_file(const char *directory, const char *name, const char *text, size_t size, struct error *err)
+static int write_file(int dir, const char *directory, const char *temporary, const char *name, const char *text, size_t size, struct error *err)
 {
-    int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0) return fail(err, errno, "cannot open the run directory %s", directory);
-    char temporary[64];
-    snprintf(temporary, sizeof temporary, ".%s.new", name);
     int result = -1;
     int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) fail(err, errno, "cannot write %s/%s", directory, name);
@@ -24,7 +20,22 @@ static int put_file(const char *directory, const char *name, const char *text, s
     else if (fail_point(name, err) < 0) errno = EIO;
     else if (renameat(dir, temporary, dir, name) < 0 || fsync(dir) < 0) fail(err, errno, "cannot keep %s/%s", directory, name);
     else result = 0;
+    int saved = errno;
     if (fd >= 0) close(fd);
+    errno = saved;
+    return result;
+}
+
+/* How a run ended must not be lost because somebody filled the runtime directory's disk: the daemon keeps a file there for that. */
+static int put_file(const char *directory, const char *name, const char *text, size_t size, struct error *err)
+{
+    int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) return fail(err, errno, "cannot open the run directory %s", directory);
+    char temporary[64];
+    snprintf(temporary, sizeof temporary, ".%s.new", name);
+    int result = write_file(dir, directory, temporary, name, text, size, err);
+    if (result < 0 && errno == ENOSPC && strcmp(name, "exit") == 0 && unlinkat(dir, "../../reserve", 0) == 0)
+        result = write_file(dir, directory, temporary, name, text, size, err);
     close(dir);
     return result;
 }

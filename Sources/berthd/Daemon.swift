@@ -119,6 +119,11 @@ struct Daemon: AsyncParsableCommand {
         signals.catch(SIGHUP)
         umask(0o077)
         Descriptors.raiseLimit()
+        guard Descriptors.most >= Descriptors.fewest else {
+            throw StartError(
+                description: "it may have \(Descriptors.most) descriptors, and needs \(Descriptors.fewest): raise the limit, as by 'ulimit -n' or LimitNOFILE=",
+                code: 71)
+        }
         let state = absolute(stateDir)
         let runtime = absolute(runtimeDir)
         let lock = try Self.lock(state, mode: 0o700)

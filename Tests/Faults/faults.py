@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Ends a daemon and its shims at every fail point and at random, and judges what is left by a ledger outside of Berth's state.
 
-    python3 faults.py points|daemons|shims [--programs DIRECTORY] [--shim FILE] [--rounds N] [--seed N] [--keep]
+    python3 faults.py points|daemons|shims|places [--programs DIRECTORY] [--shim FILE] [--rounds N] [--seed N] [--keep]
 
 `points` needs debug builds: each fail point of the daemon and of the shim is made to kill, to fail and to stall, ROUNDS times, and each must have
-been hit. `daemons` ends the daemon ROUNDS times, by SIGKILL or SIGTERM, under load. `shims` kills ROUNDS shims. Needs root; ends with 1 when
+been hit. `daemons` ends the daemon ROUNDS times, by SIGKILL or SIGTERM, under load. `shims` kills ROUNDS shims. `places` fills the
+runtime directory and the logs, leaves the daemon few descriptors, and asks 200 questions at once. Needs root; ends with 1 when
 something was lost, doubled or left over.
 """
 import argparse
@@ -16,6 +17,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import shutil
 import signal
 import sqlite3
@@ -58,16 +60,17 @@ class Faults:
         self.points = self.folder / "run/fail-points"
         (self.points / "hits").touch()
         self.database = self.folder / "state/berth.db"
-        self.daemon, self.recoveries = None, []
+        self.daemon, self.recoveries, self.mounted = None, [], []
 
     # ---- the daemon ----
 
-    def start(self):
+    def start(self, descriptors=None):
         log = open(self.folder / "berthd.log", "ab")
         environment = {"PATH": os.environ["PATH"], "BERTH_FAIL_POINTS": str(self.points)}
         self.daemon = subprocess.Popen(
             [f"{self.options.programs}/berthd", "--state-dir", f"{self.folder}/state", "--runtime-dir", f"{self.folder}/run", "--recipe-dir",
-             f"{self.folder}/recipes", "--shim", self.options.shim], stdout=log, stderr=log, env=environment)
+             f"{self.folder}/recipes", "--shim", self.options.shim], stdout=log, stderr=log, env=environment,
+            preexec_fn=descriptors and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))))
 
     def berth(self, *words, timeout=120):
         return subprocess.run(
@@ -133,7 +136,7 @@ class Faults:
         (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
         (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [manifest]}))
 
-    def recipe(self, services, image=False, sleeping=0):
+    def recipe(self, services, image=False, sleeping=0, slow=False):
         book = f"{self.folder}/ledger"
         line = LINE.replace("LEDGER", book)
 
@@ -142,9 +145,11 @@ class Faults:
 
         none = ", network_mode: none"
         jobs = {"tick": job("", f"{none}, schedule: every 1s"), "fails": job("; exit 3", f"{none}, schedule: every 2s"),
-                "net": job("", ", schedule: every 2s"), "byhand": job("", none)}
+                "net": job("", ", schedule: every 2s"), "byhand": job("", f"{none}, overlap: allow")}
         if sleeping:
             jobs["naps"] = job(f"; sleep {sleeping}; exit 3", f"{none}, schedule: every 1s, overlap: allow")
+        if slow:
+            jobs["slow"] = '{ rootfs: host, command: [sh, -c, "sleep 3; exit 7"], network_mode: none }'
         # Two of one service at once would have the lock in vain.
         alone = f'flock -n {book}/lock.NAME -c \\"exec sleep 1000000\\" || echo NAME >> {book}/twice'
         text = "name: shop\nservices:\n"
@@ -213,6 +218,9 @@ class Faults:
         left = [name for name in os.listdir(self.folder / "run/runs")] if (self.folder / "run/runs").exists() else []
         if left:
             self.wrong.append(f"left behind: runs {left}")
+        for place in reversed(self.mounted):
+            if subprocess.run(["umount", "--recursive", place], capture_output=True, check=False).returncode != 0:
+                self.wrong.append(f"left behind: {place} cannot be unmounted")
         mounts = [line.split()[1] for line in open("/proc/mounts") if str(self.folder) in line and "/netns" not in line]
         if mounts:
             self.wrong.append(f"left behind: mounts {mounts}")
@@ -307,6 +315,71 @@ class Faults:
         if any(row["n"] != 1 for row in alive):
             self.wrong.append(f"a service was started anew: {alive}")
 
+    def full(self, place, seconds=6):
+        """Somebody takes all of a disk; what ends meanwhile ends as it ends."""
+        self.berth("run", "slow")
+        self.until("the slow job runs", lambda: self.rows("select 1 from runs where name = 'slow' and state = 'running'"))
+        with open(place / "hog", "wb", buffering=0) as hog:
+            try:
+                while True:
+                    hog.write(bytes(1 << 20))
+            except OSError:
+                pass
+        begun = len(self.lines.read_text().splitlines())
+        time.sleep(seconds)
+        said = self.berth("runs", "--limit", "3").stdout + self.berth("ps").stdout
+        slow = self.rows("select outcome, exit_code, reason from runs where name = 'slow' order by run_id desc limit 1")[0]
+        if (slow["outcome"], slow["exit_code"]) != ("failed", 7):
+            self.wrong.append(f"{place} is full: a run that ended with code 7 is booked as {slow}")
+        (place / "hog").unlink()
+        self.until(f"{place} has room again: work goes on", lambda: len(self.lines.read_text().splitlines()) > begun + 1, 5)
+        return said
+
+    def places_mode(self):
+        self.services = ["db"]
+        for name in ("run", "state/logs"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", self.folder / name], check=True)
+            self.mounted.append(self.folder / name)
+        self.points.mkdir()
+        (self.points / "hits").touch()
+        self.begin(self.services, slow=True)
+        said = self.full(self.folder / "run")
+        if f"{self.folder}/run" not in said or "free some space" not in said:
+            self.wrong.append(f"a full runtime directory is not explained: {said}")
+        self.full(self.folder / "state/logs")
+        dropped = self.rows("select count(*) as n from runs where outcome = 'lost'")[0]["n"]
+        print(f"full disks: {dropped} runs lost")
+        asking = [subprocess.Popen(
+            [f"{self.options.programs}/berth", "run", "byhand", "--wait", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env={"PATH": os.environ["PATH"], "BERTH_SOCKET": f"{self.folder}/run/berth.sock"}) for _ in range(200)]
+        answers = [asked.communicate(timeout=120)[0] for asked in asking]
+        good = sum('"succeeded"' in answer for answer in answers)
+        self.acknowledged += [found for answer in answers if '"succeeded"' in answer for found in re.findall(r'"run_id":"(\w+)"', answer)[:1]]
+        print(f"200 clients at once: {good} were served")
+        if good != 200:
+            self.wrong.append(f"of 200 clients at once {good} were served")
+        # Root may raise the limit, where a container's or a service's bounds leave it that; if not, it is said, and nothing is begun.
+        self.daemon.send_signal(signal.SIGTERM)
+        self.daemon.wait(60)
+        self.start(descriptors=64)
+        deadline = time.monotonic() + 30
+        while self.daemon.poll() is None and not self.answers() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if self.daemon.poll() is not None:
+            said = (self.folder / "berthd.log").read_text().splitlines()[-1]
+            if self.daemon.returncode != 71 or "it may have 64 descriptors, and needs" not in said:
+                self.wrong.append(f"with few descriptors: {self.daemon.returncode} {said}")
+            self.start()
+        self.until("the daemon answers when all have gone", self.answers, 5)
+        lost = self.rows("select reason from runs where outcome = 'lost'")
+        if lost:
+            self.wrong.append(f"runs are lost: {lost}")
+        self.daemon.send_signal(signal.SIGTERM)
+        self.daemon.wait(60)
+        self.start()
+        self.until("the daemon answers", self.answers)
+
     def shims_mode(self):
         self.services = [f"s{number}" for number in range(30)]
         self.begin(self.services, sleeping=1)
@@ -345,7 +418,7 @@ class Faults:
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("mode", choices=["points", "daemons", "shims"])
+    parser.add_argument("mode", choices=["points", "daemons", "shims", "places"])
     parser.add_argument("--programs", default=str(HERE.parent.parent / ".build/debug"))
     parser.add_argument("--shim")
     parser.add_argument("--rounds", type=int, default=1)

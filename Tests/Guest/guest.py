@@ -12,7 +12,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 PACKAGES = """systemd-sysv linux-image-cloud-amd64 udev dbus iproute2 nftables skopeo aardvark-dns sqlite3 procps libyaml-0-2 libsqlite3-0
- libstdc++6 debconf tzdata util-linux initramfs-tools python3""".split()
+ libstdc++6 debconf tzdata util-linux initramfs-tools python3 dmsetup""".split()
 AGENT = """[Unit]
 Description=Carries out what the host asks
 DefaultDependencies=no
@@ -43,7 +43,8 @@ def make_image(folder):
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / "agent.service").symlink_to("../agent.service")
-    (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n/dev/vdb /ledger ext4 defaults,nofail 0 2\n")
+    (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n/dev/vdb /ledger ext4 defaults,nofail 0 2\n"
+                                   "/dev/vdc /var/lib/berth ext4 defaults,nofail,x-systemd.device-timeout=2s 0 2\n")
     (root / "ledger").mkdir()
     (root / "etc/hostname").write_text("guest\n")
     for name, target in (("vmlinuz", "vmlinuz"), ("initrd.img", "initrd")):
@@ -53,9 +54,11 @@ def make_image(folder):
 
 
 class Guest:
-    """One machine with a disk of its own, and a second one for what containers write down outside of Berth's state."""
+    """One machine with a disk of its own, a second one for what containers write down outside of Berth's state, and, when `state` is a size, a third
+    one for that state."""
 
-    def __init__(self, base, folder, files=()):
+    def __init__(self, base, folder, files=(), state=None):
+        self.disks = ["root.img", "ledger.img"] + (["state.img"] if state else [])
         self.base, self.folder = pathlib.Path(base), pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.numbers = itertools.count(1)
@@ -65,6 +68,8 @@ class Guest:
             subprocess.run(["install", "-D", "-m", "644", source, root / target], check=True)
         self._disk("root.img", "2500M", ["-d", root])
         self._disk("ledger.img", "64M", [])
+        if state:
+            self._disk("state.img", state, [])
 
     def _disk(self, name, size, options):
         path = self.folder / name
@@ -72,8 +77,8 @@ class Guest:
         subprocess.run(["truncate", "-s", size, path], check=True)
         subprocess.run(["mkfs.ext4", "-q", "-F", *map(str, options), path], check=True)
 
-    def boot(self, limit=180):
-        """Returns once root can be reached, with the seconds that it took."""
+    def boot(self, limit=180, clock="utc"):
+        """Returns once root can be reached, with the seconds that it took. `clock` is what the battery's clock shows (-rtc base=)."""
         path = self.folder / "port"
         path.unlink(missing_ok=True)
         disk = "file={},format=raw,if=virtio,cache=writeback"
@@ -81,9 +86,9 @@ class Guest:
         self.process = subprocess.Popen(
             ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-display", "none",
              "-monitor", "none", "-no-reboot", "-nic", "none", "-kernel", self.base / "vmlinuz", "-initrd", self.base / "initrd",
-             "-append", "root=/dev/vda rw console=ttyS0 quiet", "-drive", disk.format(self.folder / "root.img"),
-             "-drive", disk.format(self.folder / "ledger.img"), "-serial", f"file:{self.folder}/console",
-             "-serial", f"unix:{path},server=on,wait=off"], stdin=subprocess.DEVNULL)
+             "-append", "root=/dev/vda rw console=ttyS0 quiet", "-rtc", f"base={clock}", "-serial", f"file:{self.folder}/console",
+             "-serial", f"unix:{path},server=on,wait=off"] + [word for name in self.disks for word in ("-drive", disk.format(self.folder / name))],
+            stdin=subprocess.DEVNULL)
         self.rest = b""
         while time.monotonic() - begin < limit:
             if self.process.poll() is not None:
@@ -142,6 +147,12 @@ class Guest:
                 raise RuntimeError(f"not within {limit} s: {command}\n{found}")
             time.sleep(0.3)
 
+    def sleep(self, seconds):
+        """The whole machine stands still, as a suspended one does."""
+        self.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGCONT)
+
     def cut(self):
         """A power cut."""
         self.process.send_signal(signal.SIGKILL)
@@ -165,5 +176,5 @@ class Guest:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        for name in ("root.img", "ledger.img"):
+        for name in self.disks:
             (self.folder / name).unlink(missing_ok=True)
