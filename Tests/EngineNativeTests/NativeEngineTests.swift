@@ -634,4 +634,46 @@ struct NativeEngineTests {
             await it.engine.settle(live.id)
         }
     }
+
+    /// A process is known by its number and its start.
+    @Test func aNumberThatIsUsedAgainIsNobodys() async throws {
+        let start = try #require(HostProcess.startTime(getpid()))
+        #expect(HostProcess.isAlive(getpid(), start: start) && !HostProcess.isAlive(getpid(), start: start + 1))
+        try await EngineFixture.with { it in
+            // The facts of a run name this process, which has taken the number of one that is gone.
+            let request = await it.request(EngineFixture.shell("exit 0"))
+            let directory = "\(it.scratch.path)/run/runs/\(request.id)"
+            try HostFile.makeDirectories(directory)
+            let facts = [
+                "berth-shim 1", "boot=\(it.engine.bootID)", "shim=\(getpid())", "shim_start=\(start + 1)", "container=\(getpid())",
+                "container_start=\(start + 1)", "end",
+            ]
+            it.scratch.write("run/runs/\(request.id)/shim", facts.joined(separator: "\n") + "\n")
+            it.scratch.write("run/runs/\(request.id)/started", "1\n")
+            let found = try await it.engine.observe()[request.id]
+            guard case .exited(let status) = found, case .lost = status.ending else {
+                Issue.record("\(String(describing: found))")
+                return
+            }
+            await it.engine.stop(request.id)
+            await it.engine.settle(request.id)
+        }
+    }
+
+    @Test func aShimThatIsNoProgramIsAStartError() async throws {
+        let scratch = Scratch("shim")
+        let paths = EnginePaths(state: "\(scratch.path)/state", runtime: "\(scratch.path)/run", shim: "\(scratch.path)/none")
+        #expect(throws: EngineError.self) { try EngineFixture(paths: paths) }
+        for content in ["\u{7f}ELF not for this machine", "#!/bin/sh\necho garbage\n"] {
+            scratch.write("shim", content)
+            chmod("\(scratch.path)/shim", 0o755)
+            try await EngineFixture.with(
+                paths: EnginePaths(state: "\(scratch.path)/state", runtime: "\(scratch.path)/run", shim: "\(scratch.path)/shim")
+            ) { it in
+                let request = await it.request(EngineFixture.shell("exit 0"))
+                await #expect(throws: EngineError.self, "\(content)") { try await it.engine.launch(request) }
+                #expect(HostFile.names(in: "\(scratch.path)/run/runs").isEmpty)
+            }
+        }
+    }
 }

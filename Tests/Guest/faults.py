@@ -121,6 +121,15 @@ class Faults(Trial):
         twice = {key: found for key, found in seen.items() if len(found) > 1}
         self.check("clock: no due time is run twice in an era", not twice, twice)
 
+    def stuck(self):
+        """A daemon that says nothing more is begun anew by its manager."""
+        before, pid = self.containers(), self.guest.run("systemctl show -p MainPID --value berth").strip()
+        self.guest.run(f"kill -STOP {pid}")
+        took = self.guest.until(f"test $(systemctl show -p MainPID --value berth) != {pid} && berth ps >/dev/null 2>&1", 400)
+        alive = set(before) & set(self.containers())
+        self.check("stuck: what ran runs on", len(alive) >= self.options.live + 2, (before, alive))
+        print(f"stuck: another daemon answers after {took:.0f} s", flush=True)
+
     def first_boot(self):
         self.guest.leave("systemctl poweroff")
         begin = time.monotonic()
@@ -147,7 +156,7 @@ def main():
     trial = Faults(options)
     try:
         trial.install()
-        for name in ("disk", "asleep", "previous", "broken_disk", "clock", "first_boot"):
+        for name in ("disk", "asleep", "previous", "stuck", "broken_disk", "clock", "first_boot"):
             if not options.only or name in options.only:
                 getattr(trial, name)()
     finally:

@@ -255,6 +255,39 @@ import WorkloadModel
         }
     }
 
+    /// Whatever becomes of the log of changes, what is left is a history: the beginning of what was committed, whole.
+    @Test(arguments: ["cut", "empty", "gone", "index gone", "zeros"]) func aTornLogOfTheHistoryLosesNoMoreThanItsEnd(how: String) async throws {
+        try await Self.with { store, path in
+            for number in 0..<50 { try await store.commit([Self.opening(Self.request(UInt32(number), "a", at: Self.now + .seconds(number)))]) }
+            // As a power cut leaves it: with its log, not moved into the file.
+            let copy = path + "-copy"
+            for ending in ["", "-wal", "-shm"] { try FileManager.default.copyItem(atPath: path + ending, toPath: copy + ending) }
+            let size = try #require(try FileManager.default.attributesOfItem(atPath: copy + "-wal")[.size] as? UInt64)
+            #expect(size > 100_000)
+            let log = try #require(FileHandle(forUpdatingAtPath: copy + "-wal"))
+            switch how {
+            case "cut": try log.truncate(atOffset: size / 2 + 100)
+            case "empty": try log.truncate(atOffset: 0)
+            case "zeros":
+                try log.seek(toOffset: size / 2)
+                try log.write(contentsOf: Data(count: Int(size / 2)))
+            case "gone": try FileManager.default.removeItem(atPath: copy + "-wal")
+            default: break
+            }
+            try log.close()
+            try FileManager.default.removeItem(atPath: copy + "-shm")
+            let again = try HistoryStore(path: copy, engine: "test")
+            try again.check()
+            var filter = RunFilter()
+            filter.limit = 100
+            let runs = try await again.runs(filter).map(\.run_id)
+            let all = try await store.runs(filter).map(\.run_id)
+            #expect(how == "index gone" ? runs == all : all.suffix(runs.count) == runs[...])
+            try await again.commit([Self.opening(Self.request(100, "a", at: Self.now + .seconds(100)))])
+            try again.close()
+        }
+    }
+
     /// What the first release wrote is read by this one, and nothing of it is lost.
     @Test func takesOverADatabaseOfTheFirstLayout() async throws {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("berth-\(UUID().uuidString).db").path
