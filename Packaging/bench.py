@@ -334,6 +334,84 @@ def large(home):
     berth.stop()
 
 
+def run_id(milliseconds, number):
+    """As WorkloadModel/RunID.swift makes it."""
+    value, text = milliseconds << 32 | number & 0xFFFFFFFF, ""
+    for _ in range(16):
+        text = "0123456789abcdefghjkmnpqrstvwxyz"[value & 31] + text
+        value >>= 5
+    return text
+
+
+def fill(path, count, jobs=2000, days=180):
+    """A history of so many runs, one in twenty failed, each with its due time; half of it is older than is kept."""
+    end = int(time.time() * 1000) - 120_000
+    begin = end - days * 86_400_000
+    database = sqlite3.connect(path)
+    database.executescript("pragma synchronous = off; pragma cache_size = -400000; pragma wal_autocheckpoint = 100000")
+
+    def rows(number):
+        at, job, ended = begin + (end - begin) * number // count, f"job{number % jobs:04}", 1 if number % 20 == 7 else 0
+        return (run_id(at, number), "old", job, "job", "schedule", 1, at, at, at + 5, at + 900, "finished", ("succeeded", "failed")[ended], ended, 900, 1 << 20,
+                "0" * 64, "native", "1082ae9f-2049-4096-8219-953cb7f03fc5", "3:b7d3e635448c0688")
+
+    columns = "run_id project name kind trigger attempt due_ms decided_ms started_ms finished_ms state outcome exit_code cpu_us memory_peak_bytes recipe_digest engine boot_id fingerprint".split()
+    insert = f"insert into run_rows ({','.join(columns)}) values ({','.join('?' * len(columns))})"
+    for first in range(0, count, 200_000):
+        chunk = [rows(number) for number in range(first, min(first + 200_000, count))]
+        with database:
+            database.executemany(insert, chunk)
+            database.executemany("insert into due_rows (project, name, due_ms, era, first_due_ms, result, count, run_id) values (?, ?, ?, 0, ?, 'ran', 1, ?)",
+                                 [(run[1], run[2], run[6], run[6], run[0]) for run in chunk])
+    database.execute("pragma wal_checkpoint(truncate)")
+    database.close()
+
+
+def history(home, root):
+    """Questions to a long history, and launches while half of it is forgotten."""
+    count = 1_000_000 if QUICK else 10_000_000
+    berth = Berth(home, "history")
+    berth.up(f"name: b\njobs:\n  probe: {{ rootfs: {root}, network_mode: none, command: [/bin/true] }}\n")
+    berth.stop()
+    fill(f"{berth.home}/state/berth.db", count)
+    start = time.monotonic()
+    berth.start()
+    row("P8", f"{count:,} runs: the daemon answers after its start", f"{1000 * (time.monotonic() - start):.0f} ms")
+    slowest = {}
+    for words in (["--limit", "50"], ["old/job0007", "--limit", "50"], ["--outcome", "failed", "--limit", "50"], ["--since", "2d", "--limit", "50"],
+                  ["old/job0007", "--outcome", "failed", "--since", "60d", "--limit", "50"]):
+        times = []
+        for _ in range(11):
+            start = time.monotonic()
+            berth.run("runs", *words)
+            times.append(1000 * (time.monotonic() - start))
+        slowest[statistics.median(times)] = " ".join(words)
+    row("P8", f"berth runs {slowest[max(slowest)]}", f"{max(slowest):.0f} ms", "<= 50 ms")
+
+    def launches(seconds):
+        first, end = berth.query("select max(run_id) from run_rows")[0][0], time.monotonic() + seconds
+        while time.monotonic() < end:
+            berth.run("run", "probe", "--wait")
+        return percentiles([r[0] for r in berth.query(f"select started_ms - decided_ms from run_rows where project = 'b' and run_id > '{first}'")])
+
+    without = launches(20)
+    # A daemon trusts its clock after ten minutes, and forgets nothing before.
+    end = time.monotonic() + 700
+    while not berth.query("select count(*) from pruned_rows")[0][0]:
+        if time.monotonic() > end:
+            raise SystemExit("nothing is forgotten")
+        time.sleep(0.5)
+    start, beside = time.monotonic(), launches(40)
+    row("P8", "decided -> started, before old runs are forgotten", f"{without[0]:.0f} / {without[1]:.0f} ms")
+    row("P8", "the same meanwhile", f"{beside[0]:.0f} / {beside[1]:.0f} ms", "20 ms more")
+    last = -1
+    while (found := berth.query("select sum(count) from pruned_rows")[0][0]) != last:
+        last = found
+        time.sleep(5)
+    row("", f"{last:,} rows forgotten", f"{time.monotonic() - start:.0f} s, {berth.memory('VmHWM'):.0f} MB")
+    berth.stop()
+
+
 def schedules():
     """Due times a second, one core: the slowest and the median of common expressions in three zones."""
     result = sh(f"{BIN}/ScheduleBenchmark")
@@ -368,6 +446,7 @@ def main():
         verbs(home, root)
         idle(home, root)
         sizes()
+        history(home, root)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

@@ -256,7 +256,7 @@ final class DiskGuard: Sendable {
                 guard !frozen.values.contains(where: { $0.quantity == quantity }), let space = space(quantity), space.free < space.limits.floor else {
                     return nil
                 }
-                return "\(left(space.free, quantity)), and no container is seen to take \(quantity == .bytes ? "it" : "them")"
+                return "\(left(space.free, quantity)), and no container is seen to take \(quantity == .bytes ? "it" : "them"): remove files, or give it more"
             }
     }
 

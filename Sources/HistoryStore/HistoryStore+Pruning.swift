@@ -81,39 +81,68 @@ extension HistoryStore {
     ///
     /// - Parameters:
     ///   - own: jobs that say themselves how much of theirs is kept; the usual bounds stand in where they do not
-    ///   - batch: rows that go in one transaction
+    ///   - batch: rows that go in one transaction, at most
     /// - Returns: the runs that are forgotten, whose logs can go; at most ``mostPrunedRuns``
     /// - Throws: ``StoreError``
     public func prune(
         _ usual: Retention, own: [WorkloadID: Retention] = [:], batch: Int = 1000, most: Int = mostPrunedRuns
     ) async throws(StoreError) -> [(RunID, WorkloadID)] {
-        let never = Timestamp(milliseconds: Int64.min / 4)
-        let (runs, before, failures) = (usual.runs ?? Int(Int32.max), usual.before ?? never, usual.failuresBefore ?? usual.before ?? never)
-        let rules = own.map { id, retention in
-            [
-                id.project.description, id.name.description, "\(retention.runs ?? runs)", "\((retention.before ?? before).milliseconds)",
-                "\((retention.failuresBefore ?? failures).milliseconds)",
-            ]
+        var old: [Old] = []
+        // One service or job after the other: no reader keeps the log of changes from being moved into the file for long.
+        var last = ("", "")
+        while old.count < most, let next = try await nextName(after: last) {
+            last = next
+            let rule = (try? WorkloadID(project: ProjectName(next.0), name: WorkloadName(next.1))).flatMap { own[$0] }
+            let kept = Retention(
+                runs: rule?.runs ?? usual.runs, before: rule?.before ?? usual.before, failuresBefore: rule?.failuresBefore ?? usual.failuresBefore ?? usual.before)
+            old += try await read { [most = most - old.count] db in try HistoryStore.old(db, next, kept, most: most) }
         }
-        let list: String
-        do { list = String(decoding: try JSONEncoder().encode(rules), as: UTF8.self) } catch { throw .storage("\(error)") }
-        let own = """
-            WITH own AS MATERIALIZED (SELECT value ->> 0 AS project, value ->> 1 AS name, cast(value ->> 2 AS INTEGER) AS runs,
-                cast(value ->> 3 AS INTEGER) AS before_ms, cast(value ->> 4 AS INTEGER) AS failures_ms FROM json_each(?3))
-            """
-        let old = try await read { db in
-            HistoryStore.old(
+        try await pruneByTime(usual, own: own, batch: batch)
+        return try await remove(old, batch: batch)
+    }
+
+    private func nextName(after last: (String, String)) async throws(StoreError) -> (String, String)? {
+        try await read { db in
+            try Row.fetchOne(
+                db, sql: "SELECT project, name FROM run_rows WHERE (project, name) > (?, ?) ORDER BY project, name LIMIT 1", arguments: [last.0, last.1]
+            ).map { ($0["project"], $0["name"]) }
+        }
+    }
+
+    /// What is to go of one service or job. By its index alone, and no further than it is read: with millions of rows each question is short.
+    private static func old(_ db: Database, _ name: (String, String), _ kept: Retention, most: Int) throws -> [Old] {
+        var found: [Old] = []
+        let count =
+            try kept.runs == nil
+            ? 0 : Int.fetchOne(db, sql: "SELECT count(*) FROM run_rows WHERE project = ? AND name = ?", arguments: [name.0, name.1]) ?? 0
+        for (which, before) in [(good, kept.before), ("NOT \(good)", kept.failuresBefore)] where found.count < most {
+            // A run's name begins with the time at which it was decided.
+            var bound = before.map { RunID(now: $0, random: 0).description } ?? ""
+            if let runs = kept.runs, count > runs {
+                // The newest one that goes, and it as well.
+                let newest = try String.fetchOne(
+                    db, sql: "SELECT run_id FROM run_rows WHERE project = ? AND name = ? AND \(which) AND state = 'finished' ORDER BY run_id DESC LIMIT 1 OFFSET ?",
+                    arguments: [name.0, name.1, runs])
+                bound = max(bound, newest.map { $0 + "~" } ?? "")
+            }
+            found += Self.old(
                 try Row.fetchAll(
                     db,
                     sql: """
-                        \(own) SELECT run_id, project, name, outcome, decided_ms FROM (
-                            SELECT run_id, r.project, r.name, state, outcome, decided_ms, coalesce(o.runs, ?1) AS most,
-                                CASE WHEN \(HistoryStore.good) THEN coalesce(o.before_ms, ?2) ELSE coalesce(o.failures_ms, ?5) END AS oldest,
-                                row_number() OVER (PARTITION BY r.project, r.name, \(HistoryStore.good) ORDER BY run_id DESC) AS place
-                            FROM run_rows r LEFT JOIN own o ON o.project = r.project AND o.name = r.name
-                        ) WHERE state = 'finished' AND (place > most OR decided_ms < oldest) LIMIT ?4
-                        """, arguments: [runs, before.milliseconds, list, most, failures.milliseconds]))
+                        SELECT run_id, project, name, outcome, decided_ms FROM run_rows
+                        WHERE project = ? AND name = ? AND run_id < ? AND \(which) AND state = 'finished' ORDER BY run_id LIMIT ?
+                        """, arguments: [name.0, name.1, bound, most - found.count]))
         }
+        return found
+    }
+
+    /// Due times and events.
+    private func pruneByTime(_ usual: Retention, own: [WorkloadID: Retention], batch: Int) async throws(StoreError) {
+        let before = usual.before?.milliseconds ?? Int64.min
+        let rules = own.map { id, retention in [id.project.description, id.name.description, "\((retention.before ?? usual.before)?.milliseconds ?? Int64.min)"] }
+        let list: String
+        do { list = String(decoding: try JSONEncoder().encode(rules), as: UTF8.self) } catch { throw .storage("\(error)") }
+        let own = "WITH own AS MATERIALIZED (SELECT value ->> 0 AS project, value ->> 1 AS name FROM json_each(?3))"
         for (table, column, kind, state, sum) in [("due_rows", "due_ms", "due", "result", "sum(count)"), ("event_rows", "at_ms", "event", "''", "count(*)")] {
             let isOld = """
                 \(column) >= ?1 AND \(column) < ?2 AND NOT EXISTS
@@ -121,13 +150,15 @@ extension HistoryStore {
                 """
             // From one batch to the next by the time's index: what stays is passed over once.
             var from = Int64.min
-            while from < before.milliseconds {
-                let last = try await read { [from] db in
+            var bite = Bite(most: batch)
+            while from < before {
+                let last = try await read { [from, bite] db in
                     try Int64.fetchOne(
                         db, sql: "\(own) SELECT max(at) FROM (SELECT \(column) AS at FROM \(table) WHERE \(isOld) ORDER BY \(column) LIMIT ?4)",
-                        arguments: [from, before.milliseconds, list, batch])
+                        arguments: [from, before, list, bite.rows])
                 }
                 guard let last else { break }
+                let begin = ContinuousClock.now
                 try await write { [from] db in
                     let counted = try Row.fetchAll(
                         db,
@@ -138,24 +169,47 @@ extension HistoryStore {
                     try HistoryStore.count(counted, kind, db)
                     try db.cachedStatement(sql: "\(own) DELETE FROM \(table) WHERE \(isOld)").execute(arguments: [from, last + 1, list])
                 }
+                bite.took(ContinuousClock.now - begin)
                 from = last + 1
             }
             for rule in rules {
                 let key = table == "due_rows" ? "project, name, due_ms, era" : "id"
                 let some = "(\(key)) IN (SELECT \(key) FROM \(table) WHERE project = ?1 AND name = ?2 AND \(column) < cast(?3 AS INTEGER) LIMIT ?4)"
-                let arguments: StatementArguments = [rule[0], rule[1], rule[3], batch]
-                while try await write({ db in
-                    let counted = try Row.fetchAll(
-                        db, sql: "SELECT project, name, \(state) AS state, \(sum) AS n, max(\(column)) AS at FROM \(table) WHERE \(some) GROUP BY 1, 2, 3",
-                        arguments: arguments)
-                    try HistoryStore.count(counted, kind, db)
-                    let statement = try db.cachedStatement(sql: "DELETE FROM \(table) WHERE \(some)")
-                    try statement.execute(arguments: arguments)
-                    return db.changesCount
-                }) > 0 {}
+                var removed = 0
+                repeat {
+                    let arguments: StatementArguments = [rule[0], rule[1], rule[2], bite.rows]
+                    let begin = ContinuousClock.now
+                    removed = try await write { db in
+                        let counted = try Row.fetchAll(
+                            db, sql: "SELECT project, name, \(state) AS state, \(sum) AS n, max(\(column)) AS at FROM \(table) WHERE \(some) GROUP BY 1, 2, 3",
+                            arguments: arguments)
+                        try HistoryStore.count(counted, kind, db)
+                        let statement = try db.cachedStatement(sql: "DELETE FROM \(table) WHERE \(some)")
+                        try statement.execute(arguments: arguments)
+                        return db.changesCount
+                    }
+                    if removed > 0 { bite.took(ContinuousClock.now - begin) }
+                } while removed > 0
             }
         }
-        return try await remove(old, batch: batch)
+    }
+
+    /// How many rows go in one transaction: so many as take a few milliseconds, for which a launch may have to wait.
+    private struct Bite {
+        private static let time = Duration.milliseconds(5)
+        let most: Int
+        private(set) var rows: Int
+
+        init(most: Int) {
+            self.most = most
+            rows = min(most, 50)
+        }
+
+        mutating func took(_ duration: Duration) {
+            let fits = Double(rows) * (Bite.time / max(duration, .microseconds(1)))
+            // Twice as many at most: one that was quick says little of the next.
+            rows = min(most, max(min(most, 8), min(rows * 2, Int(fits))))
+        }
     }
 
     private static func count(_ rows: [Row], _ kind: String, _ db: Database) throws {
@@ -168,7 +222,12 @@ extension HistoryStore {
 
     /// Last of all: the logs of these runs are known only by what is returned.
     private func remove(_ old: [Old], batch: Int) async throws(StoreError) -> [(RunID, WorkloadID)] {
-        for rows in stride(from: 0, to: old.count, by: batch).map({ old[$0..<min($0 + batch, old.count)] }) {
+        var bite = Bite(most: batch)
+        var rest = old[...]
+        while !rest.isEmpty {
+            let rows = rest.prefix(bite.rows)
+            rest = rest.dropFirst(bite.rows)
+            let begin = ContinuousClock.now
             try await write { db in
                 for row in rows {
                     try db.cachedStatement(sql: "DELETE FROM run_rows WHERE run_id = ? AND state = 'finished'").execute(arguments: [row.run.description])
@@ -178,6 +237,7 @@ extension HistoryStore {
                     ])
                 }
             }
+            bite.took(ContinuousClock.now - begin)
         }
         return old.map { ($0.run, $0.workload) }
     }

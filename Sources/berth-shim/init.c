@@ -51,7 +51,7 @@ void init_run(void (*start)(void *), void *context, int status_fd)
         }
         int status;
         pid_t ended;
-        while ((ended = waitpid(-1, &status, WNOHANG)) > 0) {
+        while ((ended = waitpid(-1, &status, WNOHANG)) > 0 || (ended < 0 && errno == EINTR)) {
             if (ended != child) continue;
             /* pid 1 cannot die of a signal as its child did: the shim is told the true status on the pipe. */
             ssize_t written = write(0, &status, sizeof status);

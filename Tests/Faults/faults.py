@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Ends a daemon and its shims at every fail point and at random, and judges what is left by a ledger outside of Berth's state.
 
-    python3 faults.py points|daemons|shims|places [--programs DIRECTORY] [--shim FILE] [--rounds N] [--seed N] [--keep]
+    python3 faults.py points|daemons|shims|places|calls [--programs DIRECTORY] [--shim FILE] [--rounds N] [--seed N] [--keep]
 
 `points` needs debug builds: each fail point of the daemon and of the shim is made to kill, to fail and to stall, ROUNDS times, and each must have
 been hit. `daemons` ends the daemon ROUNDS times, by SIGKILL or SIGTERM, under load. `shims` kills ROUNDS shims. `places` fills the
-runtime directory and the logs, leaves the daemon few descriptors, and asks 200 questions at once. Needs root; ends with 1 when
-something was lost, doubled or left over.
+runtime directory and the logs, leaves the daemon few descriptors, and asks 200 questions at once. `calls` has strace make each system call of a
+launch fail, for the first time that it is made, the second, and so on (ROUNDS of them, taken at random; 0: all), and looks whether what is started
+nonetheless is in a sandbox as whole as without it. Needs root; ends with 1 when something was lost, doubled or left over.
 """
 import argparse
 import collections
@@ -46,6 +47,20 @@ SHIM = {
     **{step: ("kill", "error", "stall") for step in ("S1", "S2", "S3", "S4", "S5", "shim", "started", "exit")},
     **{step: ("kill", "stall") for step in ("S6", "S7", "S8")},
 }
+# The error that a call is made to return, where it is not ENOMEM; and those that nothing can be made of.
+ERRORS = {
+    **dict.fromkeys(("openat", "openat2", "mkdirat", "mkdir", "rename", "renameat", "write", "writev", "pwrite64", "fsync", "fdatasync", "ftruncate", "symlinkat", "mknodat"), "ENOSPC"),
+    **dict.fromkeys(("clone", "clone3", "fork", "vfork"), "EAGAIN"), **dict.fromkeys(("setresuid", "setresgid", "setgroups", "capset", "capget"), "EPERM"),
+    **dict.fromkeys(("read", "poll", "ppoll", "recvmsg", "recvfrom", "wait4", "waitid", "epoll_wait", "nanosleep", "clock_nanosleep"), "EINTR"),
+    **dict.fromkeys(("mount", "umount2", "pivot_root", "move_mount", "open_tree", "fsopen", "fsmount", "fsconfig", "mount_setattr", "chroot"), "EBUSY"),
+}
+NO_FAULT = {"exit", "exit_group", "rt_sigreturn", "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "umask", "restart_syscall", "execve"}
+# What a container finds of its sandbox.
+SANDBOX = r"""for n in cgroup ipc mnt net pid uts; do test $(readlink /proc/self/ns/$n) = $(readlink HOST/$n 2>/dev/null || echo none) && echo shares $n; done
+grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp|Seccomp_filters|SigBlk|SigIgn):' /proc/self/status
+cut -d' ' -f4- /proc/self/mountinfo | sed 's/runs.[0-9A-Z]*//g; s/shared:[0-9]*//; s/master:[0-9]*//; s/scratch.[0-9a-z]*//g' | sort
+hostname; umask; ulimit -a; pwd; ls /proc/self/fd | wc -l; cat /proc/self/oom_score_adj; ip -o link 2>/dev/null | wc -l
+ls /dev; cat /proc/1/comm; env | grep -v BERTH_ | sort; test -w /proc/sys/kernel/hostname && echo may write; kill -0 1; echo end"""
 SCHEDULES = {"tick": "every 1s", "fails": "every 2s", "net": "every 2s"}
 
 
@@ -380,6 +395,91 @@ class Faults:
         self.start()
         self.until("the daemon answers", self.answers)
 
+    def look(self, fault=None):
+        """A run by hand, with a system call that fails. Returns how the run ended, what its container found, and what strace wrote."""
+        shutil.rmtree(self.seen, ignore_errors=True)
+        self.seen.mkdir(mode=0o777)
+        self.seen.chmod(0o777)
+        log = self.folder / "calls"
+        log.unlink(missing_ok=True)
+        server = subprocess.run(["pgrep", "-P", str(self.daemon.pid), "shim-forkserver"], capture_output=True, text=True, check=False).stdout.split()
+        if not server:
+            # The one before was ended by its fault; a run brings the next.
+            self.berth("run", "look", "--wait")
+            server = subprocess.run(["pgrep", "-P", str(self.daemon.pid), "shim-forkserver"], capture_output=True, text=True, check=True).stdout.split()
+            shutil.rmtree(self.seen)
+            self.seen.mkdir()
+            self.seen.chmod(0o777)
+        strace = subprocess.Popen(
+            ["strace", "-f", "-qqq", "-b", "execve", "-o", str(log), *(["-e", f"inject={fault}"] if fault else []), "-p", server[0]],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.until(f"{fault}: the shim is watched", lambda: "TracerPid:\t0\n" not in pathlib.Path(f"/proc/{server[0]}/status").read_text(), 10)
+        try:
+            answer = self.berth("run", "look", "--wait", "--json", timeout=30).stdout
+        except subprocess.TimeoutExpired as late:
+            answer = (late.stdout or b"").decode()
+            self.wrong.append(f"{fault}: the run does not end")
+            print(f"WRONG  {self.wrong[-1]}", flush=True)
+            self.berth("stop", "look")
+        run = re.findall(r'"run_id":"(\w+)"', answer)
+        outcome = self.rows(f"select outcome, reason from runs where run_id = '{run[0] if run else ''}'")
+        strace.send_signal(signal.SIGINT)
+        strace.wait(20)
+        found = self.seen / run[0] if run else self.seen / "none"
+        return (outcome[0] if outcome else {"outcome": None, "reason": answer}), found.read_text() if found.exists() else None, log.read_text()
+
+    def calls_mode(self):
+        self.services, self.seen = ["db"], self.folder / "ledger/seen"
+        script = self.folder / "ledger/look.sh"
+        script.write_text(SANDBOX.replace("HOST", "/ns") + "\n")
+        self.begin(self.services)
+        text = (self.folder / "berth.yaml").read_text()
+        book = self.folder / "ledger"
+        text += (f'  look: {{ rootfs: host, command: [sh, -c, "sh {script} > {self.seen}/$$BERTH_RUN_ID 2>&1"], volumes: ["{book}:{book}"], user: "65534:65534", '
+                 "group_add: [7], ulimits: { nofile: 500, core: 0 }, tmpfs: [/tmp], hostname: inside, read_only: true, cap_drop: [ALL], init: true, "
+                 "mem_limit: 64m, pids_limit: 50, network_mode: none, oom_score_adj: 300 }\n")
+        (self.folder / "berth.yaml").write_text(text)
+        if self.up().returncode != 0:
+            raise RuntimeError("the recipe cannot be applied")
+        outcome, whole, log = self.look()
+        again, same, _ = self.look()
+        if outcome["outcome"] != "succeeded" or not whole or whole != same or not whole.endswith("end\n"):
+            raise RuntimeError(f"{outcome} {again}: a container does not find the same twice:\n{whole}\n{sorted(set((whole or '').splitlines()) ^ set((same or '').splitlines()))}")
+        counts = collections.Counter()
+        for line in log.splitlines():
+            pid, _, rest = line.partition(" ")
+            call = re.match(r"\s*(\w+)\(", rest)
+            if call and call[1] not in NO_FAULT:
+                counts[pid, call[1]] += 1
+        most = collections.Counter()
+        for (_, call), number in counts.items():
+            most[call] = max(most[call], number)
+        faults = [(call, number) for call, times in most.items() for number in range(1, times + 1)]
+        self.dice.shuffle(faults)
+        chosen = faults[:self.options.rounds] if self.options.rounds else faults
+        ends, hit, ignored = collections.Counter(), 0, collections.Counter()
+        for call, number in chosen:
+            fault = f"{call}:error={ERRORS.get(call, 'ENOMEM')}:when={number}"
+            outcome, found, log = self.look(fault)
+            if "(INJECTED)" not in log:
+                continue
+            hit += 1
+            ends[outcome["outcome"]] += 1
+            if outcome["outcome"] is None:
+                self.wrong.append(f"{fault}: no definite end: {outcome}")
+            elif found is not None and found != whole:
+                difference = sorted(set(found.splitlines()) ^ set(whole.splitlines()))
+                self.wrong.append(f"{fault}: the container runs in another sandbox ({outcome['outcome']}): {difference}")
+            elif outcome["outcome"] == "succeeded" and found is None:
+                self.wrong.append(f"{fault}: a success without a container")
+            elif outcome["outcome"] == "succeeded":
+                ignored[call] += 1
+            elif not outcome["reason"]:
+                self.wrong.append(f"{fault}: {outcome['outcome']} without a reason")
+            before = self.lines.stat().st_size
+            self.until(f"{fault}: work goes on", lambda: self.lines.stat().st_size > before, 10)
+        print(f"{hit} of {len(faults)} calls were made to fail, of {len(most)} kinds; runs {dict(ends)}; without harm: {dict(ignored)}")
+
     def shims_mode(self):
         self.services = [f"s{number}" for number in range(30)]
         self.begin(self.services, sleeping=1)
@@ -418,7 +518,7 @@ class Faults:
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("mode", choices=["points", "daemons", "shims", "places"])
+    parser.add_argument("mode", choices=["points", "daemons", "shims", "places", "calls"])
     parser.add_argument("--programs", default=str(HERE.parent.parent / ".build/debug"))
     parser.add_argument("--shim")
     parser.add_argument("--rounds", type=int, default=1)

@@ -12,7 +12,7 @@ import sys
 import time
 
 import ledger
-from nothing_lost import SCHEDULES, Trial
+from nothing_lost import HERE, SCHEDULES, Trial
 
 STATE = "/var/lib/berth"
 
@@ -21,7 +21,7 @@ class Faults(Trial):
     state_disk = "300M"
 
     def files(self):
-        return [(self.options.previous, "root/previous.deb")] if self.options.previous else []
+        return [(HERE / "inodes.py", "root/inodes.py")] + ([(self.options.previous, "root/previous.deb")] if self.options.previous else [])
 
     def due(self):
         return self.rows("select count(*) as n, sum(count) as due from due_times")[0]
@@ -29,8 +29,9 @@ class Faults(Trial):
     def lines(self):
         return int(self.guest.run("wc -l < /ledger/lines"))
 
-    def trouble(self, what, begin, end, words, lasts=12):
-        """A fault of the disk: nothing starts, what runs runs on, people are told; then work goes on within seconds."""
+    def trouble(self, what, begin, end, words, lasts=12, may_start=False):
+        """A fault of the disk: what runs runs on, people are told, and work goes on within seconds after it. Nothing starts meanwhile, unless
+        there `may_start` what the reserve has space for: the ledger judges whether each of these has its row."""
         before, pid = self.containers(), self.guest.run("systemctl show -p MainPID --value berth").strip()
         self.guest.run(begin)
         # What was being launched may end.
@@ -39,25 +40,45 @@ class Faults(Trial):
         self.check(f"{what}: people are told", any(word in said for word in words) and STATE in said, said)
         lines = self.lines()
         time.sleep(lasts)
-        rows = self.due()
-        self.check(f"{what}: nothing starts", self.lines() <= lines, f"{self.lines() - lines} runs")
+        rows, started = self.due(), self.lines() - lines
+        self.check(f"{what}: nothing starts", may_start or started <= 0, f"{started} runs")
+        lines += started
         self.guest.run(end)
         took = self.guest.until(f"test $(wc -l < /ledger/lines) -gt {lines}", 60)
         self.check(f"{what}: work goes on within 5 s", took <= 8, f"{took:.1f} s")
         alive = set(before) & set(self.containers())
         self.check(f"{what}: what ran runs on", len(alive) >= self.options.live + 2, (before, alive))
         self.check(f"{what}: the daemon is the same", self.guest.run("systemctl show -p MainPID --value berth").strip() == pid)
-        print(f"{what}: told; work goes on after {took:.1f} s; {self.due()['n'] - rows['n']} rows of due times after it", flush=True)
+        print(f"{what}: told; {started} runs within {lasts} s; work goes on after {took:.1f} s; {self.due()['n'] - rows['n']} rows of due times after it", flush=True)
 
     def disk(self):
-        # What one that fills it may take: root's own share of an ext4 as well.
-        self.trouble("disk full", f"cat /dev/zero > {STATE}/hog 2>/dev/null; true", f"rm {STATE}/hog", ["full", "No space left"])
-        self.trouble("inodes out", f"mkdir {STATE}/hogs; cd {STATE}/hogs && i=0; while : 2>/dev/null > $i; do i=$((i + 1)); done; true",
-                     f"rm -rf {STATE}/hogs", ["inode", "full", "No space left"])
-        self.trouble("read-only", f"mount -o remount,ro {STATE}", f"mount -o remount,rw {STATE}", ["read-only", "readonly", "Read-only"])
+        # By one who takes each byte that becomes free, root's own share of an ext4 as well.
+        hog = f"mkdir {STATE}/hogs; (while test -e {STATE}/hogs; do %s; sleep 0.2; done) >/dev/null 2>&1 </dev/null & sleep 10"
+        end = f"mv {STATE}/hogs {STATE}/gone; while ! rm -rf {STATE}/gone; do :; done"
+        self.trouble("disk full", hog % f"cat /dev/zero >> {STATE}/hogs/one", end, ["full", "No space left", "free"], may_start=True)
+        self.trouble("inodes out", hog % f"python3 /root/inodes.py {STATE}/hogs", end, ["inode", "full", "No space left"], may_start=True)
         self.judge("faults of the disk")
         reasons = {row["reason"] for row in self.rows("select distinct reason from due_times where reason is not null")}
         self.check("no false reason", not reasons & {"daemon down", "host off", "clock jump"}, reasons)
+
+    def read_only(self):
+        """As after an error in the file system, until the machine is begun anew."""
+        self.broken("read-only", "echo 1 > /sys/fs/ext4/vdc/trigger_fs_error")
+
+    def broken(self, what, command):
+        pid = self.guest.run("systemctl show -p MainPID --value berth").strip()
+        self.guest.run(command)
+        time.sleep(3)
+        lines = self.lines()
+        time.sleep(10)
+        said = self.guest.run("berth ps 2>&1 | grep -v ^shop", check=False).strip()
+        self.check(f"{what}: people are told", STATE in said, said)
+        self.check(f"{what}: nothing starts", self.lines() <= lines, f"{self.lines() - lines} runs")
+        again = self.guest.run("systemctl show -p MainPID --value berth").strip()
+        print(f"{what}: '{said}'; the daemon is {'the same' if pid == again else 'another'}", flush=True)
+        self.guest.cut()
+        self.come_back(f"after {what}")
+        self.judge(what)
 
     def broken_disk(self):
         """Its writes fail by device-mapper; then the power goes, and the disk is whole again."""
@@ -66,19 +87,8 @@ class Faults(Trial):
                        f"mount /dev/mapper/state {STATE} && systemctl start berth", timeout=120)
         self.guest.until("systemctl is-active berth", 60, "active")
         self.live(6)
-        pid = self.guest.run("systemctl show -p MainPID --value berth").strip()
-        self.guest.run("dmsetup suspend --noflush state; dmsetup load state --table \"0 $(blockdev --getsz /dev/vdc) error\"; dmsetup resume state")
-        time.sleep(3)
-        lines = self.lines()
-        time.sleep(10)
-        said = self.guest.run("berth ps 2>&1 | head -5", check=False)
-        self.check("broken disk: people are told", STATE in said, said)
-        self.check("broken disk: nothing starts", self.lines() <= lines, f"{self.lines() - lines} runs")
-        again = self.guest.run("systemctl show -p MainPID --value berth").strip()
-        print(f"broken disk: {said.strip().splitlines()[0] if said.strip() else ''}; the daemon is {'the same' if pid == again else 'another'}", flush=True)
-        self.guest.cut()
-        self.come_back("after a broken disk")
-        self.judge("broken disk")
+        self.broken("broken disk", "dmsetup suspend --noflush state; dmsetup load state --table "
+                    "\"0 $(blockdev --getsz /dev/vdc) error\"; dmsetup resume state")
 
     def asleep(self):
         before = self.due()
@@ -156,7 +166,7 @@ def main():
     trial = Faults(options)
     try:
         trial.install()
-        for name in ("disk", "asleep", "previous", "stuck", "broken_disk", "clock", "first_boot"):
+        for name in ("disk", "asleep", "previous", "stuck", "read_only", "broken_disk", "clock", "first_boot"):
             if not options.only or name in options.only:
                 getattr(trial, name)()
     finally:

@@ -44,7 +44,7 @@ def make_image(folder):
     wants.mkdir(exist_ok=True)
     (wants / "agent.service").symlink_to("../agent.service")
     (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n/dev/vdb /ledger ext4 defaults,nofail 0 2\n"
-                                   "/dev/vdc /var/lib/berth ext4 defaults,nofail,x-systemd.device-timeout=2s 0 2\n")
+                                   "/dev/vdc /var/lib/berth ext4 defaults,errors=remount-ro,nofail,x-systemd.device-timeout=2s 0 2\n")
     (root / "ledger").mkdir()
     (root / "etc/hostname").write_text("guest\n")
     for name, target in (("vmlinuz", "vmlinuz"), ("initrd.img", "initrd")):
@@ -69,7 +69,7 @@ class Guest:
         self._disk("root.img", "2500M", ["-d", root])
         self._disk("ledger.img", "64M", [])
         if state:
-            self._disk("state.img", state, [])
+            self._disk("state.img", state, ["-N", "4096"])
 
     def _disk(self, name, size, options):
         path = self.folder / name
