@@ -94,7 +94,8 @@ extension HistoryStore {
             last = next
             let rule = (try? WorkloadID(project: ProjectName(next.0), name: WorkloadName(next.1))).flatMap { own[$0] }
             let kept = Retention(
-                runs: rule?.runs ?? usual.runs, before: rule?.before ?? usual.before, failuresBefore: rule?.failuresBefore ?? usual.failuresBefore ?? usual.before)
+                runs: rule?.runs ?? usual.runs, before: rule?.before ?? usual.before,
+                failuresBefore: rule?.failuresBefore ?? usual.failuresBefore ?? usual.before)
             old += try await read { [most = most - old.count] db in try HistoryStore.old(db, next, kept, most: most) }
         }
         try await pruneByTime(usual, own: own, batch: batch)
@@ -121,8 +122,11 @@ extension HistoryStore {
             if let runs = kept.runs, count > runs {
                 // The newest one that goes, and it as well.
                 let newest = try String.fetchOne(
-                    db, sql: "SELECT run_id FROM run_rows WHERE project = ? AND name = ? AND \(which) AND state = 'finished' ORDER BY run_id DESC LIMIT 1 OFFSET ?",
-                    arguments: [name.0, name.1, runs])
+                    db,
+                    sql: """
+                        SELECT run_id FROM run_rows WHERE project = ? AND name = ? AND \(which) AND state = 'finished'
+                        ORDER BY run_id DESC LIMIT 1 OFFSET ?
+                        """, arguments: [name.0, name.1, runs])
                 bound = max(bound, newest.map { $0 + "~" } ?? "")
             }
             found += Self.old(
@@ -139,7 +143,9 @@ extension HistoryStore {
     /// Due times and events.
     private func pruneByTime(_ usual: Retention, own: [WorkloadID: Retention], batch: Int) async throws(StoreError) {
         let before = usual.before?.milliseconds ?? Int64.min
-        let rules = own.map { id, retention in [id.project.description, id.name.description, "\((retention.before ?? usual.before)?.milliseconds ?? Int64.min)"] }
+        let rules = own.map { id, retention in
+            [id.project.description, id.name.description, "\((retention.before ?? usual.before)?.milliseconds ?? Int64.min)"]
+        }
         let list: String
         do { list = String(decoding: try JSONEncoder().encode(rules), as: UTF8.self) } catch { throw .storage("\(error)") }
         let own = "WITH own AS MATERIALIZED (SELECT value ->> 0 AS project, value ->> 1 AS name FROM json_each(?3))"
