@@ -14,7 +14,7 @@ if [ "${1:-}" = --vm ]; then
     sh Packaging/deb/build.sh
     exec python3 -B Tests/Guest/nothing_lost.py .build/deb/berth_*.deb "$@"
 fi
-berth_need busybox busybox-static umoci umoci docker-registry docker-registry htpasswd apache2-utils openssl openssl mkfs.ext4 e2fsprogs ps procps losetup mount sqlite3 sqlite3 pip3 python3-pip systemd-analyze systemd crontab cron
+berth_need busybox busybox-static umoci umoci docker-registry docker-registry htpasswd apache2-utils openssl openssl mkfs.ext4 e2fsprogs ps procps losetup mount sqlite3 sqlite3 pip3 python3-pip systemd-analyze systemd crontab cron strace strace
 berth_check_swift
 berth_install
 
@@ -75,9 +75,14 @@ python3 -B Tests/Faults/faults.py points --stall 500
 python3 -B Tests/Faults/faults.py daemons --rounds 60 --pause 1
 python3 -B Tests/Faults/faults.py shims --rounds 40
 python3 -B Tests/Faults/faults.py places
+python3 -B Tests/Faults/faults.py calls --rounds 60
 
 echo "== the shim under sanitizers"
 make -s -C Sources/berth-shim sanitized CC="$compiler" OUT="$PWD/.build/debug/berth-shim-sanitized" 2>/dev/null
 export BERTH_TEST_SHIM="$PWD/.build/debug/berth-shim-sanitized"
 swift test --skip-build --no-parallel --filter EngineNativeTests
 swift test --skip-build --no-parallel --filter EndToEndTests
+
+echo "== the package, in a machine of its own whose power is cut"
+unset BERTH_TEST_SHIM BERTH_WARNINGS_AS_ERRORS
+sh Packaging/test.sh --vm --cuts 2 --reboots 1 --upgrades 1 --live 3

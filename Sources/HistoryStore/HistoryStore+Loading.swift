@@ -60,7 +60,14 @@ private struct Loading {
         stored.bootID = try String.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'boot_id'")
         stored.era = try Int.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'era'") ?? 0
         stored.copiedAt = try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key = '\(HistoryStore.copyMark)'").map { Timestamp(milliseconds: $0) }
-        stored.lastRunAt = try Int64.fetchOne(db, sql: "SELECT decided_ms FROM run_rows ORDER BY run_id DESC LIMIT 1").map { Timestamp(milliseconds: $0) }
+        stored.lastKnownAt = try Int64.fetchOne(
+            db,
+            sql: """
+                WITH run AS (SELECT decided_ms AS at FROM run_rows ORDER BY run_id DESC LIMIT 1), event AS (SELECT at_ms AS at FROM event_rows ORDER BY id DESC LIMIT 1)
+                SELECT max(at) FROM (SELECT at FROM event UNION ALL SELECT at FROM run WHERE NOT EXISTS
+                    (SELECT 1 FROM event_rows e WHERE e.kind = 'clock-set' AND e.text NOT LIKE 'the clock went forward%' AND e.at_ms < run.at))
+                """
+        ).map { Timestamp(milliseconds: $0) }
         for row in try Row.fetchAll(db, sql: "SELECT * FROM service_rows") {
             if let record = ServiceRecord(row) { stored.services.append(record) } else { damaged.append(DamagedRow(kind: .service, row: row)) }
         }

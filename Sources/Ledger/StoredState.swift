@@ -13,8 +13,9 @@ public struct StoredState: Sendable {
     public var openRuns: [Run]
     /// Projects whose recipe is there and cannot be read now: nothing of theirs is stopped, started or forgotten.
     public var unreadable: Set<ProjectName> = []
-    /// When the latest run of the history was decided; `nil` when there is none.
-    public var lastRunAt: Timestamp?
+    /// The time that the history knows to have passed: of its latest run or event. Where the clock has gone back since, what was written before
+    /// counts no more. `nil` when there is nothing yet.
+    public var lastKnownAt: Timestamp?
     /// The boot in which the daemon last ran, `nil` at the first start.
     public var bootID: String?
     /// When the history was copied, which was then put in place of one that was lost: what happened from then to now is not known. `nil` of any other.

@@ -86,7 +86,7 @@ public actor Supervisor {
         feed.know(stored.openRuns)
         await engine.share(stored.recipes.flatMap { $0.workloads.map(\.container) })
         // A host that was off for a month, or one whose clock is wrong since it started: a day tells.
-        if let last = stored.lastRunAt, clock.moment().wall - last > .seconds(30 * 86400) { trustsClockAfter = .seconds(86400) }
+        if let last = stored.lastKnownAt, clock.moment().wall - last > .seconds(30 * 86400) { trustsClockAfter = .seconds(86400) }
         let observed = try await engine.observe()
         var stored = stored
         if stored.copiedAt != nil { stored.foundRuns = await runsUnknown(to: stored, among: observed.keys.sorted()) }

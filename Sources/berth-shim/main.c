@@ -58,7 +58,10 @@ int main(int count, char **arguments)
 {
     if (count == 2 && strcmp(arguments[1], "forkserver") == 0) {
         /* Nothing of the daemon's may reach a container, whatever it forgot to mark. */
-        close_range(SERVER_FD + 1, ~0u, 0);
+        if (close_range(SERVER_FD + 1, ~0u, 0) < 0) {
+            fprintf(stderr, "berth-shim: cannot close inherited descriptors: %s\n", strerror(errno));
+            return 2;
+        }
         if (fcntl(SERVER_FD, F_SETFD, FD_CLOEXEC) < 0) {
             fprintf(stderr, "berth-shim: descriptor %d is not the daemon's socket: the daemon starts this program\n", SERVER_FD);
             return 2;

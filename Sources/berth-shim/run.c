@@ -289,14 +289,16 @@ static int prepare(struct shim *shim, struct error *err)
 int run(int control)
 {
     struct shim shim = { .control = control, .pidfd = -1, .fifo = -1, .signals = -1, .ready = -1, .go = -1, .out = -1, .err_out = -1, .status = -1, .link = -1, .terminal = -1 };
-    struct error err;
+    struct error err = { 0 };
     uint8_t *bytes = NULL;
     size_t size;
     prctl(PR_SET_NAME, "berth-shim");
     setsid();
     /* The daemon's own mask is tight; what is made inside a container is for all its users. Our own files say their modes. */
     umask(022);
-    if (chdir("/") < 0 || spec_read(control, &bytes, &size, &err) < 0 || spec_parse(&shim.spec, bytes, size, &err) < 0) {
+    if (chdir("/") < 0) fail(&err, errno, "cannot enter the host's root directory");
+    else if (spec_read(control, &bytes, &size, &err) == 0) (void)spec_parse(&shim.spec, bytes, size, &err);
+    if (err.text[0]) {
         tell(&shim, 'E', err.text);
         return 1;
     }

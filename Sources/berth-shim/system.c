@@ -76,7 +76,8 @@ int system_mask_proc(const struct spec *spec, int proc, int dev, struct error *e
 static int mount_cgroup(const struct spec *spec, int sys, struct error *err)
 {
     int target = inside_openat2(sys, "fs/cgroup", O_PATH | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-    if (target < 0) return 0;
+    /* A kernel without control groups has no such directory. */
+    if (target < 0) return errno == ENOENT ? 0 : fail(err, errno, "cannot open /sys/fs/cgroup");
     unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
     /* On a host with v1 controllers a mount of cgroup2 would show a hierarchy without limits; show nothing instead. */
     int tree = spec->cgroups_v1.count == 0

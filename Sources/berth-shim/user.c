@@ -18,21 +18,30 @@
 #define LINE_BYTES_MAX (1u << 20)
 
 /* A passwd or group file, read line by line. */
-struct accounts { FILE *file; char *line; size_t capacity, bytes; const char *path; bool too_large; };
+struct accounts { FILE *file; char *line; size_t capacity, bytes; const char *path; bool too_large; int failure; };
 
 static struct accounts open_accounts(const char *path)
 {
     struct accounts accounts = { .path = path };
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0) return accounts;
+    if (root < 0) {
+        accounts.failure = errno;
+        return accounts;
+    }
     int fd = inside_openat2(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    /* What cannot be read just then is not taken for what is not there: the user would be another one's. */
+    if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EXDEV && errno != ENXIO) accounts.failure = errno;
     close(root);
     struct stat st;
     if (fd < 0) return accounts;
     /* Looked at before a byte is read: one line may be the whole of a sparse file. */
-    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    accounts.too_large = regular && st.st_size > (off_t)ACCOUNT_BYTES_MAX;
-    if (!regular || accounts.too_large || !(accounts.file = fdopen(fd, "re"))) close(fd);
+    if (fstat(fd, &st) < 0) {
+        accounts.failure = errno;
+    } else if (S_ISREG(st.st_mode)) {
+        accounts.too_large = st.st_size > (off_t)ACCOUNT_BYTES_MAX;
+        if (!accounts.too_large && !(accounts.file = fdopen(fd, "re"))) accounts.failure = errno;
+    }
+    if (!accounts.file) close(fd);
     return accounts;
 }
 
@@ -40,8 +49,12 @@ static struct accounts open_accounts(const char *path)
 static char *next_line(struct accounts *accounts)
 {
     if (!accounts->file || accounts->too_large) return NULL;
+    errno = 0;
     ssize_t length = getline(&accounts->line, &accounts->capacity, accounts->file);
-    if (length < 0) return NULL;
+    if (length < 0) {
+        if (!feof(accounts->file)) accounts->failure = errno ? errno : EIO;
+        return NULL;
+    }
     accounts->bytes += (size_t)length;
     if (accounts->bytes > ACCOUNT_BYTES_MAX || length > (ssize_t)LINE_BYTES_MAX) {
         accounts->too_large = true;
@@ -56,6 +69,7 @@ static int close_accounts(struct accounts *accounts, struct error *err)
 {
     if (accounts->file) fclose(accounts->file);
     free(accounts->line);
+    if (accounts->failure) return fail(err, accounts->failure, "cannot read /%s in the root file system", accounts->path);
     return accounts->too_large ? fail(err, 0, "/%s in the root file system has more than %u MiB, or a line of more than %u", accounts->path,
                                       ACCOUNT_BYTES_MAX >> 20, LINE_BYTES_MAX >> 20) : 0;
 }

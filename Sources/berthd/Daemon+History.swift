@@ -51,9 +51,9 @@ extension Daemon {
         _ stored: StoredState, upTo limit: Duration, socket: String, group: UInt32?, _ version: VersionInfo, _ log: Logger
     ) async throws {
         var info = stat()
-        // The program was built before it ran, and the history's last run was decided in the past.
+        // The program was built before it ran, and what is in the history is in the past.
         let built = stat("/proc/self/exe", &info) == 0 ? Timestamp(seconds: Int64(info.st_mtim.tv_sec)) : nil
-        guard let known = [built, stored.lastRunAt].compactMap({ $0 }).max() else { return }
+        guard let known = [built, stored.lastKnownAt].compactMap({ $0 }).max() else { return }
         // By so much a clock may be set back for good.
         func isSane() -> Bool { WallClock.now() > known - .seconds(3 * 3600) }
         guard !isSane() else { return }

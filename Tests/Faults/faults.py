@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Ends a daemon and its shims at every fail point and at random, and judges what is left by a ledger outside of Berth's state.
 
-    python3 faults.py points|daemons|shims|places|calls [--programs DIRECTORY] [--shim FILE] [--rounds N] [--seed N] [--keep]
+    python3 faults.py points|daemons|shims|places|calls|flood [--programs DIRECTORY] [--shim FILE] [--rounds N] [--seed N] [--keep]
 
 `points` needs debug builds: each fail point of the daemon and of the shim is made to kill, to fail and to stall, ROUNDS times, and each must have
 been hit. `daemons` ends the daemon ROUNDS times, by SIGKILL or SIGTERM, under load. `shims` kills ROUNDS shims. `places` fills the
 runtime directory and the logs, leaves the daemon few descriptors, and asks 200 questions at once. `calls` has strace make each system call of a
 launch fail, for the first time that it is made, the second, and so on (ROUNDS of them, taken at random; 0: all), and looks whether what is started
-nonetheless is in a sandbox as whole as without it. Needs root; ends with 1 when something was lost, doubled or left over.
+nonetheless is in a sandbox as whole as without it. `flood` has three jobs write ROUNDS GB of lines at once, and shows how punctual another one is. Needs root; ends
+with 1 when something was lost, doubled or left over.
 """
 import argparse
 import collections
@@ -47,20 +48,21 @@ SHIM = {
     **{step: ("kill", "error", "stall") for step in ("S1", "S2", "S3", "S4", "S5", "shim", "started", "exit")},
     **{step: ("kill", "stall") for step in ("S6", "S7", "S8")},
 }
-# The error that a call is made to return, where it is not ENOMEM; and those that nothing can be made of.
+# The error that a call is made to return, where it is not ENOMEM; and those that nothing can be made of: a close() frees its descriptor, whatever
+# it returns, and one that strace keeps from being made does not.
 ERRORS = {
     **dict.fromkeys(("openat", "openat2", "mkdirat", "mkdir", "rename", "renameat", "write", "writev", "pwrite64", "fsync", "fdatasync", "ftruncate", "symlinkat", "mknodat"), "ENOSPC"),
     **dict.fromkeys(("clone", "clone3", "fork", "vfork"), "EAGAIN"), **dict.fromkeys(("setresuid", "setresgid", "setgroups", "capset", "capget"), "EPERM"),
     **dict.fromkeys(("read", "poll", "ppoll", "recvmsg", "recvfrom", "wait4", "waitid", "epoll_wait", "nanosleep", "clock_nanosleep"), "EINTR"),
     **dict.fromkeys(("mount", "umount2", "pivot_root", "move_mount", "open_tree", "fsopen", "fsmount", "fsconfig", "mount_setattr", "chroot"), "EBUSY"),
 }
-NO_FAULT = {"exit", "exit_group", "rt_sigreturn", "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "umask", "restart_syscall", "execve"}
+NO_FAULT = {"close", "rt_sigaction", "rt_sigprocmask", "exit", "exit_group", "rt_sigreturn", "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "umask", "restart_syscall", "execve"}
 # What a container finds of its sandbox.
 SANDBOX = r"""for n in cgroup ipc mnt net pid uts; do test $(readlink /proc/self/ns/$n) = $(readlink HOST/$n 2>/dev/null || echo none) && echo shares $n; done
 grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp|Seccomp_filters|SigBlk|SigIgn):' /proc/self/status
-cut -d' ' -f4- /proc/self/mountinfo | sed 's/runs.[0-9A-Z]*//g; s/shared:[0-9]*//; s/master:[0-9]*//; s/scratch.[0-9a-z]*//g' | sort
+cut -d' ' -f4- /proc/self/mountinfo | sed 's/runs.[0-9a-z]*//g; s/shared:[0-9]*//; s/master:[0-9]*//; s/scratch.[0-9a-z]*//g' | sort
 hostname; umask; ulimit -a; pwd; ls /proc/self/fd | wc -l; cat /proc/self/oom_score_adj; ip -o link 2>/dev/null | wc -l
-ls /dev; cat /proc/1/comm; env | grep -v BERTH_ | sort; test -w /proc/sys/kernel/hostname && echo may write; kill -0 1; echo end"""
+ls -l /dev /data /again; cat /note /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /proc/1/comm; env | grep -v BERTH_ | sort; test -w /proc/sys/kernel/hostname && echo may write; kill -0 1; echo end"""
 SCHEDULES = {"tick": "every 1s", "fails": "every 2s", "net": "every 2s"}
 
 
@@ -435,9 +437,21 @@ class Faults:
         self.begin(self.services)
         text = (self.folder / "berth.yaml").read_text()
         book = self.folder / "ledger"
-        text += (f'  look: {{ rootfs: host, command: [sh, -c, "sh {script} > {self.seen}/$$BERTH_RUN_ID 2>&1"], volumes: ["{book}:{book}"], user: "65534:65534", '
-                 "group_add: [7], ulimits: { nofile: 500, core: 0 }, tmpfs: [/tmp], hostname: inside, read_only: true, cap_drop: [ALL], init: true, "
-                 "mem_limit: 64m, pids_limit: 50, network_mode: none, oom_score_adj: 300 }\n")
+        # A root of its own: what others mount on the host meanwhile is not seen.
+        root = self.folder / "root"
+        for name in ("bin", "etc", "tmp", "data"):
+            (root / name).mkdir(parents=True)
+        shutil.copy(shutil.which("busybox"), root / "bin/busybox")
+        for name in subprocess.run(["busybox", "--list"], capture_output=True, text=True, check=True).stdout.split():
+            if name != "busybox":
+                (root / "bin" / name).symlink_to("busybox")
+        (root / "etc/passwd").write_text("look:x:65534:65534::/home/look:/bin/sh\n")
+        (root / "etc/group").write_text("look:x:65534:\nmore:x:7:look\n")
+        text += (f'  look: {{ rootfs: {root}, command: [sh, -c, "sh {script} > {self.seen}/$$BERTH_RUN_ID 2>&1"], volumes: ["{book}:{book}", "data:/data", "{root}/etc:/again:ro"], user: "65534", '
+                 "group_add: [8], ulimits: { nofile: 500, core: 0 }, tmpfs: [/tmp], hostname: inside, read_only: true, cap_drop: [ALL], init: true, "
+                 "mem_limit: 64m, pids_limit: 50, network_mode: none, oom_score_adj: 300, sysctls: { net.ipv4.ip_unprivileged_port_start: 7 }, shm_size: 1m, "
+                 'devices: ["/dev/zero:/dev/nought:r"], configs: [note], working_dir: /data, environment: { A: b }, stop_signal: SIGINT }\n'
+                 "volumes: { data: {} }\nconfigs: { note: { content: noted } }\n")
         (self.folder / "berth.yaml").write_text(text)
         if self.up().returncode != 0:
             raise RuntimeError("the recipe cannot be applied")
@@ -480,6 +494,40 @@ class Faults:
             self.until(f"{fault}: work goes on", lambda: self.lines.stat().st_size > before, 10)
         print(f"{hit} of {len(faults)} calls were made to fail, of {len(most)} kinds; runs {dict(ends)}; without harm: {dict(ignored)}")
 
+    def lateness(self, since):
+        late = sorted(row["ms"] for row in self.rows(
+            f"select started_ms - due_ms as ms from run_rows where name = 'tick' and started_ms is not null and due_ms >= {since}"))
+        return f"{late[len(late) // 2]} ms (median), {late[-1]} ms (the latest of {len(late)})"
+
+    def flood_mode(self):
+        self.services = ["db"]
+        self.begin(self.services)
+        lines = self.options.rounds * 1_000_000_000 // 65 // 3
+        with open(self.folder / "berth.yaml", "a") as recipe:
+            recipe.write(f'  flood: {{ rootfs: host, command: [sh, -c, "yes {"0123456789abcdef" * 4} | head -n {lines}"], network_mode: none, overlap: allow }}\n')
+        if self.up().returncode != 0:
+            raise RuntimeError("the recipe cannot be applied")
+        time.sleep(20)
+        print(f"alone: a job of every second starts after {self.lateness(0)}")
+        begin = int(time.time() * 1000)
+        for _ in range(3):
+            self.berth("run", "flood")
+        size = 0
+        while self.rows("select 1 from runs where name = 'flood' and outcome is null"):
+            size = max(size, sum(file.stat().st_size for file in (self.folder / "state/logs").rglob("*") if file.exists()))
+            time.sleep(0.5)
+        took = time.time() - begin / 1000
+        print(f"beside {self.options.rounds} GB of lines in {took:.0f} s: {self.lateness(begin)}; logs take {size / 2**20:.0f} MiB at most")
+        for row in self.rows("select run_id, outcome, log_bytes, log_dropped_bytes from runs where name = 'flood'"):
+            files = [file for file in (self.folder / "state/logs").rglob(f"*{row['run_id']}*") if file.suffix != ".dropped" and file.is_file()]
+            kept = sum(file.stat().st_size for file in files)
+            found = sum(file.read_bytes().count(b"\n") for file in files)
+            dropped = next((self.folder / "state/logs").rglob(f"*{row['run_id']}*.dropped")).read_text().split()
+            if row["outcome"] != "succeeded" or kept > 17 << 20 or row["log_bytes"] - row["log_dropped_bytes"] != kept or int(
+                    dropped[0]) != row["log_dropped_bytes"] or found + int(dropped[1]) != lines:
+                self.wrong.append(f"{row}: {kept} bytes and {found} lines are kept of {lines}, {dropped} said to be dropped")
+            print(f"{row['log_bytes'] / 1e9:.2f} GB with their stamps, of which {row['log_dropped_bytes'] / 1e9:.2f} GB were dropped and {kept / 2**20:.1f} MiB kept")
+
     def shims_mode(self):
         self.services = [f"s{number}" for number in range(30)]
         self.begin(self.services, sleeping=1)
@@ -518,7 +566,7 @@ class Faults:
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("mode", choices=["points", "daemons", "shims", "places", "calls"])
+    parser.add_argument("mode", choices=["points", "daemons", "shims", "places", "calls", "flood"])
     parser.add_argument("--programs", default=str(HERE.parent.parent / ".build/debug"))
     parser.add_argument("--shim")
     parser.add_argument("--rounds", type=int, default=1)

@@ -2,7 +2,7 @@
 """The package in a guest whose state disk is full, out of inodes, read-only or broken, whose clock is set, that sleeps, that boots in 1970, and
 that goes one release forth and back.
 
-    python3 faults.py PACKAGE [--previous PACKAGE] [--seed N] [--folder DIRECTORY]
+    python3 faults.py PACKAGE [--previous PACKAGE] [--seed N] [--folder DIRECTORY] [--debian RELEASE]
 
 Needs root, qemu-system-x86_64 and mmdebstrap. Prints what was measured; ends with 1 when something was lost, doubled or said wrongly.
 """
@@ -160,13 +160,14 @@ def main():
     parser.add_argument("--live", type=int, default=4)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--folder")
+    parser.add_argument("--debian", default="bookworm", help="the release of the guest")
     parser.add_argument("--only", action="append")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     trial = Faults(options)
     try:
         trial.install()
-        for name in ("disk", "asleep", "previous", "stuck", "read_only", "broken_disk", "clock", "first_boot"):
+        for name in ("first_boot", "disk", "asleep", "previous", "stuck", "read_only", "broken_disk", "clock"):
             if not options.only or name in options.only:
                 getattr(trial, name)()
     finally:

@@ -1,4 +1,4 @@
-"""A Debian 12 with systemd and control groups of version 2, under QEMU's software emulation, as whoever installs the package has it.
+"""A Debian with systemd and control groups of version 2, under QEMU's software emulation, as whoever installs the package has it.
 
 Root in it is reached by the second serial port. Killing QEMU is a power cut: what the guest had not synced is gone.
 """
@@ -29,7 +29,7 @@ class Lost(Exception):
     """The guest does not answer."""
 
 
-def make_image(folder):
+def make_image(folder, release):
     """The kernel, its first file system, and the root's folder; made once."""
     folder = pathlib.Path(folder)
     root = folder / "root"
@@ -37,14 +37,12 @@ def make_image(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["rm", "-rf", root], check=True)
-    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(PACKAGES), "bookworm", root], check=True)
+    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(PACKAGES), release, root], check=True)
     (root / "usr/local/lib/agent.py").write_bytes((HERE / "agent.py").read_bytes())
     (root / "etc/systemd/system/agent.service").write_text(AGENT)
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / "agent.service").symlink_to("../agent.service")
-    (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n/dev/vdb /ledger ext4 defaults,nofail 0 2\n"
-                                   "/dev/vdc /var/lib/berth ext4 defaults,errors=remount-ro,nofail,x-systemd.device-timeout=2s 0 2\n")
     (root / "ledger").mkdir()
     (root / "etc/hostname").write_text("guest\n")
     for name, target in (("vmlinuz", "vmlinuz"), ("initrd.img", "initrd")):
@@ -66,6 +64,9 @@ class Guest:
         root = self.base / "root"
         for source, target in files:
             subprocess.run(["install", "-D", "-m", "644", source, root / target], check=True)
+        disks = ["/dev/vda / ext4 defaults 0 1", "/dev/vdb /ledger ext4 defaults,nofail 0 2"]
+        disks += ["/dev/vdc /var/lib/berth ext4 defaults,errors=remount-ro,nofail 0 2"] if state else []
+        (root / "etc/fstab").write_text("\n".join(disks) + "\n")
         self._disk("root.img", "2500M", ["-d", root])
         self._disk("ledger.img", "64M", [])
         if state:

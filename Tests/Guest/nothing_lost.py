@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The package in a guest with systemd: reboots, power cuts, upgrades and removal, judged by a ledger outside of Berth's state.
 
-    python3 nothing_lost.py PACKAGE [--cuts N] [--reboots N] [--upgrades N] [--live N] [--seed N] [--folder DIRECTORY]
+    python3 nothing_lost.py PACKAGE [--cuts N] [--reboots N] [--upgrades N] [--live N] [--seed N] [--folder DIRECTORY] [--debian RELEASE]
 
 Needs root, qemu-system-x86_64 and mmdebstrap. Prints what was measured; ends with 1 when something was lost, doubled or left over.
 """
@@ -26,10 +26,11 @@ DATABASE = "sqlite3 -json 'file:/var/lib/berth/berth.db?mode=ro'"
 
 
 def recipe(live):
-    def job(schedule):
-        return f'{{ rootfs: host, command: [sh, -c, "{LINE}"], volumes: ["/ledger:/ledger"], network_mode: none{schedule} }}'
+    def job(schedule, after=""):
+        return f'{{ rootfs: host, command: [sh, -c, "{LINE}{after}"], volumes: ["/ledger:/ledger"], network_mode: none{schedule} }}'
 
-    jobs = "".join(f"  {name}: {job(f', schedule: {json.dumps(text)}')}\n" for name, text in SCHEDULES.items()) + f"  byhand: {job('')}\n"
+    jobs = "".join(f"  {name}: {job(f', schedule: {json.dumps(text)}')}\n" for name, text in SCHEDULES.items()) + (
+        f"  byhand: {job(', logging: { driver: journald }', ' && echo done')}\n")
     services = '  db: { rootfs: host, command: [sleep, "1000000"], network_mode: none, restart: always, stop_grace_period: 1s }\n'
     services += '  web: { rootfs: host, command: [sleep, "1000000"], network_mode: none, restart: unless-stopped, depends_on: [db], stop_grace_period: 1s }\n'
     services += "".join(
@@ -42,8 +43,8 @@ class Trial:
         self.options = options
         self.dice = random.Random(options.seed)
         self.acknowledged, self.wrong, self.boots = [], [], []
-        base = pathlib.Path(options.folder or tempfile.gettempdir()) / "berth-guest"
-        guest.make_image(base)
+        base = pathlib.Path(options.folder or tempfile.gettempdir()) / f"berth-guest-{options.debian}"
+        guest.make_image(base, options.debian)
         self.guest = guest.Guest(
             base, tempfile.mkdtemp(prefix="berth-guest-"), [(options.package, "root/berth.deb"), (HERE / "gap.py", "root/gap.py")] + self.files(),
             state=self.state_disk)
@@ -66,7 +67,7 @@ class Trial:
 
     def install(self):
         self.guest.boot()
-        self.guest.run("mount | grep -q /ledger && touch /ledger/lines && dpkg -i /root/berth.deb", timeout=300)
+        self.guest.run("mount | grep -q /ledger && touch /ledger/lines && DEBIAN_FRONTEND=noninteractive apt-get -q install -y /root/berth.deb", timeout=300)
         self.guest.until("systemctl is-active berth", 60, "active")
         text = json.dumps(recipe(self.options.live))
         self.guest.run(f"python3 -c 'import json, sys; open(\"/etc/berth/recipes/shop.yaml\", \"w\").write(json.loads(sys.argv[1]))' {shell(text)}")
@@ -86,7 +87,11 @@ class Trial:
 
     def come_back(self, what):
         self.guest.boot()
-        self.guest.until("systemctl is-active berth", 90, "active")
+        try:
+            self.guest.until("systemctl is-active berth", 90, "active")
+        except RuntimeError:
+            print(self.guest.run("systemctl --failed --no-pager; journalctl -q -b -p notice --no-pager | tail -n 30", check=False), flush=True)
+            raise
         wanted = self.options.live + 2
         self.guest.until(f"test $({DATABASE} \"select count(*) as n from services where state = 'running'\" | grep -o '[0-9]*') -ge {wanted}", 90)
         up = float(self.guest.run("cut -d' ' -f1 /proc/uptime"))
@@ -134,6 +139,8 @@ class Trial:
             self.check(f"reboot {number + 1}: services were stopped in order", ended == [{"outcome": "stopped", "n": len(before)}], ended)
         if self.options.reboots:
             self.judge("reboots")
+        told = self.guest.run("journalctl -q BERTH_JOB=byhand -o cat | grep -c done", check=False).strip()
+        self.check("the journal is asked by a job", int(told or 0) > 0 or not self.acknowledged, told)
 
     def upgrades(self):
         before, gaps = self.containers(), []
@@ -181,6 +188,7 @@ def main():
     parser.add_argument("--live", type=int, default=8)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--folder")
+    parser.add_argument("--debian", default="bookworm", help="the release of the guest")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     trial = Trial(options)

@@ -255,6 +255,25 @@ import WorkloadModel
         }
     }
 
+    /// What was written before the clock went back says nothing of the time.
+    @Test func theTimeThatIsKnownIsThatSinceTheClockWentBack() async throws {
+        try await Self.with { store, path in
+            #expect(try await store.load().state.lastKnownAt == nil)
+            func event(_ kind: String, _ text: String, _ at: Timestamp) async throws {
+                try await store.commit([.event(EventRecord(at: at, kind: kind, actor: "daemon", text: text))])
+            }
+            try await event("applied", "recipe", Self.now)
+            #expect(try await store.load().state.lastKnownAt == Self.now)
+            try await store.commit([Self.opening(Self.request(1, "a", at: Self.now + .seconds(100)))])
+            #expect(try await store.load().state.lastKnownAt == Self.now + .seconds(100))
+            try await event("clock-set", "the clock went forward by 9h", Self.now + .seconds(32_000))
+            try await store.commit([Self.opening(Self.request(2, "a", at: Self.now + .seconds(32_100)))])
+            #expect(try await store.load().state.lastKnownAt == Self.now + .seconds(32_100))
+            try await event("clock-set", "the clock went back by 9h", Self.now + .seconds(200))
+            #expect(try await store.load().state.lastKnownAt == Self.now + .seconds(200))
+        }
+    }
+
     /// Whatever becomes of the log of changes, what is left is a history: the beginning of what was committed, whole.
     @Test(arguments: ["cut", "empty", "gone", "index gone", "zeros"]) func aTornLogOfTheHistoryLosesNoMoreThanItsEnd(how: String) async throws {
         try await Self.with { store, path in
@@ -352,7 +371,7 @@ import WorkloadModel
                 && web?.runID?.description == "0000000000000002")
         let run = try #require(loaded.state.openRuns.first)
         #expect(run.instance == Make.instance("x") && run.stopReason == "by hand" && run.forgottenChanges == "env A" && run.changes == nil)
-        #expect(run.startedAt == Timestamp(milliseconds: 4500) && loaded.state.lastRunAt == Timestamp(milliseconds: 4000))
+        #expect(run.startedAt == Timestamp(milliseconds: 4500) && loaded.state.lastKnownAt == Timestamp(milliseconds: 7000))
         #expect(try await store.events(project: "shop", name: "off", limit: 5).map(\.text) == ["stopped by hand"])
         #expect(try await store.runs(RunFilter()).map(\.slot) == [0])
         try store.close()
