@@ -62,7 +62,7 @@ SANDBOX = r"""for n in cgroup ipc mnt net pid uts; do test $(readlink /proc/self
 grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp|Seccomp_filters|SigBlk|SigIgn):' /proc/self/status
 cut -d' ' -f4- /proc/self/mountinfo | sed 's/runs.[0-9a-z]*//g; s/shared:[0-9]*//; s/master:[0-9]*//; s/scratch.[0-9a-z]*//g' | sort
 hostname; umask; ulimit -a; pwd; ls /proc/self/fd | wc -l; cat /proc/self/oom_score_adj; ip -o link 2>/dev/null | wc -l
-ls -l /dev /data /again; cat /note /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /proc/1/comm; env | grep -v BERTH_ | sort; test -w /proc/sys/kernel/hostname && echo may write; kill -0 1; echo end"""
+stat -c '%A %u:%g %t:%T %n' /dev/* /data /again/* /note; cat /note /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /proc/1/comm; env | grep -v BERTH_ | sort; test -w /proc/sys/kernel/hostname && echo may write; kill -0 1; echo end"""
 SCHEDULES = {"tick": "every 1s", "fails": "every 2s", "net": "every 2s"}
 
 
@@ -204,9 +204,10 @@ class Faults:
             ledger.milliseconds(row["at"]) >= end for row in self.rows("select name, max(due_at) as at from due_times group by name")), 60)
         self.until("runs of jobs end", lambda: not self.rows(
             f"select 1 from runs where kind = 'job' and outcome is null and run_id <= '{last}'"), 60)
+        known = self.lines.read_text().splitlines()
         runs = self.rows("select run_id, name, due_at, outcome, state, reason from runs")
         dues = self.rows("select name, due_at, first_due_at, result, reason, count, run_id from due_times")
-        lines = self.lines.read_text().splitlines()
+        lines = ledger.reading(known, runs, self.lines.read_text().splitlines())
         self.wrong += ledger.judge(lines, runs, dues, SCHEDULES, self.since, end, self.acknowledged)
         for run in runs:
             if run["name"] in ("fails", "naps") and run["outcome"] == "succeeded":

@@ -20,6 +20,14 @@ def expected(schedule, begin, end):
     return list(range(first, end + 1, step))
 
 
+def reading(before, runs, after):
+    """The lines to judge these rows by: work goes on while both are read, so a run may begin after its row was looked for, or end before its line was.
+
+    before, after: the ledger's lines as they were before and after the rows were read."""
+    rows, known = {run["run_id"] for run in runs}, set(before)
+    return [line for line in after if line in known or line.split(" ", 1)[0] in rows]
+
+
 def judge(lines, runs, dues, schedules, begin, end, acknowledged=()):
     """What is wrong, a sentence each.
 

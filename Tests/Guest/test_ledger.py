@@ -57,6 +57,11 @@ class Judge(unittest.TestCase):
         self.assertEqual(ledger.expected("* * * * *", T, T + 150_000), [T + 60_000, T + 120_000])
         self.assertEqual(ledger.expected("every 5s", T - 1, T + 5000), [T, T + 5000])
 
+    def test_reads_a_ledger_that_goes_on(self):
+        runs = [{"run_id": "a"}, {"run_id": "b"}]
+        # b began after the first reading, c after its rows were read, and x has no row at all.
+        self.assertEqual(ledger.reading(["a 1", "x 1"], runs, ["a 1", "x 1", "b 1", "c 1"]), ["a 1", "x 1", "b 1"])
+
 
 if __name__ == "__main__":
     unittest.main()
