@@ -71,11 +71,12 @@ class Trial:
         self.guest.until("systemctl is-active berth", 60, "active")
         text = json.dumps(recipe(self.options.live))
         self.guest.run(f"python3 -c 'import json, sys; open(\"/etc/berth/recipes/shop.yaml\", \"w\").write(json.loads(sys.argv[1]))' {shell(text)}")
-        self.begin = int(self.guest.run("date +%s%3N"))
         self.guest.run("systemctl reload berth")
         self.guest.until("berth validate /etc/berth/recipes/shop.yaml >/dev/null; test $(berth ps --json | grep -o '\"running\"' | wc -l) -ge "
                          f"{self.options.live + 2}", 120)
-        self.begin = int(self.rows("select min(first_due_ms) - 1 as n from due_rows")[0]["n"] or self.begin)
+        # Due times count from the moment at which the recipe was applied.
+        self.guest.until(f"test $({DATABASE} 'select count(*) as n from due_rows' | grep -o '[0-9]*') -gt 0", 30)
+        self.begin = self.rows("select min(first_due_ms) - 1 as n from due_rows")[0]["n"]
 
     def live(self, seconds):
         """Work goes on, and runs by hand are waited for: what was told to have succeeded is not to be forgotten."""
