@@ -10,6 +10,10 @@ public enum ControlPaths {
     public static let due = "/v1/due"
     /// `GET`: ``Ledger/EventInfo`` of the history, newest first.
     public static let events = "/v1/events"
+    /// `GET`: ``Ledger/AuditInfo``, who asked for which change, newest first.
+    public static let audit = "/v1/audit"
+    /// `GET`: what these endpoints are, in OpenAPI 3.1.
+    public static let openAPI = "/v1/openapi.json"
     /// The change feed, as server-sent events.
     public static let changes = "/v1/changes"
     /// `GET`: the next due times, a list of ``NextInfo``, ascending by time.

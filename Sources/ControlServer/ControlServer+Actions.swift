@@ -10,18 +10,18 @@ internal import Supervision
 internal import WorkloadModel
 
 extension ControlServer {
-    func addActions(_ router: Router<ControlContext>) {
-        router.post("v1/plan") { request, _ in
+    func addActions(_ routes: inout Routes) {
+        routes.add(.plan) { request, _ in
             let upload = try await body(RecipeUpload.self, request)
             let recipe = try await recipes.read(upload.source)
             return try json(PlanInfo(try await recipes.plan(recipe, pull: upload.pull?.policy), project: recipe.project))
         }
-        router.post("v1/recipes") { request, context in
+        routes.add(.apply) { request, context in
             let upload = try await body(RecipeUpload.self, request)
             let recipe = try await recipes.read(upload.source)
             return apply(upload, recipe, context)
         }
-        router.delete("v1/projects/:project") { request, context in
+        routes.add(.takeDown) { request, context in
             let project: ProjectName
             do { project = try ProjectName(context.parameters.require("project")) } catch let error as NameError {
                 throw HTTPError(.badRequest, message: error.description)
@@ -35,7 +35,7 @@ extension ControlServer {
             Task { await recipes.removeImages(.outdated) }
             return try json(ActionInfo(run: nil, queued: false))
         }
-        router.post("v1/workloads/:project/:name/:action") { request, context in try await act(request, context) }
+        routes.add(.act) { request, context in try await act(request, context) }
     }
 
     /// A project's networks go soon after its last run: whoever takes it down finds them gone, unless something keeps them for longer than a few seconds.

@@ -11,8 +11,8 @@ internal import Supervision
 
 /// One archive of all that this host's Berth is, made while work goes on.
 extension ControlServer {
-    func addBackup(_ router: Router<ControlContext>) {
-        router.post("v1/backup") { request, _ in
+    func addBackup(_ routes: inout Routes) {
+        routes.add(.backup) { request, _ in
             let upload = try await body(BackupUpload.self, request)
             let passphrase: String? = upload.secrets == .encrypted ? upload.passphrase : nil
             guard upload.secrets != .encrypted || passphrase?.isEmpty == false else {

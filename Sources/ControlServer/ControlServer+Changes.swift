@@ -12,8 +12,8 @@ extension ControlServer {
 
     /// The change feed as server-sent events (HTML, 9.2): each change has the cursor to go on from as its id. A client that gives
     /// none, or one that is no longer known, gets a `reset` first: it reads what it wants to know, and what follows comes after that.
-    func addChanges(_ router: Router<ControlContext>) {
-        router.get("v1/changes") { request, context in
+    func addChanges(_ routes: inout Routes) {
+        routes.add(.changes) { request, context in
             let query = request.uri.queryParameters
             let asked = query["after"].map(String.init) ?? HTTPField.Name("Last-Event-ID").flatMap { request.headers[$0] }
             let project = query["project"].map(String.init)

@@ -6,21 +6,21 @@ internal import Schedules
 internal import WorkloadModel
 
 extension ControlServer {
-    func addImages(_ router: Router<ControlContext>) {
-        router.get("v1/images") { _, _ in try json(try await recipes.images().map(ImageInfo.init)) }
-        router.post("v1/images/pull") { request, context in
+    func addImages(_ routes: inout Routes) {
+        routes.add(.images) { _, _ in try json(try await recipes.images().map(ImageInfo.init)) }
+        routes.add(.pullImages) { request, context in
             let upload = try await body(RecipeUpload.self, request)
             let recipe = try await recipes.read(upload.source)
             return lines(context) { say in
                 ProgressLine(images: try await recipes.pull(recipe, upload.pull?.policy) { say(ProgressLine(progress: $0)) })
             }
         }
-        router.post("v1/images/prune") { _, _ in try json(RemovedInfo(removed: try await recipes.removeImages(named: nil))) }
-        router.delete("v1/images/:image") { _, context in
+        routes.add(.pruneImages) { _, _ in try json(RemovedInfo(removed: try await recipes.removeImages(named: nil))) }
+        routes.add(.removeImage) { _, context in
             let name = try context.parameters.require("image")
             return try json(RemovedInfo(removed: try await recipes.removeImages(named: name.removingPercentEncoding ?? name)))
         }
-        router.post("v1/registries") { request, _ in
+        routes.add(.signIn) { request, _ in
             let upload = try await body(SignInUpload.self, request)
             // It becomes an argument of a program: an option is none.
             guard !upload.registry.isEmpty, !upload.registry.hasPrefix("-"), !upload.user.hasPrefix("-"), !upload.registry.utf8.contains(0),

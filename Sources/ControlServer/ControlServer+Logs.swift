@@ -10,8 +10,8 @@ internal import Supervision
 internal import WorkloadModel
 
 extension ControlServer {
-    func addLogs(_ router: Router<ControlContext>) {
-        router.get("v1/runs/:id/log") { request, context in
+    func addLogs(_ routes: inout Routes) {
+        routes.add(.runLog) { request, context in
             let found = try await run(context)
             guard let id = RunID(found.run_id) else { throw HTTPError(.internalServerError) }
             let workload = WorkloadID(project: try ProjectName(found.project), name: try WorkloadName(found.name))

@@ -5,9 +5,9 @@ internal import Hummingbird
 internal import WorkloadModel
 
 extension ControlServer {
-    func addNetworks(_ router: Router<ControlContext>) {
-        router.get("v1/networks") { _, _ in try json(await engine.networks?.list().map(NetworkInfo.init) ?? []) }
-        router.post("v1/networks") { request, _ in
+    func addNetworks(_ routes: inout Routes) {
+        routes.add(.networks) { _, _ in try json(await engine.networks?.list().map(NetworkInfo.init) ?? []) }
+        routes.add(.createNetwork) { request, _ in
             let upload = try await body(NetworkUpload.self, request)
             let name = upload.network.name ?? upload.network.key
             guard NetworkSpec.isName(name) else {
@@ -16,8 +16,8 @@ extension ControlServer {
             do { try await networks().create(upload.network) } catch let error as EngineError { throw HTTPError(.conflict, message: error.description) }
             return try json(RemovedInfo(removed: []))
         }
-        router.post("v1/networks/prune") { _, _ in try json(RemovedInfo(removed: try await removed(nil))) }
-        router.delete("v1/networks/:network") { _, context in
+        routes.add(.pruneNetworks) { _, _ in try json(RemovedInfo(removed: try await removed(nil))) }
+        routes.add(.removeNetwork) { _, context in
             let name = try context.parameters.require("network")
             return try json(RemovedInfo(removed: try await removed(name.removingPercentEncoding ?? name)))
         }

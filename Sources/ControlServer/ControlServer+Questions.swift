@@ -11,35 +11,40 @@ internal import Supervision
 internal import WorkloadModel
 
 extension ControlServer {
-    func addQuestions(_ router: Router<ControlContext>) {
-        router.get("v1/version") { _, _ in try json(version) }
-        router.get("v1/disk") { _, _ in try json(await disk()) }
-        router.get("v1/status") { _, _ in try json(await status()) }
-        router.get("v1/runs") { request, _ in
+    func addQuestions(_ routes: inout Routes) {
+        routes.add(.version) { _, _ in try json(version) }
+        routes.add(.disk) { _, _ in try json(await disk()) }
+        routes.add(.status) { _, _ in try json(await status()) }
+        routes.add(.runs) { request, _ in
             try json(try await store.runs(try filter(request)))
         }
-        router.get("v1/runs/:id") { _, context in try json(try await run(context)) }
-        router.get("v1/runs/:id/wait") { _, context in
+        routes.add(.run) { _, context in try json(try await run(context)) }
+        routes.add(.runWait) { _, context in
             let found = try await run(context)
             let place = try longAnswers.place()
             defer { withExtendedLifetime(place) {} }
             if let id = RunID(found.run_id) { await waitForEnd(of: [id], context) }
             return try json(try await run(context))
         }
-        router.get("v1/due") { request, _ in
+        routes.add(.due) { request, _ in
             let query = request.uri.queryParameters
             let rows = try await store.dueTimes(
                 project: query["project"].map(String.init), name: query["name"].map(String.init), results: try choices(query, "result", DueResult.self),
                 since: try since(query["since"]), limit: try number(query, "limit") ?? 50)
             return try json(rows)
         }
-        router.get("v1/events") { request, _ in
+        routes.add(.events) { request, _ in
             let query = request.uri.queryParameters
             let rows = try await store.events(
                 project: query["project"].map(String.init), name: query["name"].map(String.init), limit: try number(query, "limit") ?? 50)
             return try json(rows)
         }
-        router.get("v1/next") { request, _ in
+        routes.add(.audit) { request, _ in
+            let query = request.uri.queryParameters
+            return try json(try await store.audit(since: try since(query["since"]), limit: try number(query, "limit") ?? 50))
+        }
+        routes.add(.openAPI) { _, _ in try json(OpenAPI(version: version.version)) }
+        routes.add(.next) { request, _ in
             let query = request.uri.queryParameters
             let count = min(10_000, try number(query, "count") ?? 20)
             // A due time exactly at the given instant is one of those that are asked for.
@@ -48,17 +53,17 @@ extension ControlServer {
             let recipes = await recipes(of: query["project"].map(String.init))
             return try json(Preview.next(recipes, name: query["name"].map(String.init), from: from, count: count, each: each).map(NextInfo.init))
         }
-        router.get("v1/month") { request, _ in
+        routes.add(.month) { request, _ in
             let query = request.uri.queryParameters
             guard let text = query["month"], let month = Month(String(text)) else { throw HTTPError(.badRequest, message: "'month' must be like 2026-12") }
             let recipes = await recipes(of: query["project"].map(String.init))
             return try json(MonthPreview.of(recipes, name: query["name"].map(String.init), month).map(MonthInfo.init))
         }
-        router.get("v1/workloads") { request, _ in
+        routes.add(.findWorkload) { request, _ in
             guard let name = request.uri.queryParameters["name"] else { throw HTTPError(.badRequest, message: "'name' says which service or job") }
             return try json(try await find(name.removingPercentEncoding ?? String(name)))
         }
-        router.get("v1/workloads/:project/:name") { _, context in try json(try await inspect(try workloadID(context))) }
+        routes.add(.workload) { _, context in try json(try await inspect(try workloadID(context))) }
     }
 
     private func since(_ text: Substring?) throws -> Timestamp? {

@@ -5,8 +5,8 @@ internal import Hummingbird
 internal import WorkloadModel
 
 extension ControlServer {
-    func addVolumes(_ router: Router<ControlContext>) {
-        router.get("v1/volumes") { _, _ in
+    func addVolumes(_ routes: inout Routes) {
+        routes.add(.volumes) { _, _ in
             try json(
                 await recipes.volumes().map { volume, users in
                     VolumeInfo(
@@ -14,11 +14,11 @@ extension ControlServer {
                         users: users.map(\.description).sorted())
                 })
         }
-        router.post("v1/volumes/prune") { request, _ in
+        routes.add(.pruneVolumes) { request, _ in
             let all = request.uri.queryParameters["all"].map { $0 == "1" } ?? false
             return try json(RemovedInfo(removed: try await recipes.removeVolumes(nil, all: all)))
         }
-        router.get("v1/volumes/:volume/tar") { _, context in
+        routes.add(.readVolume) { _, context in
             let name = try context.parameters.require("volume")
             let id = try await recipes.volume(named: name.removingPercentEncoding ?? name)
             let place = try longAnswers.place()
@@ -31,7 +31,7 @@ extension ControlServer {
                     try await writer.finish(nil)
                 })
         }
-        router.put("v1/volumes/:volume/tar") { request, context in
+        routes.add(.writeVolume) { request, context in
             let name = try context.parameters.require("volume")
             let id = try await recipes.volumeToRestore(name.removingPercentEncoding ?? name)
             let place = try longAnswers.place()
@@ -43,7 +43,7 @@ extension ControlServer {
             } catch let error as EngineError { throw ErrorInfo(error: error.description) }
             return try json(VolumeInfo(name: id, project: nil, isAnonymous: false, bytes: nil, users: []))
         }
-        router.delete("v1/volumes/:volume") { _, context in
+        routes.add(.removeVolume) { _, context in
             let name = try context.parameters.require("volume")
             return try json(RemovedInfo(removed: try await recipes.removeVolumes(name.removingPercentEncoding ?? name, all: true)))
         }

@@ -3,7 +3,7 @@ public import EngineAPI
 internal import FoundationEssentials
 internal import Glibc
 internal import HTTPTypes
-internal import HostOS
+public import HostOS
 public import HistoryStore
 public import Hummingbird
 public import Logging
@@ -20,8 +20,8 @@ public struct ControlServer: Sendable {
     let recipes: RecipeService
     let version: VersionInfo
     let log: Logger
-    /// The group whose members may ask.
-    let group: UInt32?
+    /// Who may ask.
+    let access: SocketAccess
     private let limits: ConnectionLimits
     /// Rows of the history that could not be read at the start.
     let replaced: [ReplacedRow]
@@ -36,12 +36,12 @@ public struct ControlServer: Sendable {
     ///
     /// - Parameters:
     ///   - version: what is answered to ``ControlAPI/ControlPaths/version``
-    ///   - group: the group whose members may ask, beside root and the daemon's own user; `nil` is none
+    ///   - access: who may ask, beside root and the daemon's own user
     ///   - recipeDirectory: where recipe files are that the daemon reads by itself
     ///   - limits: connections are also bounded by a quarter of the descriptors that the process may have
     ///   - replaced: rows of the history that could not be read at the start, for the status
     public init(
-        supervisor: Supervisor, store: HistoryStore, engine: any ContainerEngine, recipes: RecipeService, version: VersionInfo, group: UInt32?,
+        supervisor: Supervisor, store: HistoryStore, engine: any ContainerEngine, recipes: RecipeService, version: VersionInfo, access: SocketAccess,
         recipeDirectory: String, limits: ConnectionLimits = ConnectionLimits(), replaced: [ReplacedRow] = [], log: Logger
     ) {
         self.recipeDirectory = recipeDirectory
@@ -55,7 +55,7 @@ public struct ControlServer: Sendable {
         self.engine = engine
         self.recipes = recipes
         self.version = version
-        self.group = group
+        self.access = access
         self.log = log
     }
 
@@ -72,16 +72,17 @@ public struct ControlServer: Sendable {
     func router() -> Router<ControlContext> {
         let router = Router(context: ControlContext.self)
         router.add(middleware: ErrorAnswers())
-        router.add(middleware: PeerCheck(ownUser: geteuid(), group: group))
-        router.add(middleware: QueryCheck())
-        addQuestions(router)
-        addActions(router)
-        addNetworks(router)
-        addVolumes(router)
-        addBackup(router)
-        addImages(router)
-        addLogs(router)
-        addChanges(router)
+        router.add(middleware: PeerCheck(ownUser: geteuid(), access: access))
+        var routes = Routes(router: router, store: store, log: log)
+        addQuestions(&routes)
+        addActions(&routes)
+        addNetworks(&routes)
+        addVolumes(&routes)
+        addBackup(&routes)
+        addImages(&routes)
+        addLogs(&routes)
+        addChanges(&routes)
+        routes.check()
         return router
     }
 
@@ -137,7 +138,7 @@ public struct ControlServer: Sendable {
         }
     }
 
-    func actor(_ context: ControlContext) -> String { "uid \(context.peer?.uid ?? 0)" }
+    func actor(_ context: ControlContext) -> String { context.peer?.description ?? "nobody" }
 }
 
 /// Every failure answers with a sentence in JSON.

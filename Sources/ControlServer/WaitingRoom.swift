@@ -2,7 +2,7 @@ public import ControlAPI
 internal import FoundationEssentials
 internal import Glibc
 internal import HTTPTypes
-internal import HostOS
+public import HostOS
 internal import Hummingbird
 public import Logging
 internal import NIOCore
@@ -16,13 +16,13 @@ public final class WaitingRoom: Sendable {
     private let socket: String
 
     /// Listens from now on.
-    public init(socket: String, version: VersionInfo, group: UInt32?, reason: String, log: Logger) {
+    public init(socket: String, version: VersionInfo, access: SocketAccess, reason: String, log: Logger) {
         self.socket = socket
         self.reason = Mutex(reason)
         serving = Mutex(nil)
         let router = Router(context: ControlContext.self)
         router.add(middleware: ErrorAnswers())
-        router.add(middleware: PeerCheck(ownUser: geteuid(), group: group))
+        router.add(middleware: PeerCheck(ownUser: geteuid(), access: access))
         router.add(middleware: Refusal { [weak self] in self?.reason.withLock { $0 } ?? "" })
         router.get("v1/version") { _, _ in
             Response(status: .ok, headers: [.contentType: "application/json"], body: .init(byteBuffer: ByteBuffer(bytes: try JSONEncoder().encode(version))))
@@ -32,8 +32,7 @@ public final class WaitingRoom: Sendable {
             router: router, server: .http1(configuration: .init(additionalChannelHandlers: [ConnectionGuard(table: table, limits: ConnectionLimits())])),
             configuration: .init(address: .unixDomainSocket(path: socket), serverName: "berth"),
             onServerRunning: { _ in
-                chmod(socket, 0o660)
-                chown(socket, 0, group ?? 0)
+                if let why = access.apply(to: socket) { log.warning("\(why)") }
             }, logger: log)
         serving.withLock {
             $0 = Task {

@@ -99,6 +99,7 @@ extension HistoryStore {
             old += try await read { [most = most - old.count] db in try HistoryStore.old(db, next, kept, most: most) }
         }
         try await pruneByTime(usual, own: own, batch: batch)
+        try await pruneAudit(usual, batch: batch)
         return try await remove(old, batch: batch)
     }
 
@@ -198,6 +199,16 @@ extension HistoryStore {
                 } while removed > 0
             }
         }
+    }
+
+    /// What was asked for is kept as long as what failed.
+    private func pruneAudit(_ usual: Retention, batch: Int) async throws(StoreError) {
+        guard let before = (usual.failuresBefore ?? usual.before)?.milliseconds else { return }
+        while try await write({ db in
+            let some = "SELECT id FROM audit_rows WHERE at_ms < ? ORDER BY at_ms LIMIT ?"
+            try db.cachedStatement(sql: "DELETE FROM audit_rows WHERE id IN (\(some))").execute(arguments: [before, batch])
+            return db.changesCount
+        }) > 0 {}
     }
 
     /// How many rows go in one transaction: so many as take a few milliseconds, for which a launch may have to wait.

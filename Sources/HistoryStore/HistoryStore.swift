@@ -61,7 +61,7 @@ public final class HistoryStore: Sendable {
                 try Schema.migrator.migrate(pool, upTo: migration)
             } else {
                 try Schema.migrator.migrate(pool)
-                try pool.write { try $0.execute(sql: HistoryStore.pruned) }
+                try pool.write { try $0.execute(sql: HistoryStore.pruned + HistoryStore.audit) }
             }
         } catch {
             throw StoreError(error, path: path)

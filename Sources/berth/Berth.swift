@@ -20,7 +20,7 @@ struct Berth: AsyncParsableCommand {
                 name: "Things that containers share",
                 subcommands: [Images.self, Pull.self, RemoveImages.self, PruneImages.self, Login.self, Logout.self, Network.self, Volume.self]),
             CommandGroup(name: "Acting", subcommands: [RunJob.self, Wait.self, Stop.self, Start.self, Restart.self, Pause.self, Resume.self]),
-            CommandGroup(name: "Berth itself", subcommands: [Backup.self, RestoreBackup.self, Doctor.self, Version.self]),
+            CommandGroup(name: "Berth itself", subcommands: [Audit.self, Backup.self, RestoreBackup.self, Doctor.self, Version.self]),
         ])
 
     static func main() async {

@@ -16,7 +16,7 @@ import WorkloadModel
 /// The history at a start: opened, put aside when it is damaged, and read back.
 extension Daemon {
     /// Opens the history, and waits for it while its disk is full or fails: the control socket says so meanwhile.
-    func waitForHistory(_ state: String, _ seal: Seal, socket: String, group: UInt32?, _ version: VersionInfo, _ log: Logger) async throws -> (
+    func waitForHistory(_ state: String, _ seal: Seal, socket: String, access: SocketAccess, _ version: VersionInfo, _ log: Logger) async throws -> (
         HistoryStore, LoadedState, wasPutAside: Bool
     ) {
         var room: WaitingRoom?
@@ -38,7 +38,7 @@ extension Daemon {
                 if let room {
                     room.say("\(error)")
                 } else {
-                    room = WaitingRoom(socket: socket, version: version, group: group, reason: "\(error)", log: Self.quiet(log))
+                    room = WaitingRoom(socket: socket, version: version, access: access, reason: "\(error)", log: Self.quiet(log))
                 }
                 try await Task.sleep(for: .seconds(1))
             }
@@ -48,7 +48,7 @@ extension Daemon {
     /// Waits, in a new boot, while the clock is behind what is known of the time: a host without a battery for it begins in 1970, or where it was
     /// switched off, until the network tells. Judged by it, due times would be missed, or come again.
     func waitForClock(
-        _ stored: StoredState, upTo limit: Duration, socket: String, group: UInt32?, _ version: VersionInfo, _ log: Logger
+        _ stored: StoredState, upTo limit: Duration, socket: String, access: SocketAccess, _ version: VersionInfo, _ log: Logger
     ) async throws {
         var info = stat()
         // The program was built before it ran, and what is in the history is in the past.
@@ -60,7 +60,7 @@ extension Daemon {
         let sentence = "the clock shows \(WallClock.now()), and it is later than \(known)"
         log.warning("the clock is behind: nothing is started until it is right, or some time has passed", metadata: ["clock": "\(sentence)"])
         ServiceManager.ready("waiting: \(sentence)")
-        let room = WaitingRoom(socket: socket, version: version, group: group, reason: sentence, log: Self.quiet(log))
+        let room = WaitingRoom(socket: socket, version: version, access: access, reason: sentence, log: Self.quiet(log))
         let end = ContinuousClock.now + limit
         while !isSane(), .now < end {
             ServiceManager.alive()

@@ -57,6 +57,8 @@ struct Daemon: AsyncParsableCommand {
     @Option(help: "trace, debug, info, notice, warning or error.") var logLevel = "info"
     @Flag(help: "On SIGTERM, stop every container and wait until all have ended.") var stopAll = false
     @Option(help: ArgumentHelp("Put what 'berth backup' wrote in the place of what is there, and end.", valueName: "archive")) var restore: String?
+    @Option(help: "Whose members may do all on the control socket. (default: berth, where it is there)") var group: String?
+    @Option(help: "Whose members may look, and change nothing. (default: berth-view, where it is there)") var viewGroup: String?
     @Option(help: "With --restore: the file of the passphrase that its secrets were encrypted with.") var passphraseFile: String?
     @Flag(help: "With --restore: put aside what is there.") var replace = false
 
@@ -112,6 +114,13 @@ struct Daemon: AsyncParsableCommand {
         return bytes
     }
 
+    /// The group that is asked for; the usual one need not be there.
+    private func number(ofGroup group: String?, _ option: String, usual: String) throws -> UInt32? {
+        guard let group else { return SocketAccess.number(of: usual) }
+        guard let number = SocketAccess.number(of: group) else { throw StartError(description: "\(option): there is no group '\(group)'", code: 67) }
+        return number
+    }
+
     private func serve(_ log: Logger) async throws {
         guard geteuid() == 0 else { throw StartError(description: "it must run as root: containers need namespaces, mounts and control groups", code: 77) }
         // A reload asked for while the daemon starts comes after its start.
@@ -140,9 +149,10 @@ struct Daemon: AsyncParsableCommand {
         limits.nodes = max(limits.nodes, maxRecipeBytes / 10)
         let seal: Seal
         do { seal = try Seal(keyFile: "\(state)/seal.key") } catch { throw StartError(description: "\(error)", code: 74) }
-        let group = getgrnam("berth").map { $0.pointee.gr_gid }
+        let access = try SocketAccess(
+            group: number(ofGroup: group, "--group", usual: "berth"), viewers: number(ofGroup: viewGroup, "--view-group", usual: "berth-view"))
         let version = VersionInfo(version: BerthVersion.current, pid: getpid(), stateDirectory: state, engine: NativeEngine.name)
-        let (store, loaded, wasPutAside) = try await waitForHistory(state, seal, socket: socket, group: group, version, log)
+        let (store, loaded, wasPutAside) = try await waitForHistory(state, seal, socket: socket, access: access, version, log)
         do { try store.keepReserve() } catch { log.warning("there is no reserve for the history", metadata: ["error": "\(error)"]) }
         do {
             if try store.sealWhatIsClear() == .inFreePages {
@@ -189,7 +199,7 @@ struct Daemon: AsyncParsableCommand {
                 keepImages: keep, mostLogBytes: mostLogBytes, networks: networks, log: log)
         } catch { throw StartError(description: error.description, code: 69) }
         if loaded.state.bootID != engine.bootID {
-            try await waitForClock(loaded.state, upTo: clockWait, socket: socket, group: group, version, log)
+            try await waitForClock(loaded.state, upTo: clockWait, socket: socket, access: access, version, log)
         }
         let clock = SystemClock()
         let scheduler = Scheduler(bootID: engine.bootID, seed: .random(in: .min ... .max))
@@ -214,13 +224,12 @@ struct Daemon: AsyncParsableCommand {
         clinux_give_memory_back()
 
         let server = ControlServer(
-            supervisor: supervisor, store: store, engine: engine, recipes: recipes, version: version, group: group,
+            supervisor: supervisor, store: store, engine: engine, recipes: recipes, version: version, access: access,
             recipeDirectory: absolute(recipeDir), replaced: loaded.replaced,
             log: Self.quiet(log))
         let serving = Task {
             let application = server.application(socket: socket) {
-                chmod(socket, 0o660)
-                chown(socket, 0, group ?? 0)
+                if let why = access.apply(to: socket) { log.warning("\(why)") }
                 log.notice("ready", metadata: ["socket": "\(socket)", "state": "\(state)", "version": "\(BerthVersion.current)"])
                 Task { ServiceManager.ready(await Self.status(supervisor)) }
             }

@@ -148,12 +148,6 @@ class Guest:
                 raise RuntimeError(f"not within {limit} s: {command}\n{found}")
             time.sleep(0.3)
 
-    def sleep(self, seconds):
-        """The whole machine stands still, as a suspended one does."""
-        self.process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        self.process.send_signal(signal.SIGCONT)
-
     def cut(self):
         """A power cut."""
         self.process.send_signal(signal.SIGKILL)

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/xattr.h>
 
 /* A descriptor for a process; readable once it has ended. */
 int clinux_pidfd_open(pid_t pid);
