@@ -14,7 +14,7 @@ if [ "${1:-}" = --vm ]; then
     sh Packaging/deb/build.sh
     exec python3 -B Tests/Guest/nothing_lost.py .build/deb/berth_*.deb "$@"
 fi
-berth_need busybox busybox-static umoci umoci docker-registry docker-registry htpasswd apache2-utils openssl openssl mkfs.ext4 e2fsprogs ps procps losetup mount sqlite3 sqlite3 pip3 python3-pip systemd-analyze systemd crontab cron strace strace curl curl setpriv util-linux
+berth_need busybox busybox-static umoci umoci docker-registry docker-registry htpasswd apache2-utils openssl openssl mkfs.ext4 e2fsprogs ps procps losetup mount sqlite3 sqlite3 pip3 python3-pip systemd-analyze systemd crontab cron strace strace curl curl setpriv util-linux prometheus prometheus promtool prometheus
 berth_check_swift
 berth_install
 
@@ -55,6 +55,8 @@ python3 Tests/Oracles/compose_config.py "$PWD/.build/debug/berth" "$compose" 150
 echo "== the API, asked whatever its description allows"
 [ -d "$BERTH_ORACLE/api" ] || pip3 install --quiet --disable-pip-version-check --root-user-action=ignore --target "$BERTH_ORACLE/api" schemathesis==4.32.5
 python3 -B Tests/Oracles/api.py "$PWD/.build/debug" "$BERTH_ORACLE/api"
+echo "== the numbers, gathered by Prometheus"
+python3 -B Tests/Oracles/metrics.py "$PWD/.build/debug"
 
 echo "== the judge of histories"
 python3 -B -m unittest discover --start-directory Tests/Guest --pattern 'test_*.py'

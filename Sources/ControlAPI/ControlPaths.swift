@@ -14,6 +14,8 @@ public enum ControlPaths {
     public static let audit = "/v1/audit"
     /// `GET`: what these endpoints are, in OpenAPI 3.1.
     public static let openAPI = "/v1/openapi.json"
+    /// `GET`: numbers for Prometheus, in its text format.
+    public static let metrics = "/metrics"
     /// The change feed, as server-sent events.
     public static let changes = "/v1/changes"
     /// `GET`: the next due times, a list of ``NextInfo``, ascending by time.

@@ -1,7 +1,7 @@
 /// The endpoints of the control socket, each once: the server makes its routes of them, checks who may and what is asked by them, and the
 /// description in OpenAPI is made of them. An endpoint without a role does not compile.
 public enum Endpoint: String, CaseIterable, Sendable {
-    case version, status, disk, openAPI
+    case version, status, disk, openAPI, metrics
     case runs, run, runWait, runLog
     case due, events, audit, changes, next, month
     case findWorkload, workload, act
@@ -18,6 +18,7 @@ public enum Endpoint: String, CaseIterable, Sendable {
         case .status: .get(ControlPaths.status, .viewer, "How all services and jobs stand")
         case .disk: .get(ControlPaths.disk, .viewer, "What is kept, and how much of the disk it takes")
         case .openAPI: .get(ControlPaths.openAPI, .viewer, "This description")
+        case .metrics: .get(ControlPaths.metrics, .viewer, "Numbers for Prometheus, in its text format", answer: .text)
         case .runs:
             .get(
                 ControlPaths.runs, .viewer, "Runs of the history, newest first",

@@ -44,6 +44,7 @@ extension ControlServer {
             return try json(try await store.audit(since: try since(query["since"]), limit: try number(query, "limit") ?? 50))
         }
         routes.add(.openAPI) { _, _ in try json(OpenAPI(version: version.version)) }
+        routes.add(.metrics) { _, _ in try await metrics() }
         routes.add(.next) { request, _ in
             let query = request.uri.queryParameters
             let count = min(10_000, try number(query, "count") ?? 20)
@@ -108,7 +109,7 @@ extension ControlServer {
         return filter
     }
 
-    private func status() async -> StatusInfo {
+    func status() async -> StatusInfo {
         let delays = await supervisor.startDelays.sorted()
         let summary: StartDelays? = delays.last.map { last in
             StartDelays(

@@ -124,6 +124,22 @@ extension HistoryStore {
         try await read { try Bool.fetchOne($0, sql: "SELECT EXISTS (SELECT 1 FROM run_rows WHERE run_id = ?)", arguments: [run.description]) ?? false }
     }
 
+    /// When the last run that succeeded ended, of each of these that has one.
+    ///
+    /// - Throws: ``StoreError``
+    public func lastSuccesses(of workloads: [WorkloadID]) async throws(StoreError) -> [WorkloadID: Timestamp] {
+        try await read { db in
+            let statement = try db.cachedStatement(
+                sql: "SELECT finished_ms FROM run_rows WHERE project = ? AND name = ? AND outcome = 'succeeded' ORDER BY run_id DESC LIMIT 1")
+            var found: [WorkloadID: Timestamp] = [:]
+            for workload in workloads {
+                let at = try Int64.fetchOne(statement, arguments: [workload.project.description, workload.name.description])
+                found[workload] = at.map { Timestamp(milliseconds: $0) }
+            }
+            return found
+        }
+    }
+
     /// Events, newest first.
     ///
     /// - Throws: ``StoreError``

@@ -46,6 +46,9 @@ public actor Supervisor {
     /// How long after its due time each of the last runs was released, in milliseconds; newest last.
     public private(set) var startDelays: [Int64] = []
 
+    /// What is counted since the daemon began.
+    private var metrics = RunMetrics()
+
     private struct Item {
         let writes: [Write]
         let recipes: [HistoryStore.RecipeChange]
@@ -84,6 +87,7 @@ public actor Supervisor {
     /// - Throws: ``EngineError``
     public func start(_ stored: StoredState) async throws(EngineError) {
         feed.know(stored.openRuns)
+        metrics.know(stored.openRuns)
         await engine.share(stored.recipes.flatMap { $0.workloads.map(\.container) })
         // A host that was off for a month, or one whose clock is wrong since it started: a day tells.
         if let last = stored.lastKnownAt, clock.moment().wall - last > .seconds(30 * 86400) { trustsClockAfter = .seconds(86400) }
@@ -137,6 +141,12 @@ public actor Supervisor {
         let stopping = Task { _ = await take(.stopAll) }
         while !scheduler.activeRuns.isEmpty, degraded == nil { try? await Task.sleep(for: .milliseconds(20)) }
         if degraded == nil { await stopping.value } else { stopping.cancel() }
+    }
+
+    /// What is counted of the services and jobs that are there.
+    public func counted(_ known: Set<WorkloadID>) -> RunMetrics {
+        metrics.keep(known)
+        return metrics
     }
 
     private func tick() {
@@ -280,6 +290,7 @@ public actor Supervisor {
                 for case .put(let project, _, _, _) in item.recipes { feed.append(.recipe(project, isRemoved: false)) }
                 for case .remove(let project) in item.recipes { feed.append(.recipe(project, isRemoved: true)) }
                 feed.append(item.writes)
+                metrics.take(item.writes)
             }
             for item in batch {
                 item.waiter?.resume()
@@ -370,6 +381,7 @@ public actor Supervisor {
             if let dueAt = request.dueAt, request.trigger == .schedule {
                 startDelays.append((launched.at - dueAt).wholeMilliseconds)
                 if startDelays.count > 1000 { startDelays.removeFirst(500) }
+                metrics.began(after: launched.at - dueAt)
             }
             await take(.launched(request.id, at: launched.at, image: launched.image, health: launched.health))
             FailPoint.running.pass()

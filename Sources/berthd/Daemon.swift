@@ -59,6 +59,8 @@ struct Daemon: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Put what 'berth backup' wrote in the place of what is there, and end.", valueName: "archive")) var restore: String?
     @Option(help: "Whose members may do all on the control socket. (default: berth, where it is there)") var group: String?
     @Option(help: "Whose members may look, and change nothing. (default: berth-view, where it is there)") var viewGroup: String?
+    @Option(help: "Where Prometheus finds numbers, at /metrics and without a password, as 127.0.0.1:9736; by default nowhere but on the control socket.")
+    var metrics: String?
     @Option(help: "With --restore: the file of the passphrase that its secrets were encrypted with.") var passphraseFile: String?
     @Flag(help: "With --restore: put aside what is there.") var replace = false
 
@@ -127,6 +129,12 @@ struct Daemon: AsyncParsableCommand {
         let signals = Signals()
         signals.catch(SIGHUP)
         umask(0o077)
+        let metricsAddress = try metrics.map { text in
+            guard let address = ListenAddress(text) else {
+                throw StartError(description: "--metrics '\(text)' is not an address with a port: write it as 127.0.0.1:9736 or [::1]:9736", code: 64)
+            }
+            return address
+        }
         Descriptors.raiseLimit()
         guard Descriptors.most >= Descriptors.fewest else {
             throw StartError(
@@ -239,6 +247,16 @@ struct Daemon: AsyncParsableCommand {
                 throw error
             }
         }
+        let counting = metricsAddress.map { address in
+            Task {
+                do { try await server.metricsApplication(host: address.host, port: address.port).run() } catch is CancellationError {} catch {
+                    log.critical("numbers for Prometheus cannot be served", metadata: ["address": "\(metrics ?? "")", "error": "\(error)"])
+                    kill(getpid(), SIGTERM)
+                    throw error
+                }
+            }
+        }
+        defer { counting?.cancel() }
         let life = keepAlive(supervisor)
         let journal = tellJournal(supervisor, log)
         let copying = keepCopies(of: store, log)

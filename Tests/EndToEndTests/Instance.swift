@@ -155,6 +155,20 @@ final class Instance {
         return Instance.receive(fd)
     }
 
+    /// A port of 127.0.0.1 that nobody has just now.
+    static func freePort() -> UInt16? {
+        let fd = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(fd) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(fd, $0, size) == 0 && getsockname(fd, $0, &size) == 0 }
+        }
+        return isBound ? UInt16(bigEndian: address.sin_port) : nil
+    }
+
     /// Asks the database as a user would.
     ///
     /// - Parameter writing: harms it, as no user should

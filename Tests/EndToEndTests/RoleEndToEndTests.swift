@@ -93,4 +93,32 @@ import Testing
             }
         }
     }
+
+    /// On TCP there are the numbers and nothing else.
+    @Test(.timeLimit(.minutes(2))) func numbersAreServedWhereTheyAreAskedForAndNothingElseIs() throws {
+        let programs = Requirement.programs
+        for bad in ["", "9736", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "::1:9736", "a b:9736", "/tmp/x:1"] {
+            let answer = Instance.run("\(programs)/berthd", ["--state-dir", "/nonexistent/berth", "--metrics", bad], environment: ["PATH": "/usr/bin:/bin"])
+            #expect(answer.code == 64 && answer.errors.contains("'\(bad)' is not an address with a port"), "\(answer)")
+        }
+        let port = try #require(Instance.freePort())
+        try EndToEndTests.with(["--metrics", "127.0.0.1:\(port)"]) { it in
+            func get(_ path: String) -> String {
+                Instance.run("/usr/bin/curl", ["-s", "-i", "-m", "5", "http://127.0.0.1:\(port)\(path)"], environment: ["PATH": "/usr/bin:/bin"]).output
+            }
+            it.wait(upTo: 10) { get("/metrics").contains("200 OK") }
+            #expect(get("/metrics").contains("# TYPE berth_history_writable gauge\nberth_history_writable 1\n"))
+            #expect(get("/metrics").contains("text/plain; version=0.0.4"))
+            for path in ["/v1/status", "/v1/runs", "/", "/v1/openapi.json"] { #expect(get(path).contains("404 Not Found"), "\(path)") }
+            // A second daemon cannot have the port: it says so and ends.
+            let second = Instance()
+            defer { second.finish() }
+            #expect(throws: Instance.Failure.self) {
+                try second.start(["--metrics", "127.0.0.1:\(port)"])
+                second.wait(upTo: 10) { second.log_.contains("cannot be served") }
+                guard second.log_.contains("numbers for Prometheus cannot be served") else { return }
+                throw Instance.Failure(description: "it says so")
+            }
+        }
+    }
 }
