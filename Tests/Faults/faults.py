@@ -500,6 +500,16 @@ class Faults:
             f"select started_ms - due_ms as ms from run_rows where name = 'tick' and started_ms is not null and due_ms >= {since}"))
         return f"{late[len(late) // 2]} ms (median), {late[-1]} ms (the latest of {len(late)})"
 
+    def log_bytes(self):
+        total = 0
+        for file in (self.folder / "state/logs").rglob("*"):
+            try:
+                total += file.stat().st_size
+            except FileNotFoundError:
+                # A piece of a log that has gone meanwhile.
+                continue
+        return total
+
     def flood_mode(self):
         self.services = ["db"]
         self.begin(self.services)
@@ -515,7 +525,7 @@ class Faults:
             self.berth("run", "flood")
         size = 0
         while self.rows("select 1 from runs where name = 'flood' and outcome is null"):
-            size = max(size, sum(file.stat().st_size for file in (self.folder / "state/logs").rglob("*") if file.exists()))
+            size = max(size, self.log_bytes())
             time.sleep(0.5)
         took = time.time() - begin / 1000
         print(f"beside {self.options.rounds} GB of lines in {took:.0f} s: {self.lateness(begin)}; logs take {size / 2**20:.0f} MiB at most")
