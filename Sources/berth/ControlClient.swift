@@ -182,7 +182,9 @@ struct ControlClient {
             switch error.code {
             case ENAMETOOLONG:
                 throw CommandFailure(description: "the socket's path has \(socket.utf8.count) bytes, and the kernel takes \(UnixSocket.mostBytes): \(socket)")
-            case EACCES, EPERM: throw CommandFailure(description: "\(socket) is not yours to use: run berth as root, or as a member of the group 'berth'")
+            case EACCES, EPERM:
+                throw CommandFailure(
+                    description: "\(socket) is not yours to use: run berth as root, or as a member of the group 'berth' ('berth-view' to look only)")
             case ENOENT, ENOTDIR, ECONNREFUSED:
                 throw CommandFailure(description: "no daemon listens at \(socket): start berthd, or name another socket with --socket or BERTH_SOCKET")
             default: throw CommandFailure(description: "the daemon at \(socket) cannot be reached: \(String(cString: strerror(error.code)))")
